@@ -1,0 +1,163 @@
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
+import type { Readable, Writable } from "node:stream"
+import { PgstowError } from "./errors.ts"
+
+/** A program to run: its file, its arguments (no secrets: anyone may read them) and its environment. */
+export type Program = {
+  readonly file: string
+  readonly args: readonly string[]
+  /** The whole environment of the child; secrets may be here. */
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+export type ChildOptions = {
+  /** Ends the child: SIGTERM, and SIGKILL 5 s later where that did not help. */
+  readonly signal?: AbortSignal | undefined
+  readonly stdin?: "ignore" | "pipe" | Readable
+  readonly stdout?: "ignore" | "pipe" | Writable
+  /** Called with every line of stderr as it comes. */
+  readonly onStderr?: ((line: string) => void) | undefined
+}
+
+/** A running program. */
+export type Child = {
+  /** What the program is called in messages: the last part of its file. */
+  readonly name: string
+  readonly pid: number | undefined
+  /** Writes to the child, where stdin is "pipe". */
+  readonly stdin: Writable
+  /** Reads from the child, where stdout is "pipe". Its end alone proves nothing: await `ended`. */
+  readonly stdout: Readable
+  /** The last 64 KiB of stderr so far. */
+  stderr(): string
+  kill(signal?: NodeJS.Signals): void
+  /** Resolves when the program has exited with 0 and its output is closed; rejects with a ChildError otherwise. */
+  readonly ended: Promise<void>
+}
+
+/** A program that could not be started, exited with another code than 0, or was ended by a signal. */
+export class ChildError extends PgstowError {
+  readonly program: string
+  readonly exitStatus: number | undefined
+  readonly signal: NodeJS.Signals | undefined
+  /** The last 64 KiB of what it wrote to stderr. */
+  readonly stderr: string
+
+  constructor(
+    program: string,
+    message: string,
+    detail: {
+      status?: number | undefined
+      signal?: NodeJS.Signals | undefined
+      stderr?: string
+      cause?: unknown
+      hint?: string
+    },
+  ) {
+    super("postgres", message, {
+      ...(detail.cause === undefined ? {} : { cause: detail.cause }),
+      ...(detail.hint === undefined ? {} : { hint: detail.hint }),
+    })
+    this.name = "ChildError"
+    this.program = program
+    this.exitStatus = detail.status
+    this.signal = detail.signal
+    this.stderr = detail.stderr ?? ""
+  }
+}
+
+const stderrKeepBytes = 64 * 1024
+const killAfterMs = 5_000
+
+/**
+ * Starts a program. Give another child's `stdin` as `stdout` and the two are joined by the operating system:
+ * what flows between them never passes through Node. That end is then closed here, so that the reader sees the
+ * writer's end.
+ */
+export function startChild(program: Program, options: ChildOptions = {}): Child {
+  const { stdin = "ignore", stdout = "ignore" } = options
+  const name = program.file.slice(program.file.lastIndexOf("/") + 1)
+  const stdio: StdioOptions = [stdin, stdout, "pipe"]
+  const child: ChildProcess = spawn(program.file, program.args, { stdio, env: program.env })
+
+  let stderr = ""
+  let partialLine = ""
+  child.stderr?.setEncoding("utf8")
+  child.stderr?.on("data", (text: string) => {
+    stderr = (stderr + text).slice(-stderrKeepBytes)
+    if (!options.onStderr) return
+    const lines = (partialLine + text).split(/\r?\n|\r/)
+    partialLine = lines.pop() ?? ""
+    for (const line of lines) options.onStderr(line)
+  })
+
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once("error", (cause: NodeJS.ErrnoException) => {
+      if (child.pid !== undefined) return
+      const missing = cause.code === "ENOENT"
+      reject(
+        new ChildError(
+          name,
+          missing ? `${name} is not installed (${program.file})` : `${name} could not be started`,
+          {
+            cause: missing ? undefined : cause,
+          },
+        ),
+      )
+    })
+    child.once("close", (status, signal) => {
+      if (partialLine !== "") options.onStderr?.(partialLine)
+      if (status === 0) return resolve()
+      const how = signal ? `was ended by ${signal}` : `exited with ${status}`
+      const words = lastWords(stderr)
+      reject(
+        new ChildError(name, `${name} ${how}${words === "" ? "" : `: ${words}`}`, {
+          status: status ?? undefined,
+          signal: signal ?? undefined,
+          stderr,
+        }),
+      )
+    })
+  })
+  // Whoever awaits `ended` hears of a failure; a failure before that is not an unhandled one.
+  ended.catch(() => {})
+
+  // The child has its own copy of these ends; ours would keep the other side waiting for ever.
+  for (const end of [stdin, stdout]) if (typeof end !== "string") end.destroy()
+
+  const stop = () => {
+    child.kill("SIGTERM")
+    const timer = setTimeout(() => child.kill("SIGKILL"), killAfterMs)
+    timer.unref()
+    child.once("close", () => clearTimeout(timer))
+  }
+  if (options.signal?.aborted) stop()
+  else options.signal?.addEventListener("abort", stop, { once: true })
+  child.once("close", () => options.signal?.removeEventListener("abort", stop))
+
+  return {
+    name,
+    pid: child.pid,
+    get stdin() {
+      if (!child.stdin) throw new TypeError(`${name} was started without a pipe for its input`)
+      return child.stdin
+    },
+    get stdout() {
+      if (!child.stdout) throw new TypeError(`${name} was started without a pipe for its output`)
+      return child.stdout
+    },
+    stderr: () => stderr,
+    kill: (signal) => child.kill(signal),
+    ended,
+  }
+}
+
+/** The last lines of what a program said, on one line. */
+function lastWords(stderr: string): string {
+  return stderr
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .slice(-3)
+    .join("; ")
+}

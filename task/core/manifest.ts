@@ -1,0 +1,123 @@
+import * as z from "zod"
+import { isBackupId } from "./backup-id.ts"
+
+/** The version of the format that this program writes. Described to the byte in `task/FORMAT.md`. */
+export const formatVersion = 1
+
+const count = z.int().nonnegative()
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits")
+const time = z.iso.datetime()
+
+/** One stored object. `sizeBytes` and `sha256` are of the stored bytes, as anyone can check without a key. */
+const storedObject = z.object({
+  /** The object's name below the backup's folder. */
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/),
+  /** `main`: pg_dump's custom format. `globals`: SQL that makes the roles. */
+  kind: z.enum(["main", "globals"]),
+  sizeBytes: count,
+  sha256,
+  /** Bytes before compression and encryption. */
+  rawBytes: count,
+})
+
+const manifestSchema = z.object({
+  format: z.literal(formatVersion),
+  id: z.string().refine(isBackupId, "must be a backup id"),
+  /** The name that the catalog keeps the backup under: the database's own, or the one given. */
+  database: z.string().min(1),
+  /** The program that wrote the backup: "pgstow 0.1.0". */
+  writtenBy: z.string(),
+  startedAt: time,
+  finishedAt: time,
+  source: z.object({
+    /** The database's name on its server. */
+    database: z.string(),
+    /** As `server_version` says it: "17.10". */
+    serverVersion: z.string(),
+    /** As `pg_dump --version` says it. */
+    clientVersion: z.string(),
+    /** What `pg_database_size` said, in bytes. */
+    sizeBytes: count,
+    encoding: z.string(),
+    /** One of libc, icu, builtin. */
+    localeProvider: z.string(),
+    collate: z.string(),
+    ctype: z.string(),
+    /** The ICU or builtin locale, where the provider is not libc. */
+    locale: z.string().nullable(),
+    icuRules: z.string().nullable(),
+    /** ALTER DATABASE … SET, each "name=value". */
+    settings: z.array(z.string()),
+    /** The roles that own something, or were granted something, in the database. */
+    roles: z.array(z.string()),
+    extensions: z.array(z.object({ name: z.string(), version: z.string() })),
+    tables: count,
+  }),
+  /** What the backup is a picture of. `lsn` is null where the server would not say. */
+  snapshot: z.object({ time, lsn: z.string().nullable() }),
+  compression: z.object({ algorithm: z.literal("zstd"), level: z.int() }),
+  /** The public keys that the backup was sealed for; `none` where its user asked for that. */
+  encryption: z.discriminatedUnion("algorithm", [
+    z.object({ algorithm: z.literal("age"), recipients: z.array(z.string()).min(1) }),
+    z.object({ algorithm: z.literal("none") }),
+  ]),
+  objects: z
+    .array(storedObject)
+    .min(1)
+    .refine(
+      (objects) => objects.filter(({ kind }) => kind === "main").length === 1,
+      "must hold one main object",
+    )
+    .refine(
+      (objects) => new Set(objects.map(({ name }) => name)).size === objects.length,
+      "names an object twice",
+    ),
+})
+
+export type Manifest = z.infer<typeof manifestSchema>
+export type ManifestObject = Manifest["objects"][number]
+
+/** Why a manifest can't be read: `newer` where its format version is not ours, `damaged` otherwise. */
+export class ManifestError extends Error {
+  readonly reason: "newer" | "damaged"
+
+  constructor(reason: "newer" | "damaged", message: string) {
+    super(message)
+    this.name = "ManifestError"
+    this.reason = reason
+  }
+}
+
+/** Reads a manifest's text. Throws a ManifestError that names the first thing wrong with it. */
+export function parseManifest(text: string): Manifest {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    throw new ManifestError("damaged", "the manifest is not JSON")
+  }
+  const format = z.object({ format: z.int() }).safeParse(json)
+  if (format.success && format.data.format !== formatVersion)
+    throw new ManifestError(
+      "newer",
+      `the manifest has format version ${format.data.format}; this pgstow reads version ${formatVersion}`,
+    )
+  const manifest = manifestSchema.safeParse(json)
+  if (manifest.success) return manifest.data
+  const [issue] = manifest.error.issues
+  throw new ManifestError("damaged", `the manifest is damaged: ${issue?.path.join(".")}: ${issue?.message}`)
+}
+
+export function formatManifest(manifest: Manifest): string {
+  return `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`
+}
+
+/** The bytes that a backup takes up, without its manifest. */
+export function storedBytes(manifest: Manifest): number {
+  return manifest.objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+}
+
+/** The bytes that went into a backup, before compression. */
+export function rawBytes(manifest: Manifest): number {
+  return manifest.objects.reduce((sum, object) => sum + object.rawBytes, 0)
+}

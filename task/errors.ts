@@ -1,0 +1,59 @@
+/** The exit codes of the program, one for each kind of failure. The README's table is made from this one. */
+export const exitCodes = {
+  /** Something pgstow did not foresee. */
+  unexpected: 1,
+  /** A flag, a setting or an argument is wrong. */
+  usage: 2,
+  /** The PostgreSQL server, or one of its programs: not reached, refused, or failed midway. */
+  postgres: 3,
+  /** A storage: not reached, refused, full, or failed midway. */
+  storage: 4,
+  /** The backup is complete in some storages and failed in others. */
+  partial: 5,
+  /** What is stored is not what the manifest says. */
+  damaged: 6,
+  /** A key is missing or wrong. */
+  key: 7,
+  /** No such backup. */
+  notFound: 8,
+  /** The restore ran to its end, and PostgreSQL refused some of it. */
+  restoreErrors: 9,
+  /** Nothing was done because nobody said yes. */
+  notConfirmed: 10,
+  /** SIGINT. */
+  interrupted: 130,
+  /** SIGTERM. */
+  terminated: 143,
+} as const
+
+export type FailureKind = keyof typeof exitCodes
+
+/**
+ * A failure that a person can act on.
+ *
+ * `message` says what failed and on what, lower case, without a full stop; `hint` is a sentence that says
+ * what to do. Neither ever holds a secret.
+ */
+export class PgstowError extends Error {
+  readonly kind: FailureKind
+  readonly hint: string | undefined
+
+  constructor(kind: FailureKind, message: string, options: { cause?: unknown; hint?: string } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = "PgstowError"
+    this.kind = kind
+    this.hint = options.hint
+  }
+
+  get exitCode(): number {
+    return exitCodes[this.kind]
+  }
+}
+
+/** The messages of an error and of what caused it, outermost first, joined by ": ". */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(messageOf).join("; ")
+  if (!(error instanceof Error)) return String(error)
+  const own = error.message === "" ? error.name : error.message
+  return error.cause === undefined ? own : `${own}: ${messageOf(error.cause)}`
+}

@@ -1,0 +1,80 @@
+import type { Readable } from "node:stream"
+import { PgstowError } from "../errors.ts"
+
+/** What a storage says of one object. Keys are relative to the storage's root and use "/". */
+export type StoredObject = { readonly key: string; readonly sizeBytes: number; readonly modifiedAt: Date }
+
+/**
+ * A place that keeps objects under keys: a directory, or a bucket with a prefix.
+ *
+ * Every method rejects with a PgstowError of kind "storage" whose message names this storage's `url`, the
+ * operation and the key, with a hint where one is known; or with an ObjectNotFoundError or ObjectExistsError.
+ * Keys are made of segments of [A-Za-z0-9._%=-], none of them "." or "..", joined by "/"; anything else is
+ * refused before it touches the storage.
+ */
+export interface Storage {
+  /** The storage as its user wrote it, without secrets: for messages, logs and results. */
+  readonly url: string
+
+  /** The largest number of parts one object may have (10,000 on S3). */
+  readonly maxParts: number
+
+  /** Every object below `prefix` (a folder ending in "/", or "" for all), in the order of its key's bytes. */
+  list(prefix: string): AsyncIterable<StoredObject>
+
+  /** The names of the folders directly below `prefix` (as in `list`), without a slash, sorted. */
+  listFolders(prefix: string): Promise<string[]>
+
+  /** The bytes of an object, from `offset` on. Rejects, or the stream fails, where not all of it can be had. */
+  read(key: string, options?: { readonly offsetBytes?: number }): Promise<Readable>
+
+  /** What is known of an object without reading it; undefined where there is none. */
+  stat(key: string): Promise<StoredObject | undefined>
+
+  /**
+   * Stores `body` under `key` all at once. On any error nothing of it is readable at `key`.
+   * With `ifAbsent`, rejects with ObjectExistsError where something is there already, and leaves that as it is.
+   */
+  put(key: string, body: Uint8Array, options?: { readonly ifAbsent?: boolean }): Promise<void>
+
+  /** Begins an object of several parts. Nothing is readable at `key` until `finish` has resolved. */
+  create(key: string): Promise<ObjectWriter>
+
+  /** Removes objects. Those that do not exist are no error. */
+  remove(keys: readonly string[]): Promise<void>
+
+  /** Ends uploads below `prefix` begun before `before` and never finished, and frees what they hold. How many. */
+  removeStaleUploads(prefix: string, before: Date): Promise<number>
+
+  /** Frees connections. */
+  close(): void
+}
+
+/** An object while it is being written. */
+export interface ObjectWriter {
+  /**
+   * Takes the next part and resolves once it is stored; `part` must not change until then. Parts take their
+   * place in the order of the calls, several may be under way at once. All but the last are at least 5 MiB.
+   */
+  write(part: Uint8Array): Promise<void>
+
+  /** Makes the object readable, whole. */
+  finish(): Promise<void>
+
+  /** Gives up and leaves nothing behind. May be called at any time, also after a failure, also twice. */
+  abort(): Promise<void>
+}
+
+export class ObjectNotFoundError extends PgstowError {
+  constructor(url: string, key: string, options: { cause?: unknown } = {}) {
+    super("storage", `${url} has no object ${key}`, options)
+    this.name = "ObjectNotFoundError"
+  }
+}
+
+export class ObjectExistsError extends PgstowError {
+  constructor(url: string, key: string, options: { cause?: unknown } = {}) {
+    super("storage", `${url} already has an object ${key}`, options)
+    this.name = "ObjectExistsError"
+  }
+}
