@@ -1,0 +1,87 @@
+import * as z from "zod"
+import { PgstowError } from "./errors.ts"
+import { logLevels } from "./log.ts"
+
+const text = z.string().min(1).optional()
+const words = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) =>
+    typeof value === "string" ? value.split(/\s+/).filter((word) => word !== "") : value,
+  )
+  .pipe(z.array(z.string().min(1)))
+const yesNo = z.union([z.boolean(), z.stringbool({ error: "must be true or false" })])
+const wholeNumber = (lowest: number, highest: number) => {
+  const error = `must be a whole number from ${lowest} to ${highest}`
+  return z.coerce.number({ error }).int({ error }).min(lowest, { error }).max(highest, { error })
+}
+const keep = wholeNumber(1, 100_000).optional()
+
+/**
+ * Every setting: the environment variable that holds it, and what it may be. A flag of the same name in kebab
+ * case goes before the variable, the variable before `.env`.
+ */
+const settings = {
+  /** The source or target, as libpq reads it: a URI or "key=value" pairs. No flag: a password may be in it. */
+  databaseUrl: { env: "DATABASE_URL", schema: text },
+  storage: { env: "PGSTOW_STORAGE", schema: words.default([]) },
+  /** Seconds without progress after which a storage is given up. */
+  storageTimeout: { env: "PGSTOW_STORAGE_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
+  /** The name that the catalog keeps backups under. */
+  name: { env: "PGSTOW_NAME", schema: text },
+  recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },
+  unencrypted: { env: "PGSTOW_UNENCRYPTED", schema: yesNo.default(false) },
+  identity: { env: "PGSTOW_IDENTITY", schema: text },
+  compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
+  /** Seconds that pg_dump waits for a table's lock. */
+  lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
+  verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
+  /** Folders with PostgreSQL client programs, searched first. */
+  pgBin: { env: "PGSTOW_PG_BIN", schema: words.default([]) },
+  keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
+  keepDays: { env: "PGSTOW_KEEP_DAYS", schema: keep },
+  keepDaily: { env: "PGSTOW_KEEP_DAILY", schema: keep },
+  keepWeekly: { env: "PGSTOW_KEEP_WEEKLY", schema: keep },
+  keepMonthly: { env: "PGSTOW_KEEP_MONTHLY", schema: keep },
+  keepYearly: { env: "PGSTOW_KEEP_YEARLY", schema: keep },
+  logLevel: {
+    env: "LOG_LEVEL",
+    schema: z.enum(logLevels, { error: `must be one of ${logLevels.join(", ")}` }).default("info"),
+  },
+  logFile: { env: "LOG_FILE", schema: text },
+} as const satisfies Record<string, { env: string; schema: z.ZodType }>
+
+type SettingName = keyof typeof settings
+export type Settings = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]["schema"]> }
+
+/** The environment variable of a setting. */
+export function variableOf(name: SettingName): string {
+  return settings[name].env
+}
+
+/** "compressLevel" is "--compress-level" on the command line. */
+export function flagOf(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/**
+ * Reads every setting from `flags` (keyed by setting name), then from `env`. An empty variable counts as not
+ * set. Throws a usage error that names the first wrong setting as its user gave it; never its value, which may
+ * be a secret.
+ */
+export function readSettings(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const entries = Object.entries(settings).map(([name, { env: variable, schema }]) => {
+    const given = flags[name]
+    const fromEnv = env[variable] === "" ? undefined : env[variable]
+    const parsed = schema.safeParse(given ?? fromEnv)
+    if (parsed.success) return [name, parsed.data] as const
+    const where = given === undefined ? variable : flagOf(name)
+    throw new PgstowError("usage", `${where} ${parsed.error.issues[0]?.message ?? "is wrong"}`, {
+      hint: `Mend ${where}, or leave it out.`,
+    })
+  })
+  // Each entry was parsed by the schema that its type comes from.
+  return Object.freeze(Object.fromEntries(entries) as unknown as Settings)
+}

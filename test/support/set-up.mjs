@@ -1,0 +1,95 @@
+// Makes a fresh machine ready: npm packages, then the programs named on the command line, from the system's
+// package manager where we may use it. Plain JavaScript that any Node since 18 runs, since it runs first.
+import { spawnSync } from "node:child_process"
+import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs"
+import { delimiter, join } from "node:path"
+
+const debianPostgres = "/usr/lib/postgresql"
+
+const programs = {
+  postgres: {
+    // Debian keeps the server's programs out of the PATH.
+    found: () =>
+      existsSync(debianPostgres)
+        ? readdirSync(debianPostgres).some((major) =>
+            existsSync(join(debianPostgres, major, "bin", "initdb")),
+          )
+        : onPath("initdb"),
+    packages: { "apt-get": "postgresql", dnf: "postgresql-server postgresql-contrib", brew: "postgresql@18" },
+  },
+  zstd: { found: () => onPath("zstd"), packages: { "apt-get": "zstd", dnf: "zstd", brew: "zstd" } },
+  age: { found: () => onPath("age"), packages: { "apt-get": "age", dnf: "age", brew: "age" } },
+  openssl: {
+    found: () => onPath("openssl"),
+    packages: { "apt-get": "openssl", dnf: "openssl", brew: "openssl" },
+  },
+  pgbouncer: {
+    found: () => onPath("pgbouncer") || existsSync("/usr/sbin/pgbouncer"),
+    packages: { "apt-get": "pgbouncer", dnf: "pgbouncer", brew: "pgbouncer" },
+  },
+}
+
+installPackages()
+installPrograms(process.argv.slice(2))
+
+function installPackages() {
+  const installed = "node_modules/.package-lock.json"
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync("package-lock.json").mtimeMs) return
+  say("installing the npm packages")
+  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], "npm ci")
+}
+
+function installPrograms(names) {
+  const missing = names.filter((name) => !programs[name].found())
+  if (missing.length === 0) return
+  const manager = ["apt-get", "dnf", "brew"].find(onPath)
+  const packages = missing
+    .map((name) => programs[name].packages[manager] ?? name)
+    .flatMap((text) => text.split(" "))
+  const asRoot = process.getuid?.() === 0
+  const sudo = !asRoot && manager !== "brew" ? ["sudo"] : []
+  const install = manager === "brew" ? ["install", ...packages] : ["install", "-y", ...packages]
+  const command = [...sudo, manager ?? "install", ...install].join(" ")
+  const maySudo = sudo.length === 0 || spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0
+  if (manager === undefined || !maySudo) {
+    say(
+      manager === undefined
+        ? `please install: ${missing.join(", ")}`
+        : `please run this once, then try again:\n  ${command}`,
+    )
+    process.exit(1)
+  }
+  say(`installing ${packages.join(", ")} (${command})`)
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
+  if (manager === "apt-get") run(...argv([...sudo, "apt-get", "update", "-qq"]), command, env)
+  run(...argv([...sudo, manager, ...(manager === "apt-get" ? ["-qq"] : []), ...install]), command, env)
+}
+
+function argv([file, ...args]) {
+  return [file, args]
+}
+
+function run(file, args, toType, env = process.env) {
+  // What these print goes to standard error: standard output belongs to the command that comes after.
+  const { status, error } = spawnSync(file, args, { stdio: ["ignore", 2, 2], env })
+  if (status === 0) return
+  say(
+    `that failed (${error?.message ?? `exit ${status}`}); please run it yourself, then try again:\n  ${toType}`,
+  )
+  process.exit(1)
+}
+
+function onPath(name) {
+  return (process.env.PATH ?? "").split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+function say(text) {
+  process.stderr.write(`set-up: ${text}\n`)
+}
