@@ -1,0 +1,39 @@
+import { createServer } from "node:http"
+import type { TestProject } from "vitest/node"
+import { type PostgresCluster, startPostgres } from "./postgres.ts"
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Where `sharedPostgres` asks for a server. */
+    postgresBroker: string
+  }
+}
+
+/**
+ * Vitest's global set-up: one server of each major version for the whole run, started when the first test asks
+ * for it, so that a run that needs no PostgreSQL does not wait for any.
+ */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const clusters = new Map<string, Promise<PostgresCluster>>()
+  const broker = createServer((request, response) => {
+    const major = request.url?.slice(1) ?? ""
+    const cluster = clusters.get(major) ?? startPostgres({ major: Number(major) })
+    clusters.set(major, cluster)
+    cluster.then(
+      (address) => response.end(JSON.stringify(address)),
+      (error) => response.writeHead(500).end(String(error)),
+    )
+  })
+  await new Promise((resolve, reject) => {
+    broker.once("error", reject).listen(0, "127.0.0.1", () => resolve(undefined))
+  })
+  const address = broker.address()
+  if (address === null || typeof address === "string") throw new TypeError("a TCP server has a port")
+  project.provide("postgresBroker", `http://127.0.0.1:${address.port}`)
+
+  return async () => {
+    broker.close()
+    for (const cluster of await Promise.allSettled(clusters.values()))
+      if (cluster.status === "fulfilled") await cluster.value.stop()
+  }
+}

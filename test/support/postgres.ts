@@ -1,0 +1,294 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { accessSync, closeSync, constants, existsSync, globSync, openSync, readFileSync } from "node:fs"
+import { chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { createServer } from "node:net"
+import { homedir, tmpdir } from "node:os"
+import { delimiter, join } from "node:path"
+import { text } from "node:stream/consumers"
+import { finished } from "node:stream/promises"
+import { setTimeout as sleep } from "node:timers/promises"
+
+/** A PostgreSQL that is installed on this machine, with its server and all its client programs. */
+export type InstalledPostgres = { readonly major: number; readonly version: string; readonly binDir: string }
+
+/** Where a running server is: plain data, so that one process can tell another. */
+export type ServerAddress = InstalledPostgres & {
+  readonly port: number
+  readonly socketDir: string
+  /** The password of the superuser `postgres`. */
+  readonly password: string
+  /** The certificate that a client must trust to verify the server, where it speaks TLS. */
+  readonly rootCertificate: string | undefined
+}
+
+export type PostgresServer = ServerAddress & {
+  /** How to reach `database` as superuser over TCP. The password is in it. */
+  url(database: string): string
+  /** PGHOST, PGPORT, PGUSER and PGPASSWORD for the superuser over TCP. */
+  readonly env: Readonly<Record<string, string>>
+  /** Runs SQL, or a psql script, and resolves to what psql printed (unaligned, tuples only). */
+  psql(sql: string, database?: string): Promise<string>
+  /** Makes an empty database and resolves to its name. */
+  createDatabase(name?: string): Promise<string>
+}
+
+export type PostgresCluster = PostgresServer & {
+  /** Ends the server and removes its folder. May be called twice. */
+  stop(): Promise<void>
+  /** Ends the server at once, as a crash would, and leaves the folder until `stop`. */
+  crash(): Promise<void>
+}
+
+export type StartOptions = {
+  /** The programs to use; the newest installed of `major`, or of all, without. */
+  readonly binDir?: string
+  readonly major?: number
+  /** For postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Speak TLS with a certificate of the server's own for localhost and 127.0.0.1, and refuse TCP without it. */
+  readonly tls?: boolean
+}
+
+/** Where `install-postgres.ts` puts what it downloads: a folder that the user who runs servers can read. */
+export const installRoot =
+  process.getuid?.() === 0 ? "/var/tmp/pgstow-postgres" : join(homedir(), ".cache/pgstow/postgres")
+
+const needed = ["postgres", "initdb", "psql", "pg_dump", "pg_restore", "pg_dumpall"]
+
+/**
+ * Every major version that is installed with its server and its client programs, oldest first. Where one is
+ * installed twice, PGSTOW_TEST_POSTGRES (folders of programs, separated by ":") goes first, then PATH.
+ */
+export function findPostgres(): InstalledPostgres[] {
+  const folders = [
+    ...(process.env.PGSTOW_TEST_POSTGRES ?? "").split(delimiter),
+    ...(process.env.PATH ?? "").split(delimiter).flatMap(binDirByPgConfig),
+    ...globSync([
+      "/usr/lib/postgresql/*/bin",
+      "/usr/pgsql-*/bin",
+      "/opt/homebrew/opt/postgresql@*/bin",
+      "/usr/local/opt/postgresql@*/bin",
+      join(installRoot, "*/bin"),
+    ]),
+  ]
+  const byMajor = new Map<number, InstalledPostgres>()
+  for (const binDir of folders) {
+    if (binDir === "" || !needed.every((name) => isExecutable(join(binDir, name)))) continue
+    const version = execFileSync(join(binDir, "postgres"), ["--version"], { encoding: "utf8" })
+    const [, number, major] = /\(PostgreSQL\) ((\d+)\S*)/.exec(version) ?? []
+    if (number === undefined || byMajor.has(Number(major))) continue
+    byMajor.set(Number(major), { major: Number(major), version: number, binDir })
+  }
+  return [...byMajor.values()].sort((a, b) => a.major - b.major)
+}
+
+/** Starts a server of its own in a new folder. It ends, and the folder goes, when this process ends too. */
+export async function startPostgres(options: StartOptions = {}): Promise<PostgresCluster> {
+  const installed = choose(options)
+  const user = serverUser()
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-postgres-"))
+  try {
+    if (user) await chown(folder, user.uid, user.gid)
+    const dataDir = join(folder, "data")
+    const password = randomBytes(12).toString("hex")
+    const passwordFile = join(folder, "password")
+    await writeFile(passwordFile, password)
+    const cluster = "--username=postgres --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync".split(
+      " ",
+    )
+    await run(join(installed.binDir, "initdb"), [...cluster, `--pwfile=${passwordFile}`, dataDir])
+
+    const tls = options.tls ? await makeCertificate(folder) : {}
+    if (options.tls) await writeFile(join(dataDir, "pg_hba.conf"), tlsOnly)
+    const settings = { ...throwAwaySettings, unix_socket_directories: folder, ...tls, ...options.settings }
+    const lines = Object.entries(settings).map(
+      ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
+    )
+    await writeFile(join(dataDir, "postgresql.conf"), `${lines.join("\n")}\n`)
+
+    const { port, ended, postmaster } = await startPostmaster(installed.binDir, folder)
+    const end = async (signal: NodeJS.Signals) => {
+      postmaster.kill(signal)
+      const quit = setTimeout(() => postmaster.kill("SIGQUIT"), 5_000)
+      await ended
+      clearTimeout(quit)
+    }
+    return {
+      ...serverAt({
+        ...installed,
+        port,
+        socketDir: folder,
+        password,
+        rootCertificate: options.tls ? join(folder, "server.crt") : undefined,
+      }),
+      crash: () => end("SIGQUIT"),
+      stop: async () => {
+        await end("SIGINT")
+        await rm(folder, { recursive: true, force: true })
+      },
+    }
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** The functions that go with the address of a running server. */
+export function serverAt(address: ServerAddress): PostgresServer {
+  const { binDir, port, password } = address
+  const env = { PGHOST: "127.0.0.1", PGPORT: String(port), PGUSER: "postgres", PGPASSWORD: password }
+  const psql = (sql: string, database = "postgres") =>
+    run(join(binDir, "psql"), ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"], sql, env)
+  return {
+    ...address,
+    url: (database) => `postgres://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`,
+    env,
+    psql,
+    createDatabase: async (name = `test_${randomBytes(6).toString("hex")}`) => {
+      await psql(`CREATE DATABASE "${name.replaceAll('"', '""')}" TEMPLATE template0`)
+      return name
+    },
+  }
+}
+
+const throwAwaySettings = {
+  listen_addresses: "127.0.0.1",
+  shared_buffers: "64MB",
+  max_connections: "60",
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  wal_level: "minimal",
+  max_wal_senders: "0",
+  lc_messages: "C",
+  log_destination: "stderr",
+}
+
+const tlsOnly = "local all all scram-sha-256\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+
+function choose({ binDir, major }: StartOptions): InstalledPostgres {
+  const all = findPostgres()
+  const found = all.findLast((one) => (binDir ? one.binDir === binDir : !major || one.major === major))
+  if (found) return found
+  const wanted = binDir ?? `PostgreSQL ${major ?? ""}`
+  throw new Error(
+    `${wanted.trim()} is not installed with its server and clients (found: ${all.map(({ version }) => version).join(", ")}); ` +
+      "install it, or run `node test/support/install-postgres.ts`",
+  )
+}
+
+/** PostgreSQL refuses to run as root: who it runs as then. */
+function serverUser(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const users = readFileSync("/etc/passwd", "utf8")
+  const [, uid, gid] =
+    /^postgres:[^:]*:(\d+):(\d+):/m.exec(users) ?? /^nobody:[^:]*:(\d+):(\d+):/m.exec(users) ?? []
+  return { uid: Number(uid), gid: Number(gid) }
+}
+
+async function startPostmaster(binDir: string, folder: string) {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort()
+    const log = openSync(join(folder, "log"), "w")
+    // In a session of its own, so that Ctrl-C in a terminal reaches us and not the server under us.
+    const postmaster = spawn(join(binDir, "postgres"), ["-D", join(folder, "data"), "-p", String(port)], {
+      ...serverUser(),
+      stdio: ["ignore", log, log],
+      detached: true,
+    })
+    closeSync(log)
+    const ended = new Promise<void>((resolve) => postmaster.once("close", () => resolve()))
+    endWithThisProcess(postmaster, folder)
+    if (await isReady(postmaster, join(folder, "data/postmaster.pid"))) return { port, postmaster, ended }
+    await ended
+    const words = await readFile(join(folder, "log"), "utf8")
+    if (attempt === 3 || !words.includes("Address already in use"))
+      throw new Error(`the PostgreSQL server did not start:\n${words}`)
+  }
+}
+
+/** As pg_ctl does it: the server writes its status into the last line of postmaster.pid. */
+async function isReady(postmaster: ChildProcess, pidFile: string): Promise<boolean> {
+  while (postmaster.exitCode === null && postmaster.signalCode === null) {
+    if (existsSync(pidFile) && /\bready\s*$/.test(await readFile(pidFile, "utf8"))) return true
+    await sleep(20)
+  }
+  return false
+}
+
+/**
+ * A shell that waits for the end of its input, which comes when this process ends, in whatever way, and then
+ * ends the server and removes the folder.
+ */
+function endWithThisProcess(postmaster: ChildProcess, folder: string): void {
+  const script = 'read line; kill -QUIT "$1"; sleep 1; rm -rf "$2"'
+  const guard = spawn("/bin/sh", ["-c", script, "sh", String(postmaster.pid), folder], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  })
+  guard.unref()
+  postmaster.unref()
+  postmaster.once("exit", () => guard.kill("SIGKILL"))
+}
+
+/** A key and a certificate that signs itself. */
+async function makeCertificate(folder: string): Promise<Record<string, string>> {
+  const [key, certificate] = [join(folder, "server.key"), join(folder, "server.crt")]
+  const request =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+  const names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+  await run("openssl", [...request.split(" "), "-addext", names, "-keyout", key, "-out", certificate])
+  return { ssl: "on", ssl_key_file: key, ssl_cert_file: certificate }
+}
+
+/** Runs a program as the server's user and resolves to what it printed, without the last newline. */
+async function run(
+  file: string,
+  args: string[],
+  input = "",
+  env: Record<string, string> = {},
+): Promise<string> {
+  const child = spawn(file, args, {
+    ...serverUser(),
+    env: { PATH: process.env.PATH, LC_ALL: "C", ...env },
+    cwd: "/",
+  })
+  const status = new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject)
+    child.once("close", resolve)
+  })
+  child.stdin.end(input)
+  const [, out, errors, code] = await Promise.all([
+    finished(child.stdin).catch(() => {}),
+    text(child.stdout),
+    text(child.stderr),
+    status,
+  ])
+  if (code !== 0) throw new Error(`${file} exited with ${code}: ${errors.trim()}`)
+  return out.replace(/\n$/, "")
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1")
+  await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === "string") throw new TypeError("a TCP server has a port")
+  return address.port
+}
+
+function binDirByPgConfig(folder: string): string[] {
+  const pgConfig = join(folder, "pg_config")
+  if (folder === "" || !isExecutable(pgConfig)) return []
+  return [execFileSync(pgConfig, ["--bindir"], { encoding: "utf8" }).trim()]
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
