@@ -1,0 +1,136 @@
+import { PgstowError } from "../errors.ts"
+import { parseDatabaseUrl } from "./database-url.ts"
+
+/** How to reach a database: settings by libpq's keywords, and the password, which goes nowhere but a child's environment. */
+export type Connection = {
+  readonly params: Readonly<Record<string, string>>
+  readonly password?: string | undefined
+}
+
+/** What the command line may say of a connection. Each goes before the same setting of a URL. */
+export type ConnectionFlags = {
+  readonly host?: string | undefined
+  readonly port?: string | undefined
+  readonly username?: string | undefined
+  readonly dbname?: string | undefined
+  readonly sslmode?: string | undefined
+  readonly sslrootcert?: string | undefined
+  readonly sslcert?: string | undefined
+  readonly sslkey?: string | undefined
+  readonly service?: string | undefined
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+const sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+/** Secrets that libpq takes only from a connection string, where a process list would show them. */
+const secretKeywords = ["sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"]
+
+/**
+ * Puts a connection together: flags before `databaseUrl` (a URI or keyword=value, as libpq reads it) before the
+ * service before PG* variables. Of the variables it takes over only what names the database; the others are
+ * libpq's to read, from the environment that `childEnv` makes.
+ *
+ * Throws a PgstowError of kind "usage" that says what is wrong without repeating a password.
+ */
+export function connectionFrom(source: {
+  readonly databaseUrl?: string | undefined
+  readonly flags?: ConnectionFlags
+  readonly env?: Environment
+}): Connection {
+  const { flags = {}, env = {} } = source
+  const { password, ...url } = source.databaseUrl ? parseDatabaseUrl(source.databaseUrl) : {}
+  for (const keyword of secretKeywords)
+    if (url[keyword] !== undefined)
+      throw new PgstowError("usage", `the database URL holds ${keyword}, which can't be kept secret there`, {
+        hint: "Put it into a service file (PGSERVICEFILE) and name the service instead.",
+      })
+
+  const { username, ...flagged } = flags
+  const service = flags.service ?? url.service ?? env.PGSERVICE
+  const variables = { host: env.PGHOST, port: env.PGPORT, user: env.PGUSER, dbname: env.PGDATABASE }
+  const params = given({
+    // libpq reads a service before these variables: given as settings, they would go before it.
+    ...(service ? {} : given(variables)),
+    ...(flags.host === undefined ? url : withoutHost(url)),
+    ...given({ ...flagged, user: username }),
+  })
+
+  const port = params.port?.split(",").find((one) => one !== "" && !isPort(one))
+  if (port !== undefined)
+    throw new PgstowError("usage", "the port is not a number from 1 to 65535", {
+      hint: "Where it comes from a URL, the password may hold a character that must be percent-encoded: / as %2F, : as %3A, @ as %40.",
+    })
+  if (params.sslmode !== undefined && !sslModes.includes(params.sslmode))
+    throw new PgstowError("usage", `there is no TLS mode ${JSON.stringify(params.sslmode)}`, {
+      hint: `Choose one of ${sslModes.join(", ")}.`,
+    })
+  return password === undefined ? { params } : { params, password }
+}
+
+/**
+ * The connection as a program's argument: never with a password. `overrides` go before the connection's own
+ * settings. Keepalives are on unless the connection says otherwise: a NAT gateway forgets a silent connection
+ * after 350 s.
+ */
+export function conninfo(connection: Connection, overrides: Readonly<Record<string, string>> = {}): string {
+  const keepalives = { keepalives_idle: "60", keepalives_interval: "10" }
+  return Object.entries({ ...keepalives, ...connection.params, ...overrides })
+    .map(([keyword, value]) => `${keyword}='${value.replaceAll(/['\\]/g, "\\$&")}'`)
+    .join(" ")
+}
+
+/**
+ * The whole environment for a libpq program: what libpq and the system need of `env`, and the password. Messages
+ * are in English, so that they can be understood here. Of PGCLIENTENCODING pg_dump would take its encoding, so
+ * that stays out.
+ */
+export function childEnv(connection: Connection, env: Environment): Record<string, string> {
+  const passed = Object.entries(env).filter(
+    ([name]) =>
+      /^(PATH|HOME|TMPDIR|PG[A-Z_]+|SSL_[A-Z_]+|KRB5[A-Z0-9_]*)$/.test(name) &&
+      !/^(PGSTOW_.*|PGCLIENTENCODING)$/.test(name),
+  )
+  return given({
+    PGCONNECT_TIMEOUT: "15",
+    PGAPPNAME: "pgstow",
+    ...Object.fromEntries(passed),
+    ...given({ PGPASSWORD: connection.password }),
+    LC_ALL: "C",
+  })
+}
+
+/** "orders on db.example.com:5432 as app": for messages and logs, without secrets. */
+export function describe({ params }: Connection): string {
+  const hosts = (params.host ?? params.hostaddr ?? "").split(",")
+  const ports = (params.port ?? "").split(",")
+  const places = hosts.map((host, index) => {
+    const port = ports[ports.length === 1 ? 0 : index] || "5432"
+    if (host === "" || /^[/@]/.test(host)) return host
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+  })
+  const place = places.filter((one) => one !== "").join(",")
+  const where =
+    place !== "" ? `on ${place}` : params.service ? `by service ${params.service}` : "on this machine"
+  return [params.dbname ?? params.user ?? "the default database", where, params.user && `as ${params.user}`]
+    .filter((part) => part !== undefined)
+    .join(" ")
+}
+
+/** Another host's settings: an address, or a list of ports, was for the one before. */
+function withoutHost(settings: Record<string, string>): Record<string, string> {
+  const { hostaddr: _, port, ...others } = settings
+  return port === undefined || port.includes(",") ? others : { ...others, port }
+}
+
+function isPort(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535
+}
+
+function given(settings: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const [name, value] of Object.entries(settings))
+    if (value !== undefined && value !== "") found[name] = value
+  return found
+}
