@@ -2,18 +2,9 @@ import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { expect, describe as group, test } from "vitest"
-import { PgstowError } from "../../task/errors.ts"
 import { childEnv, connectionFrom, conninfo, describe } from "../../task/postgres/connection.ts"
+import { failureOf } from "../support/failure.ts"
 import { sharedPostgres } from "../support/shared-postgres.ts"
-
-function failure(action: () => unknown): PgstowError {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof PgstowError) return error
-  }
-  throw new Error("it did not throw a PgstowError")
-}
 
 group("a database URL", () => {
   test.for([
@@ -72,7 +63,7 @@ group("a database URL", () => {
     ["password='hunter2", "can't be read from its character 1 on"],
     ["host=h sslpassword=hunter2", "sslpassword"],
   ])("%s is refused without repeating a password", ([databaseUrl = "", message = ""]) => {
-    const error = failure(() => connectionFrom({ databaseUrl }))
+    const error = failureOf(() => connectionFrom({ databaseUrl }))
     expect(error.kind).toBe("usage")
     expect(error.message).toContain(message)
     expect(error.hint).toMatch(/\.$/)

@@ -1,0 +1,144 @@
+import { execFile } from "node:child_process"
+import { access, constants, glob, realpath } from "node:fs/promises"
+import { basename, delimiter, dirname, join } from "node:path"
+import { promisify } from "node:util"
+import { PgstowError } from "../errors.ts"
+import type { Environment } from "./connection.ts"
+
+/** The client programs of one PostgreSQL version, from one folder. */
+export type Clients = {
+  readonly major: number
+  /** As `pg_dump --version` says it: "17.10". */
+  readonly version: string
+  readonly pgDump: string
+  readonly pgRestore: string
+  readonly psql: string
+  readonly pgDumpall: string
+}
+
+const usualFolders = [
+  "/usr/lib/postgresql/*/bin", // Debian, Ubuntu, and pgstow's image
+  "/usr/pgsql-*/bin", // Red Hat, Fedora, Amazon Linux by PostgreSQL's own packages
+  "/usr/libexec/postgresql*", // Alpine
+  "/opt/homebrew/opt/{libpq,postgresql@*}/bin",
+  "/usr/local/opt/{libpq,postgresql@*}/bin",
+  "/home/linuxbrew/.linuxbrew/opt/{libpq,postgresql@*}/bin",
+  "/Applications/Postgres.app/Contents/Versions/*/bin",
+]
+
+const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql", pgDumpall: "pg_dumpall" }
+
+/**
+ * Every version of the client programs that this machine has. Where one major version is there several times,
+ * the first stands first: `extraDirs`, then the folders in PGSTOW_PG_BIN (separated by ":"), then PATH, then the
+ * usual places.
+ */
+export async function findClients(env: Environment, extraDirs: readonly string[] = []): Promise<Clients[]> {
+  const named = [env.PGSTOW_PG_BIN, env.PATH].flatMap((list) => list?.split(delimiter) ?? [])
+  const usual = await Array.fromAsync(glob(usualFolders))
+  const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]
+  const homes = await Promise.all(folders.map(programFolder))
+  const unique = [...new Set(homes)].filter((folder) => folder !== undefined)
+  return (await Promise.all(unique.map((folder) => probe(folder, env)))).filter(
+    (clients) => clients !== undefined,
+  )
+}
+
+/** The newest clients: psql talks to every server that is older. Throws a PgstowError where there are none. */
+export function newestClients(clients: readonly Clients[]): Clients {
+  const newest = byMajor(clients).at(-1)
+  if (newest) return newest
+  throw new PgstowError("postgres", "no PostgreSQL client programs were found", { hint: installHint() })
+}
+
+/**
+ * The clients to back a server up with: its own major version, or the next newer one that is there; pg_dump
+ * refuses a server newer than itself. Throws a PgstowError that names both versions and says what to install.
+ */
+export function chooseClients(clients: readonly Clients[], serverMajor: number): Clients {
+  const chosen = byMajor(clients).find(({ major }) => major >= serverMajor)
+  if (chosen) return chosen
+  const newest = newestClients(clients)
+  throw new PgstowError(
+    "postgres",
+    `the server is PostgreSQL ${serverMajor}, and the newest pg_dump here is ${newest.version} (${newest.pgDump})`,
+    { hint: installHint(serverMajor) },
+  )
+}
+
+/**
+ * The clients to restore with: those of the target's major version, unless they are older than the ones that
+ * wrote the archive, which only these or newer ones can read. Throws a PgstowError that says what to install.
+ */
+export function chooseForRestore(
+  clients: readonly Clients[],
+  archiveMajor: number,
+  targetMajor: number,
+): Clients {
+  const able = byMajor(clients).filter(({ major }) => major >= archiveMajor)
+  const chosen = able.find(({ major }) => major === targetMajor) ?? able[0]
+  if (chosen) return chosen
+  const newest = newestClients(clients)
+  throw new PgstowError(
+    "postgres",
+    `the backup was written by pg_dump ${archiveMajor}, and the newest pg_restore here is ${newest.version} (${newest.pgRestore})`,
+    { hint: installHint(Math.max(archiveMajor, targetMajor)) },
+  )
+}
+
+/** Oldest first; of one major version, in the order they were found. */
+function byMajor(clients: readonly Clients[]): Clients[] {
+  return clients
+    .toSorted((a, b) => a.major - b.major)
+    .filter((one, i, all) => all[i - 1]?.major !== one.major)
+}
+
+function installHint(major?: number): string {
+  const version = major ?? "18"
+  return (
+    `Install PostgreSQL's client programs${major === undefined ? "" : ` of version ${major} or newer`} ` +
+    `(Debian, Ubuntu: apt-get install postgresql-client-${version}; Red Hat, Fedora: dnf install postgresql${version}; ` +
+    `macOS: brew install postgresql@${version}), or name their folder in PGSTOW_PG_BIN.`
+  )
+}
+
+/**
+ * The folder that the programs of `folder` really are in; undefined where they are not all there. Debian's
+ * /usr/bin/pg_dump is one wrapper for all versions, which takes the one of a cluster on this machine: what it
+ * would run is found in its own folder.
+ */
+async function programFolder(folder: string): Promise<string | undefined> {
+  if (!(await isComplete(folder))) return undefined
+  const pgDump = await realpath(join(folder, programs.pgDump))
+  if (basename(pgDump) === "pg_wrapper") return undefined
+  const real = dirname(pgDump)
+  return (await isComplete(real)) ? real : folder
+}
+
+async function isComplete(folder: string): Promise<boolean> {
+  try {
+    await Promise.all(Object.values(programs).map((name) => access(join(folder, name), constants.X_OK)))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Undefined where the programs do not run here. */
+async function probe(folder: string, env: Environment): Promise<Clients | undefined> {
+  const path = (name: string) => join(folder, name)
+  const answer = await promisify(execFile)(path(programs.pgDump), ["--version"], {
+    env,
+    timeout: 10_000,
+  }).catch(() => undefined)
+  const [, version, major] = /^pg_dump \(PostgreSQL\) ((\d+)\S*)/.exec(answer?.stdout ?? "") ?? []
+  if (version === undefined) return undefined
+  return {
+    major: Number(major),
+    version,
+    pgDump: path(programs.pgDump),
+    pgRestore: path(programs.pgRestore),
+    psql: path(programs.psql),
+    pgDumpall: path(programs.pgDumpall),
+  }
+}
