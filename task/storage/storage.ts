@@ -8,15 +8,16 @@ export type StoredObject = { readonly key: string; readonly sizeBytes: number; r
  * A place that keeps objects under keys: a directory, or a bucket with a prefix.
  *
  * Every method rejects with a PgstowError of kind "storage" whose message names this storage's `url`, the
- * operation and the key, with a hint where one is known; or with an ObjectNotFoundError or ObjectExistsError.
- * Keys are made of segments of [A-Za-z0-9._%=-], none of them "." or "..", joined by "/"; anything else is
- * refused before it touches the storage.
+ * operation and the key, with a hint where one is known; or with an ObjectNotFoundError or ObjectExistsError;
+ * or, once the signal that the storage was opened with has aborted, with that signal's reason.
+ * Keys are as `checkKey` says; anything else is refused before it touches the storage. What a storage holds
+ * under other names is none of pgstow's, and never listed.
  */
 export interface Storage {
-  /** The storage as its user wrote it, without secrets: for messages, logs and results. */
+  /** What tells this storage from others, without secrets: for messages, logs and results. */
   readonly url: string
 
-  /** The largest number of parts one object may have (10,000 on S3). */
+  /** The largest number of parts one object may have: 10,000 on S3, Infinity in a directory. */
   readonly maxParts: number
 
   /** Every object below `prefix` (a folder ending in "/", or "" for all), in the order of its key's bytes. */
@@ -32,7 +33,8 @@ export interface Storage {
   stat(key: string): Promise<StoredObject | undefined>
 
   /**
-   * Stores `body` under `key` all at once. On any error nothing of it is readable at `key`.
+   * Stores `body` under `key`, all of it or nothing. Where a remote storage's last answer was lost, it may be
+   * stored although this rejects: remove nothing that it vouches for.
    * With `ifAbsent`, rejects with ObjectExistsError where something is there already, and leaves that as it is.
    */
   put(key: string, body: Uint8Array, options?: { readonly ifAbsent?: boolean }): Promise<void>
@@ -40,7 +42,7 @@ export interface Storage {
   /** Begins an object of several parts. Nothing is readable at `key` until `finish` has resolved. */
   create(key: string): Promise<ObjectWriter>
 
-  /** Removes objects. Those that do not exist are no error. */
+  /** Removes objects, in no certain order. Those that do not exist are no error. */
   remove(keys: readonly string[]): Promise<void>
 
   /** Ends uploads below `prefix` begun before `before` and never finished, and frees what they hold. How many. */
@@ -58,11 +60,46 @@ export interface ObjectWriter {
    */
   write(part: Uint8Array): Promise<void>
 
-  /** Makes the object readable, whole. */
+  /** Makes the object readable, whole: waits for every part, and rejects where one of them was not stored. */
   finish(): Promise<void>
 
-  /** Gives up and leaves nothing behind. May be called at any time, also after a failure, also twice. */
+  /**
+   * Gives up and leaves nothing behind. May be called at any time, also after a failure, also twice, and works
+   * when the storage's signal has aborted; after `finish` has resolved it does nothing. Takes 5 s at most.
+   */
   abort(): Promise<void>
+}
+
+const maxKeyBytes = 900
+const maxSegmentBytes = 240
+
+/**
+ * Whether `text` is a key that every storage takes: segments of [A-Za-z0-9._%=-] of at most 240 bytes, none of
+ * them ".", ".." or like ".….tmp" (the name of a file being written), joined by "/", 900 bytes at most.
+ */
+export function isKey(text: string): boolean {
+  return (
+    text.length <= maxKeyBytes &&
+    text
+      .split("/")
+      .every(
+        (segment) =>
+          segment.length <= maxSegmentBytes &&
+          /^[A-Za-z0-9._%=-]+$/.test(segment) &&
+          !/^(\.\.?|\..*\.tmp)$/.test(segment),
+      )
+  )
+}
+
+/** Throws a PgstowError where `key` is none. */
+export function checkKey(url: string, key: string): void {
+  if (!isKey(key)) throw new PgstowError("storage", `${url} takes no object named ${JSON.stringify(key)}`)
+}
+
+/** Throws a PgstowError where `prefix` is neither "" nor a key with a "/" after it. */
+export function checkPrefix(url: string, prefix: string): void {
+  if (prefix === "" || (prefix.endsWith("/") && isKey(prefix.slice(0, -1)))) return
+  throw new PgstowError("storage", `${url} has no folder named ${JSON.stringify(prefix)}`)
 }
 
 export class ObjectNotFoundError extends PgstowError {

@@ -1,0 +1,375 @@
+import { randomBytes } from "node:crypto"
+import { constants } from "node:fs"
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rmdir,
+  unlink,
+} from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
+import { Readable } from "node:stream"
+import { fileFailure } from "./file-failure.ts"
+import {
+  checkKey,
+  checkPrefix,
+  isKey,
+  ObjectExistsError,
+  ObjectNotFoundError,
+  type ObjectWriter,
+  type Storage,
+  type StoredObject,
+} from "./storage.ts"
+
+const readBytes = 256 * 1024
+
+/**
+ * Keeps objects as files below a folder, which the first object makes. Folders are made 0700, files 0600.
+ *
+ * A file is written under a temporary name beside its own (".….tmp"), flushed to the disk, and only then given
+ * its name. Symbolic links below the folder are not followed, since they may lead out of it.
+ */
+export class FileStorage implements Storage {
+  readonly url: string
+  readonly maxParts = Number.POSITIVE_INFINITY
+  readonly #folder: string
+  readonly #signal: AbortSignal | undefined
+
+  /** @param folder an absolute path */
+  constructor(folder: string, options: { readonly url: string; readonly signal?: AbortSignal | undefined }) {
+    this.url = options.url
+    this.#folder = folder
+    this.#signal = options.signal
+  }
+
+  async *list(prefix: string): AsyncGenerator<StoredObject> {
+    checkPrefix(this.url, prefix)
+    for (const { name, isFolder } of await this.#entries(prefix)) {
+      if (isFolder) yield* this.list(`${prefix}${name}/`)
+      else {
+        const object = await this.stat(prefix + name)
+        if (object) yield object
+      }
+    }
+  }
+
+  async listFolders(prefix: string): Promise<string[]> {
+    checkPrefix(this.url, prefix)
+    const folders: string[] = []
+    for (const { name, isFolder } of await this.#entries(prefix)) {
+      if (isFolder && !(await this.#isEmpty(`${prefix}${name}/`))) folders.push(name)
+    }
+    return folders.toSorted()
+  }
+
+  async read(key: string, options: { readonly offsetBytes?: number } = {}): Promise<Readable> {
+    const offset = options.offsetBytes ?? 0
+    return this.#attempt(`read ${key}`, async () => {
+      const handle = await this.#openToRead(key)
+      const { size } = await handle.stat()
+      return Readable.from(this.#chunks(key, handle, offset, size), { objectMode: false })
+    })
+  }
+
+  async stat(key: string): Promise<StoredObject | undefined> {
+    return this.#attempt(`look at ${key}`, async () => {
+      const found = await unlessMissing(lstat(await this.#locate(key)))
+      return found?.isFile() ? { key, sizeBytes: found.size, modifiedAt: found.mtime } : undefined
+    })
+  }
+
+  async put(key: string, body: Uint8Array, options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
+    const file = await this.#begin(key)
+    try {
+      await file.write(body)
+      await file.finish(options)
+    } catch (error) {
+      // What abort() may leave is no object, and goes with the stale uploads.
+      await file.abort().catch(() => {})
+      throw error
+    }
+  }
+
+  async create(key: string): Promise<ObjectWriter> {
+    return this.#begin(key)
+  }
+
+  async remove(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      await this.#attempt(`remove ${key}`, async () => {
+        const path = await this.#locate(key)
+        await unlessMissing(unlink(path))
+        await this.#tidy(dirname(path))
+      })
+    }
+  }
+
+  async removeStaleUploads(prefix: string, before: Date): Promise<number> {
+    checkPrefix(this.url, prefix)
+    return this.#attempt(`remove stale uploads below ${prefix}`, async () => {
+      const top = join(this.#folder, prefix)
+      const entries = (await unlessMissing(readdir(top, { withFileTypes: true, recursive: true }))) ?? []
+      let removed = 0
+      for (const entry of entries.filter((each) => each.isFile() && isTemporary(each.name))) {
+        const path = join(entry.parentPath, entry.name)
+        const found = await unlessMissing(lstat(path))
+        if (!found || found.mtime >= before) continue
+        await unlessMissing(unlink(path))
+        await this.#tidy(entry.parentPath)
+        removed++
+      }
+      return removed
+    })
+  }
+
+  close(): void {}
+
+  async #attempt<T>(action: string, run: () => Promise<T>): Promise<T> {
+    this.#signal?.throwIfAborted()
+    try {
+      return await run()
+    } catch (error) {
+      throw fileFailure(this.url, action, error)
+    }
+  }
+
+  /** The path of a key. Throws where a symbolic link has taken the place of one of its folders. */
+  async #locate(key: string): Promise<string> {
+    checkKey(this.url, key)
+    const path = join(this.#folder, key)
+    const real = await unlessMissing(realpath(dirname(path)))
+    if (real !== undefined && real !== join(await realpath(this.#folder), dirname(key)))
+      throw Object.assign(new Error(`a folder of ${path} is a symbolic link`), { code: "ELOOP" })
+    return path
+  }
+
+  /** What is directly below `prefix`, in an order that keeps the bytes of whole keys sorted. */
+  async #entries(prefix: string): Promise<{ name: string; isFolder: boolean }[]> {
+    return this.#attempt(`list ${prefix}`, async () => {
+      const found = await unlessMissing(readdir(join(this.#folder, prefix), { withFileTypes: true }))
+      const sortsAs = (entry: { name: string; isFolder: boolean }) => entry.name + (entry.isFolder ? "/" : "")
+      return (found ?? [])
+        .filter((entry) => (entry.isFile() || entry.isDirectory()) && isKey(prefix + entry.name))
+        .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
+        .toSorted((a, b) => (sortsAs(a) < sortsAs(b) ? -1 : 1))
+    })
+  }
+
+  async #isEmpty(prefix: string): Promise<boolean> {
+    const first = await this.list(prefix).next()
+    return first.done === true
+  }
+
+  async #openToRead(key: string): Promise<FileHandle> {
+    const path = await this.#locate(key)
+    const handle = await unlessMissing(open(path, constants.O_RDONLY | constants.O_NOFOLLOW))
+    if (!handle) throw new ObjectNotFoundError(this.url, key)
+    if ((await handle.stat()).isFile()) return handle
+    await handle.close()
+    throw new ObjectNotFoundError(this.url, key)
+  }
+
+  async *#chunks(key: string, handle: FileHandle, start: number, end: number): AsyncGenerator<Uint8Array> {
+    await using file = handle
+    for (let position = start; position < end; ) {
+      const chunk = await this.#attempt(`read ${key}`, async () => {
+        const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, end - position))
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
+        if (bytesRead === 0) throw new Error(`the file ends at byte ${position} of ${end}`)
+        return buffer.subarray(0, bytesRead)
+      })
+      position += chunk.length
+      yield chunk
+    }
+  }
+
+  async #begin(key: string): Promise<FileWriter> {
+    return this.#attempt(`write ${key}`, async () => {
+      const path = await this.#locate(key)
+      const temporary = join(dirname(path), `.${randomBytes(8).toString("hex")}.tmp`)
+      const handle = await this.#openNew(temporary)
+      return new FileWriter(
+        { key, path, temporary, handle },
+        {
+          url: this.url,
+          attempt: (run) => this.#attempt(`write ${key}`, run),
+          tidy: (folder) => this.#tidy(folder),
+        },
+      )
+    })
+  }
+
+  /** Opens a new file, its folder made where it is missing or has just been tidied away by someone else. */
+  async #openNew(path: string): Promise<FileHandle> {
+    for (let tries = 3; ; tries--) {
+      await makeFolder(dirname(path))
+      try {
+        return await open(path, "wx", 0o600)
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT" || tries === 0) throw error
+      }
+    }
+  }
+
+  /** Flushes a folder to the disk, or removes it where nothing is left in it, and likewise those above it. */
+  async #tidy(folder: string): Promise<void> {
+    for (let path = folder; path.startsWith(`${this.#folder}/`); path = dirname(path)) {
+      try {
+        await rmdir(path)
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT") return flushFolder(path)
+      }
+    }
+    await unlessMissing(flushFolder(this.#folder))
+  }
+}
+
+type FileBeingWritten = {
+  readonly key: string
+  readonly path: string
+  readonly temporary: string
+  readonly handle: FileHandle
+}
+
+type FileWriterContext = {
+  readonly url: string
+  /** Runs an operation: not after the signal has aborted, and with its failures explained. */
+  readonly attempt: <T>(run: () => Promise<T>) => Promise<T>
+  readonly tidy: (folder: string) => Promise<void>
+}
+
+class FileWriter implements ObjectWriter {
+  readonly #file: FileBeingWritten
+  readonly #context: FileWriterContext
+  readonly #writes: Promise<void>[] = []
+  #offset = 0
+  #state: "open" | "finished" | "aborted" = "open"
+
+  constructor(file: FileBeingWritten, context: FileWriterContext) {
+    this.#file = file
+    this.#context = context
+  }
+
+  write(part: Uint8Array): Promise<void> {
+    const position = this.#offset
+    this.#offset += part.length
+    const write = this.#context.attempt(() => writeAll(this.#file.handle, part, position))
+    // finish() hears of a failure that nobody awaited.
+    write.catch(() => {})
+    this.#writes.push(write)
+    return write
+  }
+
+  async finish(options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
+    const { key, path, temporary, handle } = this.#file
+    await Promise.all(this.#writes)
+    await this.#context.attempt(async () => {
+      await handle.sync()
+      await handle.close()
+      if (!options.ifAbsent) await rename(temporary, path)
+      else if (!(await publishIfAbsent(temporary, path))) throw new ObjectExistsError(this.#context.url, key)
+      this.#state = "finished"
+      await flushFolder(dirname(path))
+    })
+  }
+
+  async abort(): Promise<void> {
+    if (this.#state !== "open") return
+    this.#state = "aborted"
+    const { key, path, temporary, handle } = this.#file
+    await Promise.allSettled(this.#writes)
+    try {
+      await handle.close()
+      await unlessMissing(unlink(temporary))
+      await this.#context.tidy(dirname(path))
+    } catch (error) {
+      throw fileFailure(this.#context.url, `clean up after ${key}`, error)
+    }
+  }
+}
+
+/** Gives the file `temporary` the name `path`. False, and nothing done, where that is taken. */
+async function publishIfAbsent(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path)
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false
+    if (!withoutHardLinks.has(codeOf(error))) throw error
+    return renameIfAbsent(temporary, path)
+  }
+  // It is published; a second name left behind is removed with the stale uploads.
+  await unlink(temporary).catch(() => {})
+  return true
+}
+
+const withoutHardLinks = new Set<string | undefined>(["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"])
+
+/** The same on a file system without hard links (exFAT, SMB), where a lock file stands for them. */
+async function renameIfAbsent(temporary: string, path: string): Promise<boolean> {
+  const lock = join(dirname(path), `.${basename(path)}.lock.tmp`)
+  const held = await open(lock, "wx", 0o600)
+  try {
+    if (await unlessMissing(lstat(path))) return false
+    await rename(temporary, path)
+    return true
+  } finally {
+    await held.close()
+    await unlink(lock)
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}
+
+/** Makes a folder (0700) and those above it that are missing, so that they outlive a power failure. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, 0o700)
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") {
+      await makeFolder(dirname(path))
+      return makeFolder(path)
+    }
+    if (codeOf(error) === "EEXIST") return
+    throw error
+  }
+  await flushFolder(dirname(path))
+}
+
+/** Makes what was created, renamed or removed in a folder outlive a power failure. */
+async function flushFolder(path: string): Promise<void> {
+  try {
+    await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    await folder.sync()
+  } catch (error) {
+    // Network file systems may not know how, and a folder above the storage may not be ours to open.
+    if (!["EINVAL", "ENOTSUP", "EACCES"].includes(codeOf(error) ?? "")) throw error
+  }
+}
+
+function isTemporary(name: string): boolean {
+  return name.startsWith(".") && name.endsWith(".tmp")
+}
+
+/** What `found` resolves to; undefined where there is no such file or folder. */
+async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined
+    throw error
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
+}

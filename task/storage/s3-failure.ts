@@ -1,0 +1,159 @@
+import { S3ServiceException } from "@aws-sdk/client-s3"
+import { PgstowError } from "../errors.ts"
+
+/** What is wrong, and what to do. */
+type Reason = readonly [reason: string, hint: string]
+
+export type S3Place = {
+  readonly url: string
+  readonly bucket: string
+  readonly endpoint: string | undefined
+}
+
+/** Says what failed, why, and what to do. Passes on what says so already. */
+export function s3Failure(place: S3Place, action: string, cause: unknown): unknown {
+  if (cause instanceof PgstowError || !(cause instanceof Error)) return cause
+  const [reason, hint] = reasonOf(place, cause)
+  return new PgstowError("storage", `cannot ${action} in ${place.url}: ${reason}`, { cause, hint })
+}
+
+/** Whether S3 answered with one of these error codes or statuses. */
+export function isS3Error(error: unknown, ...codes: (string | number)[]): error is S3ServiceException {
+  if (!(error instanceof S3ServiceException)) return false
+  return codes.some((code) => code === error.name || code === error.$metadata.httpStatusCode)
+}
+
+function reasonOf(place: S3Place, error: Error): Reason {
+  const otherRegion = regionOf(error)
+  if (otherRegion !== undefined)
+    return [
+      `the bucket is in another region${otherRegion === "" ? "" : `, ${otherRegion}`}`,
+      `Add region=${otherRegion || "…"} to the storage's URL.`,
+    ]
+  const server = place.endpoint ?? "AWS"
+  const known = {
+    ...connectionReasons(server),
+    ...credentialReasons,
+    ...bucketReasons(place.bucket, server),
+  }
+  for (const code of codesOf(error)) {
+    const reason = known[code]
+    if (reason) return reason
+  }
+  if (error.message.includes("Deserialization error"))
+    return [
+      `${server} does not answer like an S3 service`,
+      "Check that the endpoint in the storage's URL is that of the S3 service, not of its console.",
+    ]
+  const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+  return [
+    `${error.name}${error.message === "" || error.message === error.name ? "" : `: ${error.message}`}`,
+    status !== undefined && status >= 500
+      ? "The service has a fault of its own; try again later."
+      : "Check the storage's URL and the service's own log.",
+  ]
+}
+
+/** The codes that say what went wrong, the most telling first: S3's, the operating system's, the status. */
+function codesOf(error: Error): string[] {
+  const codes = [error.name, error.message]
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if ("code" in cause && typeof cause.code === "string") codes.push(cause.code)
+  }
+  if (error instanceof S3ServiceException) codes.push(String(error.$metadata.httpStatusCode))
+  return codes
+}
+
+/** The region that the bucket is in, where that is what is wrong; "" where the answer does not name it. */
+function regionOf(error: Error): string | undefined {
+  if (!(error instanceof S3ServiceException)) return undefined
+  const named = error.$response?.headers["x-amz-bucket-region"]
+  const elsewhere =
+    ["PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"].includes(error.name) ||
+    [301, 307].includes(error.$metadata.httpStatusCode ?? 0)
+  if (elsewhere) return named ?? ""
+  if (error.name !== "AuthorizationHeaderMalformed") return undefined
+  return named ?? /expecting '([a-z0-9-]+)'/.exec(error.message)?.[1]
+}
+
+function connectionReasons(server: string): Record<string, Reason> {
+  const checkEndpoint = "Check the endpoint in the storage's URL, and the network."
+  const certificate: Reason = [
+    `the certificate of ${server} can't be verified`,
+    "Give its authority's certificate by NODE_EXTRA_CA_CERTS=/path/to/ca.pem.",
+  ]
+  return {
+    ECONNREFUSED: [`${server} refuses connections`, "Check that it is running, and its port."],
+    ENOTFOUND: [`${server} has no address`, checkEndpoint],
+    EAI_AGAIN: [`the name of ${server} can't be looked up now`, "Check the network's name service."],
+    EHOSTUNREACH: [`${server} can't be reached`, checkEndpoint],
+    ENETUNREACH: [`${server} can't be reached`, checkEndpoint],
+    ECONNRESET: [`${server} broke the connection`, "Try again; check the service's log if it stays so."],
+    EPIPE: [`${server} broke the connection`, "Try again; check the service's log if it stays so."],
+    ETIMEDOUT: [`${server} does not answer`, checkEndpoint],
+    TimeoutError: [`${server} does not answer`, checkEndpoint],
+    EPROTO: [`${server} does not speak TLS`, "Write http:// in the endpoint if it is meant to go without."],
+    HPE_INVALID_CONSTANT: [`${server} does not speak HTTP`, checkEndpoint],
+    DEPTH_ZERO_SELF_SIGNED_CERT: certificate,
+    SELF_SIGNED_CERT_IN_CHAIN: certificate,
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: certificate,
+    UNABLE_TO_GET_ISSUER_CERT_LOCALLY: certificate,
+    CERT_HAS_EXPIRED: [`the certificate of ${server} has expired`, "Renew it there."],
+    ERR_TLS_CERT_ALTNAME_INVALID: [`the certificate of ${server} is for another name`, checkEndpoint],
+  }
+}
+
+const signIn: Reason = ["the session's credentials have expired", "Sign in again, then run this again."]
+const noAccess: Reason = [
+  "access denied",
+  "Check that these credentials are the right ones, and what they are allowed in this bucket.",
+]
+
+const credentialReasons: Record<string, Reason> = {
+  CredentialsProviderError: [
+    "there are no credentials for it",
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or add profile=NAME or credentials=NAME to the URL.",
+  ],
+  InvalidAccessKeyId: ["the access key is not known there", "Check the access key and the endpoint."],
+  SignatureDoesNotMatch: ["the secret key is wrong", "Check that it belongs to this access key."],
+  ExpiredToken: signIn,
+  ExpiredTokenException: signIn,
+  TokenRefreshRequired: signIn,
+  InvalidToken: ["the session token is wrong", "Check that it belongs to this access key."],
+  RequestTimeTooSkewed: ["this machine's clock is wrong", "Set it by NTP."],
+  AccessDenied: noAccess,
+  AllAccessDisabled: noAccess,
+  AccountProblem: noAccess,
+  403: noAccess,
+  "Region is missing": ["no region is given", "Add region=NAME to the URL, or set AWS_REGION."],
+}
+
+function bucketReasons(bucket: string, server: string): Record<string, Reason> {
+  return {
+    NoSuchBucket: [
+      `${server} has no bucket ${bucket}`,
+      "Create it, or correct its name in the storage's URL.",
+    ],
+    InvalidBucketName: [`${bucket} is no name for a bucket`, "Correct its name in the storage's URL."],
+    InvalidStorageClass: [
+      "the storage class is not known there",
+      "Correct or leave out storage-class in the storage's URL.",
+    ],
+    InvalidObjectState: ["the object is in an archive", "Ask for it with aws s3api restore-object first."],
+    KMSKeyNotFound: ["the KMS key does not exist", "Correct sse-kms-key in the storage's URL."],
+    "KMS.NotFoundException": ["the KMS key does not exist", "Correct sse-kms-key in the storage's URL."],
+    "KMS.DisabledException": ["the KMS key is disabled", "Enable it, or name another in the storage's URL."],
+    NoSuchUpload: ["the upload was ended by someone else", "Check what cleans up that bucket."],
+    EntityTooLarge: ["the object is larger than is allowed there", "Give a storage for larger objects."],
+    EntityTooSmall: ["a part is smaller than is allowed there", "Please report this as a fault of pgstow's."],
+    QuotaExceeded: ["the quota is used up", "Free some space there, or give another storage."],
+    XMinioStorageFull: ["its disks are full", "Free some space there, or give another storage."],
+    507: ["its disks are full", "Free some space there, or give another storage."],
+    SlowDown: ["it asks to slow down, again and again", "Try again later, or with fewer jobs."],
+    503: ["it is overloaded", "Try again later."],
+    NotImplemented: [
+      "the service lacks something that pgstow needs",
+      "Use a service that knows conditional writes (If-None-Match) and multipart uploads.",
+    ],
+  }
+}

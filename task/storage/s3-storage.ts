@@ -1,0 +1,298 @@
+import { Readable } from "node:stream"
+import { buffer } from "node:stream/consumers"
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandInput,
+  type ListMultipartUploadsCommandOutput,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandInput,
+  type ListObjectsV2CommandOutput,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  S3Client,
+} from "@aws-sdk/client-s3"
+import { type Response, resumingReadable } from "./resuming-readable.ts"
+import { isS3Error, s3Failure } from "./s3-failure.ts"
+import { S3Upload } from "./s3-upload.ts"
+import type { S3Settings } from "./s3-url.ts"
+import {
+  checkKey,
+  checkPrefix,
+  isKey,
+  ObjectExistsError,
+  ObjectNotFoundError,
+  type ObjectWriter,
+  type Storage,
+  type StoredObject,
+} from "./storage.ts"
+
+const connectSeconds = 10
+const maxAttempts = 5
+const removeAtOnce = 1000
+
+export type S3StorageOptions = {
+  readonly signal?: AbortSignal | undefined
+  /** How long the service may be silent before a request counts as failed. 60 by default. */
+  readonly timeoutSeconds?: number | undefined
+}
+
+/** Keeps objects in a bucket, each under the settings' prefix and its key. */
+export class S3Storage implements Storage {
+  readonly url: string
+  readonly maxParts: number
+  readonly #settings: S3Settings
+  readonly #client: S3Client
+  readonly #signal: AbortSignal | undefined
+
+  constructor(settings: S3Settings, options: S3StorageOptions = {}) {
+    this.url = settings.url
+    this.maxParts = settings.maxParts
+    this.#settings = settings
+    this.#signal = options.signal
+    this.#client = s3Client(settings, options.timeoutSeconds ?? 60)
+  }
+
+  async *list(prefix: string): AsyncGenerator<StoredObject> {
+    for await (const page of this.#pages(prefix, {})) {
+      for (const { Key = "", Size = 0, LastModified = new Date(0) } of page.Contents ?? []) {
+        const key = Key.slice(this.#settings.prefix.length)
+        if (isKey(key)) yield { key, sizeBytes: Size, modifiedAt: LastModified }
+      }
+    }
+  }
+
+  async listFolders(prefix: string): Promise<string[]> {
+    const folders: string[] = []
+    for await (const page of this.#pages(prefix, { Delimiter: "/" })) {
+      for (const { Prefix = "" } of page.CommonPrefixes ?? []) {
+        const folder = Prefix.slice(this.#settings.prefix.length, -1)
+        if (isKey(folder)) folders.push(folder.slice(prefix.length))
+      }
+    }
+    return folders.toSorted()
+  }
+
+  async read(key: string, options: { readonly offsetBytes?: number } = {}): Promise<Readable> {
+    checkKey(this.url, key)
+    const offset = options.offsetBytes ?? 0
+    const stopped = new AbortController()
+    const signal = this.#signal ? AbortSignal.any([this.#signal, stopped.signal]) : stopped.signal
+    const open = (position: number, etag: string | undefined) =>
+      this.#attempt(`read ${key}`, () => this.#get(key, position, etag, signal))
+    const first = await open(offset, undefined)
+    return resumingReadable({
+      first,
+      resume: (bytesRead) => open(offset + bytesRead, first.etag),
+      explain: (cause) => this.#failure(`read ${key}`, cause),
+      stop: () => stopped.abort(),
+    })
+  }
+
+  async stat(key: string): Promise<StoredObject | undefined> {
+    checkKey(this.url, key)
+    return this.#attempt(`look at ${key}`, async (options) => {
+      try {
+        const head = await this.#client.send(new HeadObjectCommand(this.#object(key)), options)
+        return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: head.LastModified ?? new Date(0) }
+      } catch (error) {
+        if (isS3Error(error, 404)) return undefined
+        throw error
+      }
+    })
+  }
+
+  async put(key: string, body: Uint8Array, options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
+    checkKey(this.url, key)
+    const command = new PutObjectCommand({
+      ...this.#object(key),
+      ...this.#newObject(),
+      Body: body,
+      ...(options.ifAbsent ? { IfNoneMatch: "*" } : {}),
+    })
+    await this.#attempt(`write ${key}`, async (sendOptions) => {
+      try {
+        await this.#client.send(command, sendOptions)
+      } catch (error) {
+        if (!isS3Error(error, 412)) throw error
+        // An earlier attempt of this very request may have stored it, and only its answer been lost.
+        if ((error.$metadata.attempts ?? 1) > 1 && (await this.#holds(key, body))) return
+        throw new ObjectExistsError(this.url, key, { cause: error })
+      }
+    })
+  }
+
+  async create(key: string): Promise<ObjectWriter> {
+    checkKey(this.url, key)
+    return this.#attempt(`write ${key}`, async (options) => {
+      const target = this.#object(key)
+      const created = await this.#client.send(
+        new CreateMultipartUploadCommand({ ...target, ...this.#newObject() }),
+        options,
+      )
+      if (!created.UploadId) throw new Error("the service began no upload")
+      return new S3Upload(
+        { ...target, UploadId: created.UploadId },
+        {
+          client: this.#client,
+          place: this.#settings,
+          signal: this.#signal,
+          key,
+          maxParts: this.maxParts,
+          attempt: (run) => this.#attempt(`write ${key}`, run),
+          storedBytes: async () => (await this.stat(key))?.sizeBytes,
+        },
+      )
+    })
+  }
+
+  async remove(keys: readonly string[]): Promise<void> {
+    for (const key of keys) checkKey(this.url, key)
+    for (let start = 0; start < keys.length; start += removeAtOnce) {
+      const batch = keys.slice(start, start + removeAtOnce)
+      const what = batch.length === 1 ? batch[0] : `${batch.length} objects`
+      await this.#attempt(`remove ${what}`, async (options) => {
+        const Objects = batch.map((key) => ({ Key: this.#settings.prefix + key }))
+        const answer = await this.#client.send(
+          new DeleteObjectsCommand({ Bucket: this.#settings.bucket, Delete: { Objects, Quiet: true } }),
+          options,
+        )
+        const [error] = answer.Errors ?? []
+        if (error) throw Object.assign(new Error(`${error.Key}: ${error.Message}`), { name: error.Code })
+      })
+    }
+  }
+
+  async removeStaleUploads(prefix: string, before: Date): Promise<number> {
+    checkPrefix(this.url, prefix)
+    const { bucket: Bucket, prefix: root } = this.#settings
+    return this.#attempt(`remove stale uploads below ${prefix || "the root"}`, async (options) => {
+      let removed = 0
+      let next: UploadMarkers | undefined = {}
+      while (next) {
+        const page: ListMultipartUploadsCommandOutput = await this.#client.send(
+          new ListMultipartUploadsCommand({ Bucket, Prefix: root + prefix, ...next }),
+          options,
+        )
+        for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+          if (!Key || !UploadId || !Initiated || Initiated >= before) continue
+          await this.#client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), options)
+          removed++
+        }
+        next = page.IsTruncated ? markersOf(page) : undefined
+      }
+      return removed
+    })
+  }
+
+  close(): void {
+    this.#client.destroy()
+  }
+
+  async #attempt<T>(action: string, run: (options: { abortSignal?: AbortSignal }) => Promise<T>): Promise<T> {
+    try {
+      this.#signal?.throwIfAborted()
+      return await run(this.#signal ? { abortSignal: this.#signal } : {})
+    } catch (error) {
+      throw this.#failure(action, error)
+    }
+  }
+
+  #failure(action: string, cause: unknown): unknown {
+    return this.#signal?.aborted ? this.#signal.reason : s3Failure(this.#settings, action, cause)
+  }
+
+  async *#pages(
+    prefix: string,
+    input: Pick<ListObjectsV2CommandInput, "Delimiter">,
+  ): AsyncGenerator<ListObjectsV2CommandOutput> {
+    checkPrefix(this.url, prefix)
+    const { bucket: Bucket, prefix: root } = this.#settings
+    let token: string | undefined
+    do {
+      const page: ListObjectsV2CommandOutput = await this.#attempt(`list ${prefix}`, (options) =>
+        this.#client.send(
+          new ListObjectsV2Command({ Bucket, Prefix: root + prefix, ContinuationToken: token, ...input }),
+          options,
+        ),
+      )
+      yield page
+      token = page.NextContinuationToken
+    } while (token !== undefined)
+  }
+
+  /** Asks for an object from `position` on; with `etag`, only for that same object. */
+  async #get(
+    key: string,
+    position: number,
+    etag: string | undefined,
+    abortSignal: AbortSignal,
+  ): Promise<Response & { etag: string | undefined }> {
+    const command = new GetObjectCommand({
+      ...this.#object(key),
+      ...(position > 0 ? { Range: `bytes=${position}-` } : {}),
+      ...(etag === undefined ? {} : { IfMatch: etag }),
+    })
+    try {
+      const { Body, ContentLength, ETag } = await this.#client.send(command, { abortSignal })
+      if (!(Body instanceof Readable) || ContentLength === undefined)
+        throw new Error("the answer has no body, or no length")
+      return { body: Body, sizeBytes: ContentLength, etag: ETag }
+    } catch (error) {
+      if (isS3Error(error, "NoSuchKey")) throw new ObjectNotFoundError(this.url, key, { cause: error })
+      if (isS3Error(error, 412)) throw new Error("it was changed while it was read", { cause: error })
+      if (isS3Error(error, 416) && (await this.stat(key))?.sizeBytes === position)
+        return { body: Readable.from([]), sizeBytes: 0, etag }
+      throw error
+    }
+  }
+
+  /** Whether exactly `body` is stored under `key`. */
+  async #holds(key: string, body: Uint8Array): Promise<boolean> {
+    const found = await this.stat(key)
+    return found?.sizeBytes === body.length && (await buffer(await this.read(key))).equals(body)
+  }
+
+  #object(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.#settings.bucket, Key: this.#settings.prefix + key }
+  }
+
+  /** What every object is stored with. */
+  #newObject(): Pick<PutObjectCommandInput, "StorageClass" | "ServerSideEncryption" | "SSEKMSKeyId"> {
+    const { storageClass, kmsKey } = this.#settings
+    return {
+      ...(storageClass === undefined ? {} : { StorageClass: storageClass }),
+      ...(kmsKey === undefined ? {} : { ServerSideEncryption: "aws:kms", SSEKMSKeyId: kmsKey }),
+    }
+  }
+}
+
+function s3Client(settings: S3Settings, timeoutSeconds: number): S3Client {
+  const { region, endpoint, credentials, profile, pathStyle } = settings
+  return new S3Client({
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(profile === undefined ? {} : { profile }),
+    forcePathStyle: pathStyle,
+    maxAttempts,
+    requestHandler: { connectionTimeout: connectSeconds * 1000, socketTimeout: timeoutSeconds * 1000 },
+    // The SDK would make a new connection for every part.
+    expectContinueHeader: false,
+    // All that is read is checked by its SHA-256; the service's own checksum would cost as much again.
+    responseChecksumValidation: "WHEN_REQUIRED",
+  })
+}
+
+function markersOf({ NextKeyMarker, NextUploadIdMarker }: ListMultipartUploadsCommandOutput): UploadMarkers {
+  return {
+    ...(NextKeyMarker === undefined ? {} : { KeyMarker: NextKeyMarker }),
+    ...(NextUploadIdMarker === undefined ? {} : { UploadIdMarker: NextUploadIdMarker }),
+  }
+}
+
+type UploadMarkers = Pick<ListMultipartUploadsCommandInput, "KeyMarker" | "UploadIdMarker">

@@ -1,0 +1,101 @@
+import {
+  AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  type S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3"
+import { PgstowError } from "../errors.ts"
+import { isS3Error, type S3Place, s3Failure } from "./s3-failure.ts"
+import type { ObjectWriter } from "./storage.ts"
+
+const abortMs = 5_000
+
+export type S3UploadOptions = {
+  readonly client: S3Client
+  readonly place: S3Place
+  readonly signal: AbortSignal | undefined
+  readonly key: string
+  readonly maxParts: number
+  /** Runs a request: not after the signal has aborted, and with its failures explained. */
+  readonly attempt: <T>(run: () => Promise<T>) => Promise<T>
+  /** The size of the object now readable at the upload's key. */
+  readonly storedBytes: () => Promise<number | undefined>
+}
+
+/** A multipart upload that has begun. */
+export class S3Upload implements ObjectWriter {
+  readonly #upload: { readonly Bucket: string; readonly Key: string; readonly UploadId: string }
+  readonly #options: S3UploadOptions
+  readonly #parts: Promise<CompletedPart>[] = []
+  readonly #stopped = new AbortController()
+  readonly #signal: AbortSignal
+  #bytes = 0
+  #finished = false
+  #aborting: Promise<void> | undefined
+
+  constructor(upload: { Bucket: string; Key: string; UploadId: string }, options: S3UploadOptions) {
+    this.#upload = upload
+    this.#options = options
+    this.#signal = AbortSignal.any([this.#stopped.signal, ...(options.signal ? [options.signal] : [])])
+  }
+
+  async write(part: Uint8Array): Promise<void> {
+    const sent = this.#options.attempt(() => this.#send(part, this.#parts.length + 1))
+    this.#parts.push(sent)
+    this.#bytes += part.length
+    await sent
+  }
+
+  async finish(): Promise<void> {
+    // S3 makes no object of no parts.
+    if (this.#parts.length === 0) await this.write(new Uint8Array())
+    const Parts = await Promise.all(this.#parts)
+    await this.#options.attempt(() => this.#complete(Parts))
+    this.#finished = true
+  }
+
+  async abort(): Promise<void> {
+    if (this.#finished) return
+    this.#aborting ??= this.#giveUp()
+    await this.#aborting
+  }
+
+  async #send(part: Uint8Array, number: number): Promise<CompletedPart> {
+    const { client, place, key, maxParts } = this.#options
+    if (number > maxParts)
+      throw new PgstowError("storage", `cannot write ${key} in ${place.url}: more than ${maxParts} parts`, {
+        hint: "Make the parts larger.",
+      })
+    const { ETag } = await client.send(
+      new UploadPartCommand({ ...this.#upload, PartNumber: number, Body: part }),
+      { abortSignal: this.#signal },
+    )
+    return { ETag, PartNumber: number }
+  }
+
+  async #complete(Parts: CompletedPart[]): Promise<void> {
+    const command = new CompleteMultipartUploadCommand({ ...this.#upload, MultipartUpload: { Parts } })
+    try {
+      await this.#options.client.send(command, { abortSignal: this.#signal })
+    } catch (error) {
+      // An earlier attempt of this very request may have ended the upload, and only its answer been lost.
+      const mayBeDone = isS3Error(error, "NoSuchUpload") && (error.$metadata.attempts ?? 1) > 1
+      if (!mayBeDone || (await this.#options.storedBytes()) !== this.#bytes) throw error
+    }
+  }
+
+  async #giveUp(): Promise<void> {
+    this.#stopped.abort()
+    // A part stored after the upload was ended would stay there.
+    await Promise.allSettled(this.#parts)
+    const { client, place, key } = this.#options
+    try {
+      await client.send(new AbortMultipartUploadCommand(this.#upload), {
+        abortSignal: AbortSignal.timeout(abortMs),
+      })
+    } catch (error) {
+      if (!isS3Error(error, "NoSuchUpload")) throw s3Failure(place, `end the upload of ${key}`, error)
+    }
+  }
+}

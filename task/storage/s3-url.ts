@@ -1,0 +1,193 @@
+import type { StorageClass } from "@aws-sdk/client-s3"
+import { PgstowError } from "../errors.ts"
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** What an S3 storage is opened with. */
+export type S3Settings = {
+  /** The bucket, the prefix and the endpoint: what tells this storage from others. */
+  readonly url: string
+  readonly bucket: string
+  /** "", or what every key begins with, its "/" included. */
+  readonly prefix: string
+  /** Undefined for AWS. */
+  readonly endpoint: string | undefined
+  /** Undefined where the SDK is to look for it in the profile. */
+  readonly region: string | undefined
+  readonly pathStyle: boolean
+  readonly storageClass: StorageClass | undefined
+  readonly kmsKey: string | undefined
+  readonly maxParts: number
+  readonly profile: string | undefined
+  /** Undefined where the SDK's default chain is to find them. */
+  readonly credentials: S3Credentials | undefined
+}
+
+export type S3Credentials = {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+}
+
+const example = "s3://my-bucket/backups"
+const parameters = [
+  "endpoint",
+  "region",
+  "path-style",
+  "storage-class",
+  "sse-kms-key",
+  "max-parts",
+  "profile",
+  "credentials",
+]
+/** Objects of these classes can't be read before somebody has asked for them, hours ahead. */
+const offlineClasses = ["GLACIER", "DEEP_ARCHIVE"]
+
+/**
+ * Reads `s3://bucket/prefix?parameters`, with what it leaves out taken from AWS's own environment variables.
+ * Throws a PgstowError of kind "usage" that names what is wrong, and never repeats what may be a secret.
+ */
+export function parseS3Url(text: string, env: Environment): S3Settings {
+  if (!URL.canParse(text)) throw usage("the storage's URL can't be read", `Write it like ${example}.`)
+  const url = new URL(text)
+  if (url.username !== "" || url.password !== "")
+    throw usage(
+      `the URL of s3://${url.hostname} holds a user name or password`,
+      `Write ${example}?credentials=NAME and set NAME_ACCESS_KEY and NAME_SECRET_KEY in the environment.`,
+    )
+  const bucket = url.hostname
+  const fail = (what: string, hint: string) => usage(`s3://${bucket}: ${what}`, hint)
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket))
+    throw fail("the URL names no bucket", `Write the bucket after s3://, like ${example}.`)
+  if (url.port !== "")
+    throw fail(
+      "a bucket has no port",
+      `Give the server as a parameter: ${example}?endpoint=http://127.0.0.1:9000.`,
+    )
+  if (url.hash !== "") throw fail('"#" has no meaning here', 'Write it as "%23".')
+
+  const given = readParameters(url.searchParams, fail)
+  const endpoint = readEndpoint(given("endpoint") ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL, fail)
+  const prefix = readPrefix(url.pathname, fail)
+  const profile = given("profile") ?? env.AWS_PROFILE
+  const credentials = given("credentials")
+  if (given("profile") !== undefined && credentials !== undefined)
+    throw fail("profile and credentials exclude each other", "Leave one of them out.")
+
+  return {
+    url: `s3://${bucket}/${prefix}`.replace(/\/$/, "") + (endpoint ? `?endpoint=${endpoint}` : ""),
+    bucket,
+    prefix,
+    endpoint,
+    region: given("region") ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? (endpoint && "us-east-1"),
+    pathStyle: readSwitch(given("path-style"), fail) ?? endpoint !== undefined,
+    storageClass: readStorageClass(given("storage-class"), fail),
+    kmsKey: given("sse-kms-key"),
+    maxParts: readMaxParts(given("max-parts"), fail),
+    profile: credentials === undefined ? profile : undefined,
+    credentials:
+      credentials === undefined
+        ? profile === undefined
+          ? defaultCredentials(env)
+          : undefined
+        : namedCredentials(credentials, env, fail),
+  }
+}
+
+type Fail = (what: string, hint: string) => PgstowError
+
+function usage(what: string, hint: string): PgstowError {
+  return new PgstowError("usage", what, { hint })
+}
+
+function readParameters(search: URLSearchParams, fail: Fail): (name: string) => string | undefined {
+  for (const [name, value] of search) {
+    if (!parameters.includes(name))
+      throw fail(`unknown parameter ${JSON.stringify(name)}`, `There are ${parameters.join(", ")}.`)
+    if (search.getAll(name).length > 1) throw fail(`${name} is given twice`, "Leave one of them out.")
+    if (value === "") throw fail(`${name} is empty`, "Give it a value, or leave it out.")
+  }
+  return (name) => search.get(name) ?? undefined
+}
+
+function readEndpoint(endpoint: string | undefined, fail: Fail): string | undefined {
+  if (endpoint === undefined || endpoint === "") return undefined
+  const hint = "Write it like endpoint=http://127.0.0.1:9000 or endpoint=https://s3.example.com."
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (!url || !["http:", "https:"].includes(url.protocol)) throw fail("the endpoint is not an http URL", hint)
+  if (url.username !== "" || url.password !== "")
+    throw fail(
+      "the endpoint holds a user name or password",
+      "Use credentials=NAME, and set NAME_ACCESS_KEY and NAME_SECRET_KEY in the environment.",
+    )
+  if (url.search !== "" || url.hash !== "") throw fail("the endpoint has parameters of its own", hint)
+  return url.href.replace(/\/$/, "")
+}
+
+function readPrefix(path: string, fail: Fail): string {
+  const hint = `Write it like ${example}.`
+  let prefix: string
+  try {
+    prefix = decodeURIComponent(path).replace(/^\//, "").replace(/\/$/, "")
+  } catch {
+    throw fail('the prefix has a "%" that stands for nothing', 'Write "%25" for a percent sign.')
+  }
+  if (prefix === "") return ""
+  if (prefix.split("/").some((segment) => segment === "" || segment === "." || segment === ".."))
+    throw fail("the prefix has an empty folder, or one named . or ..", hint)
+  if (/\p{Cc}/u.test(prefix)) throw fail("the prefix has control characters", hint)
+  if (Buffer.byteLength(prefix) > 120) throw fail("the prefix is longer than 120 bytes", hint)
+  return `${prefix}/`
+}
+
+function readStorageClass(value: string | undefined, fail: Fail): StorageClass | undefined {
+  if (value === undefined) return undefined
+  if (offlineClasses.includes(value))
+    throw fail(
+      `storage-class ${value} can't be read back when it is needed`,
+      "Use GLACIER_IR, or a lifecycle rule of the bucket's.",
+    )
+  // Services other than AWS have classes of their own; whether this is one, only the service knows.
+  return value as StorageClass
+}
+
+function readSwitch(value: string | undefined, fail: Fail): boolean | undefined {
+  if (value === undefined) return undefined
+  if (value === "true" || value === "false") return value === "true"
+  throw fail(`path-style is ${JSON.stringify(value)}`, "Write path-style=true or path-style=false.")
+}
+
+function readMaxParts(value: string | undefined, fail: Fail): number {
+  if (value === undefined) return 10_000
+  const parts = Number(value)
+  if (Number.isInteger(parts) && parts >= 1 && parts <= 10_000) return parts
+  throw fail(`max-parts is ${JSON.stringify(value)}`, "Write a number from 1 to 10000, like max-parts=1000.")
+}
+
+/** NAME_ACCESS_KEY, NAME_SECRET_KEY and, where it is set, NAME_SESSION_TOKEN. */
+function namedCredentials(name: string, env: Environment, fail: Fail): S3Credentials {
+  if (!/^[A-Z][A-Z0-9_]*$/.test(name))
+    throw fail(
+      "credentials is not a name of capital letters",
+      "Write credentials=NAME, and set NAME_ACCESS_KEY and NAME_SECRET_KEY in the environment.",
+    )
+  const accessKeyId = env[`${name}_ACCESS_KEY`]
+  const secretAccessKey = env[`${name}_SECRET_KEY`]
+  if (!accessKeyId || !secretAccessKey)
+    throw fail(
+      `credentials=${name}, but ${name}_${accessKeyId ? "SECRET" : "ACCESS"}_KEY is not set`,
+      `Set ${name}_ACCESS_KEY and ${name}_SECRET_KEY in the environment.`,
+    )
+  return withToken(accessKeyId, secretAccessKey, env[`${name}_SESSION_TOKEN`])
+}
+
+/** What the SDK's default chain takes first. Read here since `env` may hold more than the process's own. */
+function defaultCredentials(env: Environment): S3Credentials | undefined {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env
+  if (!accessKeyId || !secretAccessKey) return undefined
+  return withToken(accessKeyId, secretAccessKey, env.AWS_SESSION_TOKEN)
+}
+
+function withToken(accessKeyId: string, secretAccessKey: string, token: string | undefined): S3Credentials {
+  return { accessKeyId, secretAccessKey, ...(token ? { sessionToken: token } : {}) }
+}

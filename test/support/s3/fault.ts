@@ -1,0 +1,41 @@
+import { once } from "node:events"
+import type { Socket } from "node:net"
+
+/** What goes wrong with a request. "The body" is that of the request, or of the answer where only it has one. */
+export type Fault =
+  /** The connection is closed before anything is read. */
+  | "refuse"
+  /** The connection is closed halfway through the body. */
+  | "break"
+  /** Halfway through the body, nothing more is read or sent. */
+  | "stall"
+  /** The request is read, nothing is done, and no answer comes. */
+  | "hang"
+  /** The request is carried out, and the connection is closed instead of an answer. */
+  | "lose-answer"
+  /** The request is refused by this answer. */
+  | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
+  /** The body goes no faster than this. */
+  | { readonly bytesPerSecond: number }
+
+/** Passes on a body of `sizeBytes` as the fault has it. */
+export async function* faultyBody(
+  fault: Fault | undefined,
+  bytes: AsyncIterable<Buffer>,
+  sizeBytes: number,
+  socket: Socket,
+): AsyncGenerator<Buffer> {
+  let passed = 0
+  for await (const chunk of bytes) {
+    const half = passed + chunk.length > sizeBytes / 2
+    if (half && fault === "break") socket.destroy()
+    if (half && (fault === "break" || fault === "stall")) {
+      if (!socket.destroyed) await once(socket, "close")
+      throw new Error(`the injected fault "${fault}" ended this body`)
+    }
+    if (typeof fault === "object" && "bytesPerSecond" in fault)
+      await new Promise((resolve) => setTimeout(resolve, (chunk.length / fault.bytesPerSecond) * 1000))
+    passed += chunk.length
+    yield chunk
+  }
+}
