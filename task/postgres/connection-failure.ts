@@ -1,0 +1,82 @@
+import { PgstowError } from "../errors.ts"
+import { type Connection, describe } from "./connection.ts"
+
+/** What to do about what libpq and the server say when there is no connection, or none any more. First match wins. */
+const hints: readonly (readonly [RegExp, string])[] = [
+  [
+    /password authentication failed/,
+    "Check the user's name and the password (DATABASE_URL, PGPASSWORD or a password file).",
+  ],
+  [/no password supplied/, "Give the password in DATABASE_URL, PGPASSWORD or a password file."],
+  [/no pg_hba\.conf entry.*, SSL/, "Let this address, user and database in by the server's pg_hba.conf."],
+  [
+    /no pg_hba\.conf entry/,
+    "The server may want TLS: use sslmode=verify-full or require. Otherwise let this address, user and database in by its pg_hba.conf.",
+  ],
+  [/database ".*" does not exist/s, "Check the database's name; `psql -l` lists those of the server."],
+  [
+    /role ".*" does not exist|(Peer|Ident) authentication failed/s,
+    "Check the user's name; without one, the system user's is taken.",
+  ],
+  [/permission denied for database/, "Let the user in: GRANT CONNECT ON DATABASE … TO …."],
+  [
+    /too many (clients|connections)|remaining connection slots/,
+    "Wait, close other connections, or raise the server's max_connections or the limit of the role or database.",
+  ],
+  [
+    /server does not support SSL/,
+    "The server speaks no TLS: switch it on there, or use sslmode=prefer where the network is trusted.",
+  ],
+  [
+    /certificate verify failed|certificate has expired|self-signed certificate|root certificate file/,
+    "Name the authority that signed the server's certificate by sslrootcert (a file, or `system`).",
+  ],
+  [
+    /does not match host name/,
+    "Connect by a name that is in the server's certificate, or use sslmode=verify-ca where its name can't be known.",
+  ],
+  [
+    /starting up|shutting down|in recovery mode|not yet accepting connections/,
+    "Try again when the server is ready.",
+  ],
+  [/could not translate host name/, "Check the host's name, and that this machine can resolve it."],
+  [
+    /Connection refused|No such file or directory/,
+    "Check the host and the port, that the server runs, and that it listens there (listen_addresses).",
+  ],
+  [
+    /timeout expired|timed out|No route to host|Network is unreachable/,
+    "Check the host and the port, and that firewalls and security groups let this machine through.",
+  ],
+  [/definition of service/, "Check the service's name and its file (PGSERVICEFILE, or ~/.pg_service.conf)."],
+  [/invalid (connection option|sslmode value)/, "Install newer client programs, or leave the setting out."],
+  [
+    /unsupported startup parameter/,
+    "A pooler refuses a setting: connect to the server itself, or add it to the pooler's ignore_startup_parameters.",
+  ],
+  [
+    /server closed the connection|connection to server was lost|terminating connection|SSL SYSCALL error|could not (receive|send) data/,
+    "Look into the server's log; a restart, a failover or a limit for long connections ends them.",
+  ],
+]
+
+/** The failure of a libpq program to get or to keep a connection, from what it wrote to stderr. */
+export function connectionFailure(
+  connection: Connection,
+  stderr: string,
+  failed: "could not connect to" | "lost the connection to",
+): PgstowError {
+  const words = stderr
+    .split("\n")
+    .filter((line) => line !== "" && !/^(\t|(ERROR|WARNING|NOTICE|DETAIL|HINT|CONTEXT|LINE \d+):)/.test(line))
+    .map((line) => line.replace(/^\w+: (error: )?/, "").trim())
+  const reason = [...new Set(words)].slice(-3).join("; ")
+  const hint = connectionHint(stderr)
+  const message = `${failed} ${describe(connection)}${reason === "" ? "" : `: ${reason}`}`
+  return new PgstowError("postgres", message, hint === undefined ? {} : { hint })
+}
+
+/** What to do about it; undefined where the messages of a libpq program complain of no connection. */
+export function connectionHint(stderr: string): string | undefined {
+  return hints.find(([pattern]) => pattern.test(stderr))?.[1]
+}

@@ -1,0 +1,171 @@
+import { randomBytes } from "node:crypto"
+import * as z from "zod"
+import { type Child, startChild } from "../child.ts"
+import { PgstowError } from "../errors.ts"
+import type { Clients } from "./clients.ts"
+import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
+import { connectionFailure } from "./connection-failure.ts"
+
+/** A connection that stays open, by one psql. */
+export type Session = {
+  readonly connection: Connection
+  /** The major version of the server: 17. */
+  readonly serverMajor: number
+  /**
+   * The rows of one SELECT, each an object by column names, as PostgreSQL makes JSON of it: an int8 beyond 2^53
+   * loses digits unless it is cast to text. Rejects with a QueryError where the server refuses it.
+   */
+  query(sql: string): Promise<unknown[]>
+  /** Runs one statement, whatever it returns. Rejects with a QueryError where the server refuses it. */
+  execute(sql: string): Promise<void>
+  /** Aborted when the connection is lost, with the PgstowError that every pending and later query rejects with. */
+  readonly lost: AbortSignal
+  /** Ends the session and what is open in it. Never rejects. */
+  close(): Promise<void>
+}
+
+/** What the server answered to a statement that it refused. */
+export class QueryError extends PgstowError {
+  /** Five characters: "42501". PostgreSQL documentation, appendix A. */
+  readonly sqlstate: string
+
+  constructor(connection: Connection, sqlstate: string, message: string) {
+    const hint = queryHints[sqlstate]
+    super("postgres", `${describe(connection)}: ${message}`, hint === undefined ? {} : { hint })
+    this.name = "QueryError"
+    this.sqlstate = sqlstate
+  }
+}
+
+const queryHints: Readonly<Record<string, string>> = {
+  "42501": "Grant the user what it lacks, or use one that has it.",
+  "53100": "Free disk space on the server.",
+  "55P03": "Another session holds a lock; try again when it is done, or wait longer.",
+  "57014": "The statement was cancelled, by a time limit or by hand.",
+  "40001":
+    "A replica cancelled it (conflict with recovery): raise max_standby_streaming_delay, or use the primary.",
+}
+
+export type SessionOptions = {
+  readonly env: Environment
+  /** Ends the session at once. */
+  readonly signal?: AbortSignal | undefined
+  /** How often an idle connection is tried, since nothing else would notice its loss. */
+  readonly heartbeatSeconds?: number
+}
+
+/**
+ * Connects. Nothing is set for the session, which a pooler would hand on to its next user: set what a transaction
+ * needs by SET LOCAL. Rejects with a PgstowError of kind "postgres" that says why there is no connection.
+ */
+export async function openSession(
+  clients: Pick<Clients, "psql">,
+  connection: Connection,
+  options: SessionOptions,
+): Promise<Session> {
+  const psql = startChild(
+    {
+      file: clients.psql,
+      args: ["-XAtqw", "-d", conninfo(connection, { client_encoding: "UTF8" })],
+      env: childEnv(connection, options.env),
+    },
+    { stdin: "pipe", stdout: "pipe", signal: options.signal },
+  )
+  const lost = new AbortController()
+  let state: "connecting" | "open" | "closing" = "connecting"
+  const conversation = converse(psql, connection)
+  const failureOf = (error: unknown): unknown => {
+    if (state === "closing")
+      return new PgstowError("postgres", `the session of ${describe(connection)} is closed`)
+    if (options.signal?.aborted) return options.signal.reason
+    if (psql.pid === undefined) return error
+    const failed = state === "connecting" ? "could not connect to" : "lost the connection to"
+    return connectionFailure(connection, psql.stderr(), failed)
+  }
+  const over = psql.ended
+    .catch((error: unknown) => error)
+    .then((error) => {
+      const failure = failureOf(error)
+      conversation.end(failure)
+      if (state !== "closing") lost.abort(failure)
+    })
+
+  const query = async (sql: string) => {
+    const wrapped = `SELECT coalesce(pg_catalog.json_agg(pgstow_row), '[]') FROM (\n${sql}\n) AS pgstow_row`
+    return z.array(z.unknown()).parse(JSON.parse(await conversation.say(wrapped)))
+  }
+  const execute = async (sql: string) => void (await conversation.say(sql))
+
+  const [settings] = await query(
+    "SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major",
+  )
+  state = "open"
+  const beat = () => {
+    if (conversation.isIdle()) execute("SELECT 1").catch(() => {}) // `lost` tells of it.
+  }
+  const heartbeat = setInterval(beat, (options.heartbeatSeconds ?? 20) * 1_000)
+  heartbeat.unref()
+  lost.signal.addEventListener("abort", () => clearInterval(heartbeat))
+
+  return {
+    connection,
+    serverMajor: z.object({ major: z.int() }).parse(settings).major,
+    query,
+    execute,
+    lost: lost.signal,
+    close: async () => {
+      state = "closing"
+      clearInterval(heartbeat)
+      psql.stdin.end()
+      // In the middle of a statement it does not read the end of its input.
+      if (!conversation.isIdle()) psql.kill("SIGTERM")
+      await over
+    },
+  }
+}
+
+/**
+ * Statements to psql and their answers back, one after another. Each is followed by a random marker, so that
+ * whatever the answer holds, its end is known; and by what psql's variables say of it, so that an error belongs
+ * to its statement.
+ */
+function converse(psql: Child, connection: Connection) {
+  const marker = randomBytes(16).toString("hex")
+  const end = `\n${marker}\n`
+  const answer = new RegExp(`^(.*?)\\n?${marker} (true|false) (\\S+)\\n(.*)$`, "s")
+  const pending: PromiseWithResolvers<string>[] = []
+  let over: unknown
+  let received = ""
+
+  psql.stdin.on("error", () => {}) // It has ended: `end` says why.
+  psql.stdout.setEncoding("utf8")
+  psql.stdout.on("data", (text: string) => {
+    let from = Math.max(0, received.length - end.length)
+    received += text
+    for (let at = received.indexOf(end, from); at >= 0; at = received.indexOf(end, from)) {
+      const [, result = "", failed, sqlstate = "", message = ""] = answer.exec(received.slice(0, at)) ?? []
+      received = received.slice(at + end.length)
+      from = 0
+      if (failed === "true") pending.shift()?.reject(new QueryError(connection, sqlstate, message))
+      else pending.shift()?.resolve(result)
+    }
+  })
+
+  return {
+    isIdle: () => pending.length === 0,
+    say: (sql: string): Promise<string> => {
+      if (over !== undefined) return Promise.reject(over)
+      const reply = Promise.withResolvers<string>()
+      pending.push(reply)
+      psql.stdin.write(
+        `${sql}\n;\n\\echo ${marker} :ERROR :SQLSTATE\n\\echo :LAST_ERROR_MESSAGE\n\\echo ${marker}\n`,
+      )
+      return reply.promise
+    },
+    /** Rejects what is pending, and all that is said later. */
+    end: (reason: unknown) => {
+      over ??= reason
+      for (const reply of pending.splice(0)) reply.reject(over)
+    },
+  }
+}
