@@ -13,7 +13,8 @@ import {
   unlink,
 } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
-import { Readable } from "node:stream"
+import type { Readable } from "node:stream"
+import { byteStream } from "./byte-stream.ts"
 import { fileFailure } from "./file-failure.ts"
 import {
   checkKey,
@@ -72,7 +73,7 @@ export class FileStorage implements Storage {
     return this.#attempt(`read ${key}`, async () => {
       const handle = await this.#openToRead(key)
       const { size } = await handle.stat()
-      return Readable.from(this.#chunks(key, handle, offset, size), { objectMode: false })
+      return byteStream(this.#chunks(key, handle, offset, size), () => handle.close())
     })
   }
 
@@ -174,12 +175,16 @@ export class FileStorage implements Storage {
     throw new ObjectNotFoundError(this.url, key)
   }
 
-  async *#chunks(key: string, handle: FileHandle, start: number, end: number): AsyncGenerator<Uint8Array> {
-    await using file = handle
+  async *#chunks(
+    key: string,
+    handle: FileHandle,
+    start: number,
+    end: number,
+  ): AsyncGenerator<Uint8Array, void> {
     for (let position = start; position < end; ) {
       const chunk = await this.#attempt(`read ${key}`, async () => {
         const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, end - position))
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, position)
         if (bytesRead === 0) throw new Error(`the file ends at byte ${position} of ${end}`)
         return buffer.subarray(0, bytesRead)
       })

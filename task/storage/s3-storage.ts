@@ -16,7 +16,8 @@ import {
   type PutObjectCommandInput,
   S3Client,
 } from "@aws-sdk/client-s3"
-import { type Response, resumingReadable } from "./resuming-readable.ts"
+import { byteStream } from "./byte-stream.ts"
+import { type Response, resumedBytes } from "./resumed-bytes.ts"
 import { isS3Error, s3Failure } from "./s3-failure.ts"
 import { S3Upload } from "./s3-upload.ts"
 import type { S3Settings } from "./s3-url.ts"
@@ -85,12 +86,12 @@ export class S3Storage implements Storage {
     const open = (position: number, etag: string | undefined) =>
       this.#attempt(`read ${key}`, () => this.#get(key, position, etag, signal))
     const first = await open(offset, undefined)
-    return resumingReadable({
+    const bytes = resumedBytes({
       first,
       resume: (bytesRead) => open(offset + bytesRead, first.etag),
       explain: (cause) => this.#failure(`read ${key}`, cause),
-      stop: () => stopped.abort(),
     })
+    return byteStream(bytes, () => stopped.abort())
   }
 
   async stat(key: string): Promise<StoredObject | undefined> {

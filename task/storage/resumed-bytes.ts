@@ -1,5 +1,3 @@
-import { Readable } from "node:stream"
-
 /** What a request for the rest of an object brought. */
 export type Response = {
   readonly body: AsyncIterable<Uint8Array>
@@ -11,10 +9,8 @@ export type ResumingOptions = {
   readonly first: Response
   /** Asks again for what follows the first `bytesRead` bytes. Rejects where that can't be had. */
   readonly resume: (bytesRead: number) => Promise<Response>
-  /** Turns what broke a body into what the stream fails with. */
+  /** Turns what broke a body into what is thrown. */
   readonly explain: (cause: unknown) => unknown
-  /** Called when the stream is closed, whether it was read to its end or not: ends what is under way. */
-  readonly stop: () => void
 }
 
 const maxFailuresInARow = 4
@@ -22,25 +18,10 @@ const waitMs = 200
 
 /**
  * The bytes of `first`, going on by `resume` where a body breaks off, also because the reader took its time.
- * The stream fails where a body has broken off five times in a row without bringing anything.
+ * Throws where that has happened five times in a row without bringing anything.
  */
-export function resumingReadable(options: ResumingOptions): Readable {
-  const bytes = resumedBytes(options)
-  return new Readable({
-    read() {
-      bytes.next().then(
-        ({ done, value }) => this.push(done ? null : value),
-        (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
-      )
-    },
-    destroy(error, callback) {
-      options.stop()
-      callback(error)
-    },
-  })
-}
-
-async function* resumedBytes({ first, resume, explain }: ResumingOptions): AsyncGenerator<Uint8Array, void> {
+export async function* resumedBytes(options: ResumingOptions): AsyncGenerator<Uint8Array, void> {
+  const { first, resume, explain } = options
   let response = first
   let bytesRead = 0
   let failures = 0
