@@ -179,7 +179,7 @@ function choose({ binDir, major }: StartOptions): InstalledPostgres {
 }
 
 /** PostgreSQL refuses to run as root: who it runs as then. */
-function serverUser(): { uid: number; gid: number } | undefined {
+export function serverUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined
   const users = readFileSync("/etc/passwd", "utf8")
   const [, uid, gid] =
@@ -269,7 +269,7 @@ async function run(
   return out.replace(/\n$/, "")
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1")
   await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject))
   const address = server.address()

@@ -1,0 +1,95 @@
+import * as z from "zod"
+import type { Manifest } from "../core/manifest.ts"
+import type { Session } from "./session.ts"
+
+/** What a manifest says of its source, as far as the server knows it. */
+export type SourceDatabase = Omit<Manifest["source"], "clientVersion">
+
+export type Server = SourceDatabase & {
+  /** A replica: it can be read, and its queries can be cancelled by what it replays. */
+  readonly isInRecovery: boolean
+}
+
+const one = <T extends z.ZodType>(row: T) => z.tuple([row])
+
+// The locale's columns differ by version: daticulocale in 15 and 16, datlocale since 17; before 15 all is libc.
+const databaseRow = one(
+  z.object({
+    datname: z.string(),
+    datcollate: z.string(),
+    datctype: z.string(),
+    datlocprovider: z.enum(["c", "i", "b"]).default("c"),
+    daticulocale: z.string().nullish(),
+    datlocale: z.string().nullish(),
+    daticurules: z.string().nullish(),
+    encoding_name: z.string(),
+    server_version: z.string(),
+    size_bytes: z.int(),
+    is_in_recovery: z.boolean(),
+  }),
+)
+
+const providers = { c: "libc", i: "icu", b: "builtin" } as const
+
+/** Reads what there is to know of the session's database, which needs no rights but to connect. */
+export async function inspectServer(session: Session): Promise<Server> {
+  await session.execute("BEGIN TRANSACTION READ ONLY")
+  try {
+    // Nothing that a user made in a schema may stand for PostgreSQL's own functions and operators.
+    await session.execute("SET LOCAL search_path = ''")
+    const [database] = databaseRow.parse(await session.query(databaseQuery))
+    return {
+      database: database.datname,
+      serverVersion: database.server_version.split(" ")[0] ?? database.server_version,
+      sizeBytes: database.size_bytes,
+      encoding: database.encoding_name,
+      localeProvider: providers[database.datlocprovider],
+      collate: database.datcollate,
+      ctype: database.datctype,
+      locale: database.datlocale ?? database.daticulocale ?? null,
+      icuRules: database.daticurules ?? null,
+      isInRecovery: database.is_in_recovery,
+      settings: names.parse(await session.query(settingsQuery)).map(({ name }) => name),
+      roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),
+      extensions: extensions.parse(await session.query(extensionsQuery)),
+      tables: one(z.object({ tables: z.int() })).parse(await session.query(tablesQuery))[0].tables,
+    }
+  } finally {
+    await session.execute("ROLLBACK")
+  }
+}
+
+const names = z.array(z.object({ name: z.string() }))
+const extensions = z.array(z.object({ name: z.string(), version: z.string() }))
+
+const databaseQuery = `
+  SELECT d.*, pg_encoding_to_char(d.encoding) AS encoding_name,
+         current_setting('server_version') AS server_version,
+         pg_database_size(d.oid) AS size_bytes, pg_is_in_recovery() AS is_in_recovery
+    FROM pg_database d WHERE d.datname = current_database()`
+
+const settingsQuery = `
+  SELECT unnest(s.setconfig) AS name
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+   WHERE s.setrole = 0 AND d.datname = current_database()`
+
+// pg_shdepend leaves out the role that made the cluster, which may own things too.
+const rolesQuery = `
+  WITH database AS (SELECT oid, datdba FROM pg_database WHERE datname = current_database()),
+  referenced (role) AS (
+    SELECT datdba FROM database
+    UNION SELECT s.refobjid FROM pg_shdepend s, database d
+           WHERE s.refclassid = 'pg_authid'::regclass
+             AND (s.dbid = d.oid OR s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = d.oid)
+    UNION SELECT nspowner FROM pg_namespace WHERE oid >= 16384
+    UNION SELECT relowner FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'
+    UNION SELECT proowner FROM pg_proc WHERE oid >= 16384
+    UNION SELECT typowner FROM pg_type WHERE oid >= 16384)
+  SELECT r.rolname AS name FROM pg_roles r JOIN referenced ON r.oid = role ORDER BY 1`
+
+const extensionsQuery = "SELECT extname AS name, extversion AS version FROM pg_extension ORDER BY 1"
+
+const tablesQuery = `
+  SELECT count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`

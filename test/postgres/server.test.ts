@@ -1,0 +1,102 @@
+import { beforeAll, describe, expect, test } from "vitest"
+import { inspectServer } from "../../task/postgres/server.ts"
+import type { PostgresServer } from "../support/postgres.ts"
+import { connectionTo, openTestSession } from "../support/session.ts"
+import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+
+describe.for(majors)("inspecting PostgreSQL %i", (major) => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    server = await sharedPostgres(major)
+  })
+
+  async function inspect(database: string) {
+    const session = await openTestSession(server, connectionTo(server, database))
+    try {
+      return await inspectServer(session)
+    } finally {
+      await session.close()
+    }
+  }
+
+  test("an empty database is described by its server and its locale alone", async () => {
+    const database = await server.createDatabase(`empty "${major}"\n☂`)
+    const { sizeBytes, ...found } = await inspect(database)
+    expect(sizeBytes).toBeGreaterThan(5_000_000)
+    expect(found).toEqual({
+      database,
+      serverVersion: server.version,
+      encoding: "UTF8",
+      localeProvider: "libc",
+      collate: "C",
+      ctype: "C",
+      locale: null,
+      icuRules: null,
+      isInRecovery: false,
+      settings: [],
+      roles: ["postgres"],
+      extensions: [{ name: "plpgsql", version: "1.0" }],
+      tables: 0,
+    })
+  })
+
+  test("settings, roles and tables of a database are found, and none of its neighbours", async () => {
+    const [database, neighbour] = [await server.createDatabase(), await server.createDatabase()]
+    const role = (name: string) => `${name}_${major}`
+    await server.psql(`
+      CREATE ROLE ${role("owner")}; CREATE ROLE ${role("reader")}; CREATE ROLE ${role("guest")};
+      CREATE ROLE ${role("stranger")};
+      ALTER DATABASE ${database} OWNER TO ${role("owner")};
+      ALTER DATABASE ${database} SET search_path = "$user", app, public;
+      ALTER DATABASE ${database} SET work_mem = '7MB';
+      ALTER ROLE ${role("reader")} IN DATABASE ${database} SET work_mem = '9MB';
+      GRANT CONNECT ON DATABASE ${database} TO ${role("guest")};
+      ALTER DATABASE ${neighbour} SET work_mem = '8MB';
+      ALTER DATABASE ${neighbour} OWNER TO ${role("stranger")}`)
+    await server.psql(
+      `CREATE SCHEMA app; CREATE TABLE app.a (); CREATE TABLE b (i int) PARTITION BY LIST (i); CREATE VIEW v AS SELECT 1;
+       GRANT SELECT ON app.a TO ${role("reader")}`,
+      database,
+    )
+    const found = await inspect(database)
+    expect(found.settings).toEqual(['search_path="$user", app, public', "work_mem=7MB"])
+    expect(found.roles).toEqual([role("guest"), role("owner"), "postgres", role("reader")])
+    expect(found.tables).toBe(2)
+  })
+
+  test("functions of a user in the way of PostgreSQL's own are not run", async () => {
+    const database = await server.createDatabase()
+    await server.psql(
+      `CREATE FUNCTION public.current_database() RETURNS name LANGUAGE sql AS $$ SELECT 'trapped'::name $$;
+       ALTER DATABASE ${database} SET search_path = public, pg_catalog`,
+      database,
+    )
+    expect((await inspect(database)).database).toBe(database)
+  })
+
+  test("a database with a locale of ICU is described with it", async (context) => {
+    const icu = await server.psql("SELECT count(*) FROM pg_collation WHERE collname LIKE '%-x-icu'")
+    if (icu === "0") return context.skip(`PostgreSQL ${server.version} here is built without ICU`)
+    const database = `icu_${major}`
+    const rules = major >= 16 ? "ICU_RULES '&a < b'" : ""
+    await server.psql(
+      `CREATE DATABASE ${database} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' ${rules}`,
+    )
+    expect(await inspect(database)).toMatchObject({
+      localeProvider: "icu",
+      locale: "de-AT",
+      collate: "C",
+      ctype: "C.UTF-8",
+      icuRules: major >= 16 ? "&a < b" : null,
+    })
+  })
+
+  test("a database with a builtin locale is described with it", async (context) => {
+    if (major < 17) return context.skip("PostgreSQL has builtin locales since 17")
+    const database = `builtin_${major}`
+    await server.psql(
+      `CREATE DATABASE ${database} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'`,
+    )
+    expect(await inspect(database)).toMatchObject({ localeProvider: "builtin", locale: "C.UTF-8" })
+  })
+})
