@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { beforeAll, describe, expect, test } from "vitest"
+import { openSnapshot } from "../../task/postgres/snapshot.ts"
+import { rejectionOf } from "../support/failure.ts"
+import type { PostgresServer } from "../support/postgres.ts"
+import { connectionTo, openTestSession } from "../support/session.ts"
+import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+
+describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    server = await sharedPostgres(major)
+  })
+
+  test("shows other sessions the database as it was", async () => {
+    const database = await server.createDatabase()
+    await server.psql("CREATE TABLE t AS SELECT 1 AS n", database)
+    const before = Date.now()
+    const session = await openTestSession(server, connectionTo(server, database))
+    const snapshot = await openSnapshot(session)
+    await server.psql("INSERT INTO t VALUES (2)", database)
+    const seen = `BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '${snapshot.id}'; SELECT n FROM t`
+    expect(await server.psql(seen, database)).toBe("1")
+    expect(await session.query("SELECT n FROM public.t")).toEqual([{ n: 1 }])
+    expect(snapshot.time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+    expect(Math.abs(Date.parse(snapshot.time) - before)).toBeLessThan(60_000)
+    expect(snapshot.lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
+    await session.close()
+    await expect(server.psql(seen, database)).rejects.toThrow("snapshot")
+  })
+
+  test("outlives the time limits of its role and database", async () => {
+    const database = await server.createDatabase()
+    const limits = ["statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
+    if (major >= 17) limits.push("transaction_timeout")
+    for (const limit of limits) await server.psql(`ALTER DATABASE ${database} SET ${limit} = '600ms'`)
+    const session = await openTestSession(server, connectionTo(server, database))
+    await openSnapshot(session)
+    await sleep(900)
+    expect(await session.query("SELECT 1 AS n FROM pg_sleep(0.9)")).toEqual([{ n: 1 }])
+    await session.close()
+  })
+
+  test("waits for a lock no longer than it is told to", async () => {
+    const database = await server.createDatabase()
+    await server.psql("CREATE TABLE t ()", database)
+    const holder = await openTestSession(server, connectionTo(server, database))
+    await holder.execute("BEGIN")
+    await holder.execute("LOCK TABLE t")
+    const session = await openTestSession(server, connectionTo(server, database))
+    await openSnapshot(session, { lockTimeoutSeconds: 0.1 })
+    const error = await rejectionOf(session.execute("LOCK TABLE public.t IN ACCESS SHARE MODE"))
+    expect(error).toMatchObject({ sqlstate: "55P03" })
+    expect(error.hint).toContain("lock")
+    await Promise.all([holder.close(), session.close()])
+  })
+
+  test("is opened without an LSN where the role may not see it", async () => {
+    const database = await server.createDatabase()
+    await server.psql("REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC", database)
+    const role = `blind_${major}`
+    await server.psql(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
+    const connection = { ...connectionTo(server, database, { user: role }), password: "pw" }
+    const session = await openTestSession(server, connection)
+    const snapshot = await openSnapshot(session)
+    expect(snapshot.lsn).toBe(null)
+    expect(snapshot.id).not.toBe("")
+    await session.close()
+  })
+})
