@@ -4,27 +4,45 @@
  */
 export type BackupId = string
 
-const idPattern = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z-[0-9a-z]{8}$/
+const idPattern = /^(.*)-[0-9a-z]{8}$/
+const timestampPattern = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/
 const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 /** @param random eight values, each from 0 (inclusive) to 1 (exclusive) */
 export function backupId(startedAt: Date, random: readonly number[]): BackupId {
-  const time = `${startedAt.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`
-  const suffix = random
-    .slice(0, 8)
-    .map((value) => alphabet[Math.floor(value * alphabet.length)])
-    .join("")
-  return `${time}-${suffix}`
+  return `${formatTimestamp(startedAt)}-${randomSuffix(random)}`
 }
 
 export function isBackupId(text: string): boolean {
-  return idPattern.test(text)
+  return parseTimestamp(idPattern.exec(text)?.[1] ?? "") !== undefined
 }
 
 /** When the backup of this id was started. Throws a RangeError where `id` is none. */
 export function startOf(id: BackupId): Date {
-  const fields = idPattern.exec(id)
-  if (!fields) throw new RangeError(`not a backup id: ${id}`)
+  const time = parseTimestamp(idPattern.exec(id)?.[1] ?? "")
+  if (!time) throw new RangeError(`not a backup id: ${id}`)
+  return time
+}
+
+/** Eight characters of 0-9a-z from eight values, each from 0 (inclusive) to 1 (exclusive). */
+export function randomSuffix(random: readonly number[]): string {
+  return random
+    .slice(0, 8)
+    .map((value) => alphabet[Math.floor(value * alphabet.length)])
+    .join("")
+}
+
+/** "20260102T030000Z": as in names that sort by time. */
+export function formatTimestamp(time: Date): string {
+  return `${time.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`
+}
+
+/** The time of what `formatTimestamp` wrote; undefined where `text` is not that, or no time there is. */
+export function parseTimestamp(text: string): Date | undefined {
+  const fields = timestampPattern.exec(text)
+  if (!fields) return undefined
   const [, year, month, day, hour, minute, second] = fields
-  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  const time = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  // Date takes the 31st of a shorter month for the 1st of the next.
+  return Number.isNaN(time.getTime()) || formatTimestamp(time) !== text ? undefined : time
 }

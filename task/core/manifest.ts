@@ -10,8 +10,10 @@ const time = z.iso.datetime()
 
 /** One stored object. `sizeBytes` and `sha256` are of the stored bytes, as anyone can check without a key. */
 const storedObject = z.object({
-  /** The object's name below the backup's folder. */
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/),
+  /** The object's name below the backup's folder: it can't leave it, and is no manifest or check. */
+  name: z
+    .string()
+    .regex(/^(?!manifest\.json$|checks\/)[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/),
   /** `main`: pg_dump's custom format. `globals`: SQL that makes the roles. */
   kind: z.enum(["main", "globals"]),
   sizeBytes: count,
