@@ -20,3 +20,57 @@ export function formatDuration(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
 }
+
+/** "102 MiB/s". */
+export function formatRate(bytes: number, seconds: number): string {
+  return `${formatBytes(seconds > 0 ? bytes / seconds : 0)}/s`
+}
+
+/** "2026-01-02 03:00:00 UTC". */
+export function formatTime(time: Date): string {
+  return `${time.toISOString().slice(0, 19).replace("T", " ")} UTC`
+}
+
+/** "1 backup", "3 backups". */
+export function formatCount(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`
+}
+
+/** A name that anyone may have chosen, with all that could move or turn text on a terminal made visible. */
+export function formatName(name: string): string {
+  return name.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) =>
+    // Of these JSON escapes the control characters only.
+    character < " "
+      ? JSON.stringify(character).slice(1, -1)
+      : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  )
+}
+
+/** A column of a table; numbers are flush right. */
+export type Column = { readonly title: string; readonly flush?: "right" }
+
+/** Lines of cells below their titles, two spaces between the columns. */
+export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const lines = [columns.map(({ title }) => title), ...rows]
+  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => widthOf(cells[index] ?? ""))))
+  return lines
+    .map((cells) =>
+      columns
+        .map(({ flush }, index) => {
+          const cell = cells[index] ?? ""
+          const space = " ".repeat((widths[index] ?? 0) - widthOf(cell))
+          return flush === "right" ? space + cell : cell + space
+        })
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n")
+}
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" })
+const wide = /\p{Emoji_Presentation}|\ufe0f|[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Hangul}]/u
+
+/** The columns that a terminal gives to `text`: near enough for names. */
+function widthOf(text: string): number {
+  return [...graphemes.segment(text)].reduce((sum, { segment }) => sum + (wide.test(segment) ? 2 : 1), 0)
+}
