@@ -1,0 +1,194 @@
+import {
+  type BackupName,
+  type CatalogEntry,
+  type Debris,
+  findDebris,
+  listBackups,
+  removeBackup,
+  removeDebris,
+} from "../catalog.ts"
+import type { Context } from "../context.ts"
+import { startOf } from "../core/backup-id.ts"
+import { databaseFolder } from "../core/database-folder.ts"
+import { storedBytes } from "../core/manifest.ts"
+import {
+  type BackupState,
+  planCleanup,
+  type RetentionPolicy,
+  retentionPolicySchema,
+} from "../core/retention.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { formatBytes, formatCount, formatName, formatTable } from "../format.ts"
+import type { Storage } from "../storage/storage.ts"
+
+export type CleanupOptions = {
+  readonly policy: RetentionPolicy
+  /** One database only; all of them without it. */
+  readonly database?: string | undefined
+  /** Decide, and touch nothing. */
+  readonly dryRun: boolean
+  /** After how long without a manifest a backup is given up. Longer than any takes: 48 unless given. */
+  readonly abandonedAfterHours?: number
+}
+
+export type CleanupResult = { readonly dryRun: boolean; readonly storages: readonly StorageCleanup[] }
+
+/** What was done in one storage; in a dry run, what would be. */
+export type StorageCleanup = {
+  readonly storage: string
+  /** By database, newest first. */
+  readonly decisions: readonly CleanupDecision[]
+  readonly removedBackups: number
+  /** What interrupted backups and removals left. */
+  readonly debris: readonly Debris[]
+  /** Uploads never finished that were ended; a dry run does not look for them. */
+  readonly staleUploads: number
+  readonly freedBytes: number
+  /** Why this storage was not cleaned to its end. */
+  readonly error: string | null
+}
+
+export type CleanupDecision = BackupName & {
+  /** "unreadable": its manifest is damaged or newer than this program. Such a backup is always kept. */
+  readonly state: BackupState | "unreadable"
+  readonly storedBytes: number | null
+  readonly keep: boolean
+  readonly because: readonly string[]
+}
+
+/**
+ * Applies the policy to every database in every storage, each on its own, and takes away what interrupted
+ * backups left. A storage that fails keeps none of the others from being cleaned: its `error` tells.
+ */
+export async function cleanup(
+  storages: readonly Storage[],
+  options: CleanupOptions,
+  context: Pick<Context, "now" | "signal">,
+): Promise<CleanupResult> {
+  const policy = retentionPolicySchema.safeParse(options.policy)
+  if (!policy.success)
+    throw new PgstowError("usage", policy.error.issues[0]?.message ?? "the retention policy is wrong", {
+      hint: "For example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
+    })
+  const cleaned: StorageCleanup[] = []
+  for (const storage of storages) cleaned.push(await cleanStorage(storage, options, context))
+  return { dryRun: options.dryRun, storages: cleaned }
+}
+
+async function cleanStorage(
+  storage: Storage,
+  { policy, database, dryRun, abandonedAfterHours = 48 }: CleanupOptions,
+  { now, signal }: Pick<Context, "now" | "signal">,
+): Promise<StorageCleanup> {
+  const at = now()
+  const done: Unfinished = {
+    storage: storage.url,
+    decisions: [],
+    removedBackups: 0,
+    debris: [],
+    staleUploads: 0,
+    freedBytes: 0,
+    error: null,
+  }
+  try {
+    done.decisions = decide(await listBackups(storage, database), policy, at)
+    // The oldest first: an interruption leaves the newest of what was to go.
+    for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {
+      signal.throwIfAborted()
+      done.freedBytes += dryRun ? (decision.storedBytes ?? 0) : await removeBackup(storage, decision)
+      done.removedBackups += 1
+    }
+    done.debris = await findDebris(storage, at, { olderThanHours: abandonedAfterHours, database })
+    for (const debris of done.debris) {
+      signal.throwIfAborted()
+      done.freedBytes += dryRun ? debris.sizeBytes : await removeDebris(storage, debris)
+    }
+    if (!dryRun) {
+      const folder = database === undefined ? "" : `${databaseFolder(database)}/`
+      const before = new Date(at.getTime() - abandonedAfterHours * 60 * 60 * 1000)
+      done.staleUploads = await storage.removeStaleUploads(folder, before)
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    done.error = messageOf(error)
+  }
+  return done
+}
+
+/** A StorageCleanup while it is filled. */
+type Unfinished = { -readonly [Key in keyof StorageCleanup]: StorageCleanup[Key] }
+
+function decide(entries: readonly CatalogEntry[], policy: RetentionPolicy, now: Date): CleanupDecision[] {
+  const byDatabase = Map.groupBy(entries, ({ database }) => database)
+  return [...byDatabase.keys()]
+    .sort()
+    .flatMap((database) => decideForDatabase(byDatabase.get(database) ?? [], policy, now))
+}
+
+function decideForDatabase(
+  entries: readonly CatalogEntry[],
+  policy: RetentionPolicy,
+  now: Date,
+): CleanupDecision[] {
+  const unreadable = entries.flatMap(({ database, id, problem }): CleanupDecision[] =>
+    problem === undefined
+      ? []
+      : [{ database, id, state: "unreadable", storedBytes: null, keep: true, because: [messageOf(problem)] }],
+  )
+  const readable = entries
+    .filter((entry) => entry.manifest !== undefined)
+    .map((entry) => ({ ...entry, startedAt: startOf(entry.id) }))
+  const decided = planCleanup(readable, policy, now).map(
+    ({ backup: { database, id, state, manifest }, keep, because }) => ({
+      database,
+      id,
+      state,
+      storedBytes: storedBytes(manifest),
+      keep,
+      because,
+    }),
+  )
+  return [...unreadable, ...decided]
+}
+
+/** Every decision of a dry run with its reasons; of a real one what was removed. */
+export function formatCleanup({ dryRun, storages }: CleanupResult): string {
+  return storages.map((cleaned) => formatStorage(cleaned, dryRun)).join("\n\n")
+}
+
+function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
+  const { storage, decisions, removedBackups, debris, staleUploads, freedBytes, error } = cleaned
+  const shown = dryRun ? decisions : decisions.filter(({ keep, state }) => !keep || state === "unreadable")
+  const table = formatTable(
+    [
+      { title: "ID" },
+      { title: "DATABASE" },
+      { title: "STATE" },
+      { title: "STORED", flush: "right" },
+      { title: "DECISION" },
+      { title: "BECAUSE" },
+    ],
+    shown.map((decision) => [
+      decision.id,
+      formatName(decision.database),
+      decision.state,
+      decision.storedBytes === null ? "-" : formatBytes(decision.storedBytes),
+      decision.keep ? "keep" : "remove",
+      decision.because.join("; "),
+    ]),
+  )
+  const would = dryRun ? "would remove" : "removed"
+  return [
+    storage,
+    ...(shown.length > 0 ? [table] : []),
+    ...debris.map(
+      ({ database, id, sizeBytes }) =>
+        `${would} what an interrupted backup left: ${id} of ${formatName(database)}, ${formatBytes(sizeBytes)}`,
+    ),
+    ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
+    error === null
+      ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
+      : `not finished: ${error}; freed ${formatBytes(freedBytes)}`,
+  ].join("\n")
+}

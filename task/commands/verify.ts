@@ -1,0 +1,65 @@
+import { putCheck } from "../catalog.ts"
+import type { Context } from "../context.ts"
+import type { CheckKind, Problem } from "../core/check.ts"
+import { type Manifest, storedBytes } from "../core/manifest.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
+import type { Storage } from "../storage/storage.ts"
+import { verifyBackup } from "../verify-backup.ts"
+import { version } from "../version.ts"
+
+export type VerifyResult = {
+  readonly storage: string
+  readonly database: string
+  readonly id: string
+  /** What the check found: "failed" and "deep-failed" have problems. */
+  readonly kind: CheckKind
+  readonly problems: readonly Problem[]
+  readonly objects: number
+  readonly bytes: number
+  readonly seconds: number
+}
+
+/**
+ * Verifies one backup and lays the finding beside it. `readThrough` makes it deep: it opens and reads every
+ * object to its end, is called once the checksums are right, and gives what is wrong.
+ */
+export async function verify(
+  storage: Storage,
+  manifest: Manifest,
+  context: Pick<Context, "now" | "progress" | "signal">,
+  readThrough?: (storage: Storage, manifest: Manifest) => Promise<readonly Problem[]>,
+): Promise<VerifyResult> {
+  const { now, progress, signal } = context
+  const startedAt = now()
+  const damage = await verifyBackup(storage, manifest, {
+    signal,
+    onProgress: (update) => progress.update(update),
+  })
+  const deep = readThrough !== undefined && damage.length === 0
+  const problems = deep ? await readThrough(storage, manifest) : damage
+  const kind = problems.length > 0 ? (deep ? "deep-failed" : "failed") : deep ? "deep-verified" : "verified"
+  const at = now()
+  await putCheck(storage, manifest, { kind, at: at.toISOString(), by: `pgstow ${version}`, problems })
+  return {
+    storage: storage.url,
+    database: manifest.database,
+    id: manifest.id,
+    kind,
+    problems,
+    objects: manifest.objects.length,
+    bytes: storedBytes(manifest),
+    seconds: (at.getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+export function formatVerify(result: VerifyResult): string {
+  const { storage, database, id, kind, problems, objects, bytes, seconds } = result
+  const what = `${id} of ${formatName(database)} in ${storage}`
+  const size = `${formatCount(objects, "object")}, ${formatBytes(bytes)}`
+  const speed = `${formatDuration(seconds)} (${formatRate(bytes, seconds)})`
+  if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
+  return [
+    `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
+    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
+  ].join("\n")
+}

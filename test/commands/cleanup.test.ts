@@ -1,0 +1,174 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { keyOf, listBackups } from "../../task/catalog.ts"
+import { type CleanupOptions, cleanup, formatCleanup } from "../../task/commands/cleanup.ts"
+import { PgstowError } from "../../task/errors.ts"
+import type { Storage } from "../../task/storage/storage.ts"
+import { override } from "../support/override.ts"
+import { sampleManifest, storeSample } from "../support/sample-backup.ts"
+import { keysOf } from "../support/storage-contents.ts"
+import { type Storages, storageKinds } from "../support/storage-kinds.ts"
+
+const ids = [
+  "20260101T030000Z-aaaaaaaa",
+  "20260102T030000Z-bbbbbbbb",
+  "20260103T030000Z-cccccccc",
+  "20260104T030000Z-dddddddd",
+] as const
+// Objects are written now; debris is what is older than two days by then.
+const now = new Date(Date.now() + 49 * 3_600_000)
+const keepTwo = { policy: { keepLast: 2 }, dryRun: false } satisfies CleanupOptions
+
+describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
+  let storages: Storages
+  let first: Storage
+  let second: Storage
+  beforeAll(async () => {
+    storages = await start()
+  })
+  afterAll(() => storages.close())
+  beforeEach(() => {
+    first = storages.open()
+    second = storages.open()
+  })
+  afterEach(() => {
+    first.close()
+    second.close()
+  })
+
+  const context = { now: () => now, signal: new AbortController().signal }
+  const idsIn = async (storage: Storage, database = "orders") =>
+    (await listBackups(storage, database)).map(({ id }) => id)
+  const sizeOf = async (storage: Storage) =>
+    (await Array.fromAsync(storage.list(""))).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const storeAll = async (storage: Storage, database?: string) => {
+    for (const id of ids)
+      await storeSample(storage, { id, checks: ["verified"], ...(database ? { database } : {}) })
+  }
+
+  test("removes what the policy does not keep, each database for itself, and counts what that frees", async () => {
+    await storeAll(first)
+    await storeAll(first, "sh/op")
+    await storeSample(first, { id: ids[0], database: "small" })
+    const before = await sizeOf(first)
+    const result = await cleanup([first], keepTwo, context)
+    expect(result.storages[0]).toMatchObject({ removedBackups: 4, error: null, debris: [] })
+    expect(result.storages[0]?.freedBytes).toBe(before - (await sizeOf(first)))
+    expect(await idsIn(first)).toEqual([ids[3], ids[2]])
+    expect(await idsIn(first, "sh/op")).toEqual([ids[3], ids[2]])
+    expect(await idsIn(first, "small")).toEqual([ids[0]])
+  })
+
+  test("leaves the other databases alone where one is named", async () => {
+    await storeAll(first)
+    await storeAll(first, "shop")
+    await cleanup([first], { ...keepTwo, database: "shop" }, context)
+    expect(await idsIn(first)).toHaveLength(4)
+    expect(await idsIn(first, "shop")).toHaveLength(2)
+  })
+
+  test("a dry run decides the same and touches nothing", async () => {
+    await storeAll(first)
+    await first.put("orders/20251231T030000Z-zzzzzzzz/main.dump.zst.age", Buffer.from("half of it"))
+    const before = await keysOf(first)
+    const dry = await cleanup([first], { ...keepTwo, dryRun: true }, context)
+    expect(await keysOf(first)).toEqual(before)
+    expect(dry.storages[0]).toMatchObject({ removedBackups: 2, debris: [{ sizeBytes: 10 }] })
+    const real = await cleanup([first], keepTwo, context)
+    expect(real.storages[0]?.decisions).toEqual(dry.storages[0]?.decisions)
+    expect(await idsIn(first)).toEqual([ids[3], ids[2]])
+  })
+
+  test("each storage keeps its own newest good one", async () => {
+    for (const id of ids) {
+      await storeSample(first, { id, checks: ["verified"] })
+      await storeSample(second, { id, checks: [id === ids[0] ? "verified" : "failed"] })
+    }
+    await cleanup([first, second], { ...keepTwo, policy: { keepLast: 1 } }, context)
+    expect(await idsIn(first)).toEqual([ids[3]])
+    expect(await idsIn(second)).toEqual([ids[3], ids[2], ids[1], ids[0]])
+  })
+
+  test("a storage that fails is named, and the others are cleaned all the same", async () => {
+    await storeAll(first)
+    await storeAll(second)
+    const broken = override(first, {
+      remove: () => Promise.reject(new PgstowError("storage", "access denied")),
+    })
+    const result = await cleanup([broken, second], keepTwo, context)
+    expect(result.storages).toMatchObject([
+      { storage: first.url, removedBackups: 0, error: "access denied" },
+      { storage: second.url, removedBackups: 2, error: null },
+    ])
+    expect(await idsIn(first)).toHaveLength(4)
+    expect(await idsIn(second)).toHaveLength(2)
+  })
+
+  test("what can't be read is kept, named, and counts for nothing", async () => {
+    await storeAll(first)
+    const key = keyOf(sampleManifest({ id: ids[3] }), "manifest.json")
+    await first.put(key, Buffer.from("{"))
+    const result = await cleanup([first], keepTwo, context)
+    expect(await idsIn(first)).toEqual([ids[3], ids[2], ids[1]])
+    expect(result.storages[0]?.decisions[0]).toMatchObject({ id: ids[3], state: "unreadable", keep: true })
+    expect(formatCleanup(result)).toContain("the manifest is not JSON")
+  })
+
+  test("what interrupted backups left goes after two days: objects and unfinished uploads", async () => {
+    await storeSample(first, { id: ids[0] })
+    await first.put(`orders/${ids[1]}/main.dump.zst.age`, Buffer.from("half of it"))
+    const writer = await first.create(`orders/${ids[2]}/main.dump.zst.age`)
+    await writer.write(Buffer.from("less"))
+    const soon = { ...context, now: () => new Date(Date.now() + 47 * 3_600_000) }
+    expect((await cleanup([first], keepTwo, soon)).storages[0]).toMatchObject({
+      debris: [],
+      staleUploads: 0,
+    })
+    const result = await cleanup([first], keepTwo, context)
+    expect(result.storages[0]).toMatchObject({
+      debris: [{ database: "orders", id: ids[1], sizeBytes: 10 }],
+      staleUploads: 1,
+      freedBytes: 10,
+    })
+    expect(await idsIn(first)).toEqual([ids[0]])
+    await writer.abort()
+  })
+
+  test("without a policy nothing is touched, and the error says what to write", async () => {
+    await storeAll(first)
+    const nothing = () => cleanup([first], { policy: {}, dryRun: false }, context)
+    await expect(nothing).rejects.toMatchObject({ kind: "usage" })
+    await expect(nothing).rejects.toThrow("keepLast")
+    expect(await idsIn(first)).toHaveLength(4)
+  })
+
+  test("an interruption ends it between two removals", async () => {
+    await storeAll(first)
+    const stop = new AbortController()
+    const stopping = override(first, {
+      remove: async (keys) => {
+        stop.abort()
+        await first.remove(keys)
+      },
+    })
+    await expect(cleanup([stopping], keepTwo, { ...context, signal: stop.signal })).rejects.toThrow("aborted")
+    expect(await idsIn(first)).toEqual([ids[3], ids[2], ids[1]])
+  })
+
+  test("people read every decision of a dry run, and of a real one what was removed", async () => {
+    await storeAll(first)
+    const dry = formatCleanup(await cleanup([first], { ...keepTwo, dryRun: true }, context))
+    expect(dry.split("\n")).toEqual([
+      first.url,
+      "ID                         DATABASE  STATE      STORED  DECISION  BECAUSE",
+      `${ids[3]}  orders    verified  1.3 MiB  keep      the newest verified backup is never removed; last 2`,
+      `${ids[2]}  orders    verified  1.3 MiB  keep      last 2`,
+      `${ids[1]}  orders    verified  1.3 MiB  remove    no rule keeps it`,
+      `${ids[0]}  orders    verified  1.3 MiB  remove    no rule keeps it`,
+      "would remove 2 of 4 backups, 2.6 MiB",
+    ])
+    const real = formatCleanup(await cleanup([first], keepTwo, context))
+    expect(real).not.toContain(ids[3])
+    expect(real).toContain(ids[0])
+    expect(real).toContain("removed 2 of 4 backups, 2.6 MiB")
+  })
+})
