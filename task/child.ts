@@ -155,7 +155,7 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
 /** The last lines of what a program said, on one line. */
 function lastWords(stderr: string): string {
   return stderr
-    .split("\n")
+    .split(/[\r\n]+/)
     .map((line) => line.trim())
     .filter((line) => line !== "")
     .slice(-3)

@@ -1,0 +1,116 @@
+import { pipeline } from "node:stream/promises"
+import { createZstdDecompress } from "node:zlib"
+import { type Child, ChildError } from "../child.ts"
+import { PgstowError } from "../errors.ts"
+import { type ChildGroup, childGroup } from "./child-group.ts"
+import { decompressorArgs, decompressorTotalIn, startZstd } from "./zstd.ts"
+import { cutAtFrames, FrameError } from "./zstd-frames.ts"
+
+export type Decompression = {
+  /** What the stream is called in messages. */
+  readonly name: string
+  /** The program to use, as `findZstd` gave it. Without one Node decompresses, which costs more. */
+  readonly zstd: string | undefined
+  /** The child may stop reading, and exit with 0, before the end of the stream. What it left is not looked at. */
+  readonly mayEndEarly?: boolean
+  /** Ends the children; the promise rejects with its reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Starts a program with its stdin "pipe", to be ended by this signal. */
+export type StartConsumer = (signal: AbortSignal) => Child
+
+/**
+ * Decompresses Zstandard frames into a child's stdin, by way of a `zstd` program where there is one. Resolves
+ * once all of it has been taken and the child has exited with 0; with the bytes it was given, or undefined where
+ * it ended early. The child is gone when the promise settles.
+ *
+ * Where `source` fails, the child is killed before its input ends, so that it does not take a part for the whole.
+ * Where the frames turn out to be damaged it may: its work counts only if the promise resolves.
+ */
+export async function decompressInto(
+  source: AsyncIterable<Buffer>,
+  start: StartConsumer,
+  { name, zstd, mayEndEarly = false, signal }: Decompression,
+): Promise<number | undefined> {
+  const group = childGroup(signal)
+  const consumer = group.add(start(group.signal))
+  let sourceFailure: { readonly error: unknown } | undefined
+  async function* watched() {
+    try {
+      yield* source
+    } catch (error) {
+      sourceFailure = { error }
+      await group.end()
+      throw error
+    }
+  }
+  try {
+    const passing = zstd ? passBeside(zstd, watched(), consumer, group) : passHere(watched(), consumer)
+    const [passed, consumed] = await Promise.allSettled([passing, consumer.ended])
+    signal?.throwIfAborted()
+    if (sourceFailure) throw sourceFailure.error
+    if (passed.status === "rejected") throw decompressionFailure(name, passed.reason)
+    if (consumed.status === "rejected") throw consumed.reason
+    if (passed.value === undefined && !mayEndEarly)
+      throw new PgstowError("postgres", `${consumer.name} stopped reading before the end of ${name}`)
+    return passed.value
+  } finally {
+    await group.end()
+  }
+}
+
+/** Resolves with the bytes passed on, or undefined where the source or the consumer ended midway. */
+async function passBeside(
+  zstd: string,
+  source: AsyncIterable<Buffer>,
+  consumer: Child,
+  group: ChildGroup,
+): Promise<number | undefined> {
+  const decompressor = group.add(
+    startZstd(zstd, decompressorArgs, { stdout: consumer.stdin, signal: group.signal }),
+  )
+  // Where it can't be fed, it has ended, and that tells why.
+  await Promise.allSettled([pipeline(source, decompressor.stdin)])
+  try {
+    await decompressor.ended
+  } catch (error) {
+    if (error instanceof ChildError && (error.signal === "SIGPIPE" || /write error/i.test(error.stderr)))
+      return undefined
+    throw error
+  }
+  const rawBytes = decompressorTotalIn(decompressor.stderr())
+  if (rawBytes === undefined) throw new Error("zstd does not say how many bytes it wrote")
+  return rawBytes
+}
+
+/** As `passBeside`. */
+async function passHere(source: AsyncIterable<Buffer>, consumer: Child): Promise<number | undefined> {
+  let rawBytes = 0
+  async function* counted(chunks: AsyncIterable<Buffer>) {
+    for await (const chunk of chunks) {
+      rawBytes += chunk.length
+      yield chunk
+    }
+  }
+  try {
+    await pipeline(cutAtFrames(source), createZstdDecompress(), counted, consumer.stdin)
+    return rawBytes
+  } catch (error) {
+    if (error instanceof FrameError || isFromZlib(error)) throw error
+    return undefined
+  }
+}
+
+function isFromZlib(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code))
+}
+
+function decompressionFailure(name: string, cause: unknown): PgstowError {
+  if (cause instanceof ChildError && cause.signal)
+    return new PgstowError("unexpected", `decompressing ${name} failed`, { cause })
+  return new PgstowError("damaged", `${name} is not whole Zstandard data`, {
+    cause,
+    hint: "Use another copy of the backup, or another backup.",
+  })
+}
