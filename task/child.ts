@@ -17,6 +17,8 @@ export type ChildOptions = {
   readonly stdout?: "ignore" | "pipe" | Writable
   /** Called with every line of stderr as it comes. */
   readonly onStderr?: ((line: string) => void) | undefined
+  /** What `ended` rejects with instead, by who knows the program's words. */
+  readonly explain?: ((failure: ChildError) => ChildError) | undefined
 }
 
 /** A running program. */
@@ -110,13 +112,12 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
       if (status === 0) return resolve()
       const how = signal ? `was ended by ${signal}` : `exited with ${status}`
       const words = lastWords(stderr)
-      reject(
-        new ChildError(name, `${name} ${how}${words === "" ? "" : `: ${words}`}`, {
-          status: status ?? undefined,
-          signal: signal ?? undefined,
-          stderr,
-        }),
-      )
+      const failure = new ChildError(name, `${name} ${how}${words === "" ? "" : `: ${words}`}`, {
+        status: status ?? undefined,
+        signal: signal ?? undefined,
+        stderr,
+      })
+      reject(options.explain?.(failure) ?? failure)
     })
   })
   // Whoever awaits `ended` hears of a failure; a failure before that is not an unhandled one.

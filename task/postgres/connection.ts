@@ -30,7 +30,8 @@ const secretKeywords = ["sslpassword", "scram_client_key", "scram_server_key", "
 /**
  * Puts a connection together: flags before `databaseUrl` (a URI or keyword=value, as libpq reads it) before the
  * service before PG* variables. Of the variables it takes over only what names the database; the others are
- * libpq's to read, from the environment that `childEnv` makes.
+ * libpq's to read, from the environment that `childEnv` makes. The encoding is chosen here, never by a URL:
+ * pg_dump would write its dump in it.
  *
  * Throws a PgstowError of kind "usage" that says what is wrong without repeating a password.
  */
@@ -40,7 +41,11 @@ export function connectionFrom(source: {
   readonly env?: Environment
 }): Connection {
   const { flags = {}, env = {} } = source
-  const { password, ...url } = source.databaseUrl ? parseDatabaseUrl(source.databaseUrl) : {}
+  const {
+    password,
+    client_encoding: _,
+    ...url
+  } = source.databaseUrl ? parseDatabaseUrl(source.databaseUrl) : {}
   for (const keyword of secretKeywords)
     if (url[keyword] !== undefined)
       throw new PgstowError("usage", `the database URL holds ${keyword}, which can't be kept secret there`, {
@@ -83,8 +88,7 @@ export function conninfo(connection: Connection, overrides: Readonly<Record<stri
 
 /**
  * The whole environment for a libpq program: what libpq and the system need of `env`, and the password. Messages
- * are in English, so that they can be understood here. Of PGCLIENTENCODING pg_dump would take its encoding, so
- * that stays out.
+ * are in English, so that they can be understood here. PGCLIENTENCODING stays out, as in `connectionFrom`.
  */
 export function childEnv(connection: Connection, env: Environment): Record<string, string> {
   const passed = Object.entries(env).filter(

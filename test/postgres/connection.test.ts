@@ -25,6 +25,7 @@ group("a database URL", () => {
     ["postgres://h/x\n", { host: "h", dbname: "x" }],
     ["host=h dbname = 'a \\'b\\\\ c' user=it\\'s", { host: "h", dbname: "a 'b\\ c", user: "it's" }],
     ["service=''  host=h", { host: "h" }],
+    ["postgres://h/x?client_encoding=LATIN1", { host: "h", dbname: "x" }],
   ] as const)("%s means what libpq makes of it", ([databaseUrl, params]) => {
     expect(connectionFrom({ databaseUrl })).toEqual({ params })
   })

@@ -1,0 +1,59 @@
+import { ChildError } from "../child.ts"
+import { type Connection, describe } from "./connection.ts"
+import { connectionHint } from "./connection-failure.ts"
+
+/** What to do about what the server or pg_dump say. First match wins. */
+const hints: readonly (readonly [RegExp, string])[] = [
+  [
+    /row-level security/,
+    "Back up as a role that sees all rows: the table's owner, or one with BYPASSRLS. Rows would be missing otherwise.",
+  ],
+  [
+    /permission denied for/,
+    "Let the user read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and later), or GRANT USAGE ON SCHEMA … and SELECT ON ALL TABLES and ALL SEQUENCES IN SCHEMA …. Large objects need GRANT SELECT ON LARGE OBJECT, or their owner.",
+  ],
+  [
+    /canceling statement due to (statement|lock) timeout.*LOCK TABLE/s,
+    "Another session holds a lock on the table, perhaps a migration: try again when it is done, or wait longer for locks.",
+  ],
+  [
+    /server version mismatch/,
+    "Install PostgreSQL's client programs of the server's version, or name their folder in PGSTOW_PG_BIN.",
+  ],
+  [
+    /invalid snapshot identifier|snapshot "[^"]*" does not exist|could not import the requested snapshot/,
+    "The session that holds the snapshot was lost, or reached another server: connect to the server itself, not through a pooler or a load balancer.",
+  ],
+  [
+    /conflict with recovery/,
+    "The replica cancelled the query: raise its max_standby_streaming_delay, set hot_standby_feedback, or use the primary.",
+  ],
+  [
+    /could not open relation|cache lookup failed|relation "[^"]*" does not exist/,
+    "A table was changed or dropped while the backup began: try again.",
+  ],
+  [
+    /invalid page|could not read block|missing chunk number|unexpected chunk number|invalid memory alloc request size/,
+    "The server can't read its own data: look into its log, and into what you have for a restore.",
+  ],
+  [/No space left on device/, "Free disk space on the server."],
+]
+
+/** The failure of pg_dump or pg_dumpall in the server's words, with what to do about it. */
+export function explainDumpFailure(failure: ChildError, connection: Connection): ChildError {
+  const { program, stderr, signal, exitStatus: status } = failure
+  const hint = hints.find(([pattern]) => pattern.test(stderr))?.[1] ?? connectionHint(stderr)
+  const ending = signal ? `it was ended by ${signal}` : `it exited with ${status}`
+  const message = `${program} of ${describe(connection)} failed: ${reasonIn(stderr) || ending}`
+  return new ChildError(program, message, { status, signal, stderr, ...(hint === undefined ? {} : { hint }) })
+}
+
+/** What is said of the error, without the statement that it came from, which may be long. */
+function reasonIn(stderr: string): string {
+  return stderr
+    .split("\n")
+    .map((line) => /^pg_\w+: (?:error: |detail: (?!Query was|Command was))(.*)$/.exec(line)?.[1])
+    .filter((line) => line !== undefined)
+    .map((line) => line.replace(/^(query failed|Error message from server): /, "").replace(/^[A-Z]+: +/, ""))
+    .join("; ")
+}

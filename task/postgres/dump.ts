@@ -1,0 +1,78 @@
+import type { Writable } from "node:stream"
+import { type Child, startChild } from "../child.ts"
+import type { Clients } from "./clients.ts"
+import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
+import { explainDumpFailure } from "./dump-failure.ts"
+
+type ProgramOptions = {
+  readonly env: Environment
+  readonly signal?: AbortSignal | undefined
+  /** Called with each warning of the program, without its name before it. */
+  readonly onWarning?: ((message: string) => void) | undefined
+}
+
+export type DumpOptions = ProgramOptions & {
+  /** The id of an exported snapshot, whose session must stay open until the dump has begun to read. */
+  readonly snapshot: string
+  /** How long the dump waits for its lock on a table before it fails. */
+  readonly lockWaitSeconds: number
+}
+
+/**
+ * Dumps a whole database in pg_dump's custom format, uncompressed, into `stdout`. It never asks for a password.
+ * `ended` rejects with a ChildError that says what to do.
+ */
+export function startDump(
+  clients: Pick<Clients, "pgDump">,
+  connection: Connection,
+  options: DumpOptions,
+  stdout: Writable | "pipe",
+): Child {
+  const wanted = [`--snapshot=${options.snapshot}`, `--lock-wait-timeout=${options.lockWaitSeconds}s`]
+  const args = [
+    "--format=custom",
+    "--compress=0",
+    ...wanted,
+    "--no-password",
+    "--dbname",
+    conninfo(connection),
+  ]
+  return start(clients.pgDump, args, connection, options, stdout)
+}
+
+/**
+ * Writes SQL that makes the server's roles, their memberships and settings, but no passwords, into `stdout`.
+ * `database` is the one to connect to for it.
+ */
+export function startGlobals(
+  clients: Pick<Clients, "pgDumpall">,
+  connection: Connection,
+  options: ProgramOptions & { readonly database: string },
+  stdout: Writable | "pipe",
+): Child {
+  // The database's name alone would be connected to in place of the connection.
+  const target = conninfo(connection, { dbname: options.database })
+  const args = ["--roles-only", "--no-role-passwords", "--no-password", "--database", target]
+  return start(clients.pgDumpall, args, connection, options, stdout)
+}
+
+function start(
+  file: string,
+  args: readonly string[],
+  connection: Connection,
+  { env, signal, onWarning }: ProgramOptions,
+  stdout: Writable | "pipe",
+): Child {
+  return startChild(
+    { file, args, env: childEnv(connection, env) },
+    {
+      stdout,
+      signal,
+      onStderr(line) {
+        const [, warning] = /^(?:pg_\w+: )?warning: +(.*)$/i.exec(line) ?? []
+        if (warning !== undefined) onWarning?.(warning)
+      },
+      explain: (failure) => explainDumpFailure(failure, connection),
+    },
+  )
+}
