@@ -77,7 +77,7 @@ function scopeOf(catalog: Catalog, database: string | undefined, several: boolea
     throw new PgstowError("notFound", `there is no backup in ${where}`, { hint: makeOne })
   if (backedUp.length > 1 && !several)
     throw new PgstowError("usage", `${where} has backups of ${backedUp.length} databases`, {
-      hint: `Say of which: ${listed(backedUp.map(quoted))}.`,
+      hint: `Say of which with --database: ${listed(backedUp.map(quoted))}.`,
     })
   return { entries, name: several ? where : `${backedUp.map(quoted)} in ${where}` }
 }

@@ -153,7 +153,7 @@ describe("the database", () => {
   test("may be left out where there is one only", async () => {
     const catalog = await catalogOf([{ id: first }, { id: second, database: "shop" }])
     const error = errorOf(catalog, "latest")
-    expect(error).toMatchObject({ kind: "usage", hint: 'Say of which: "orders", "shop".' })
+    expect(error).toMatchObject({ kind: "usage", hint: 'Say of which with --database: "orders", "shop".' })
     expect(idsOf(catalog, "latest", "shop").found).toBe(second)
   })
 
