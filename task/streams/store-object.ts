@@ -1,0 +1,124 @@
+import { createHash } from "node:crypto"
+import { partSize } from "../core/part-size.ts"
+import { PgstowError } from "../errors.ts"
+import type { ObjectWriter, Storage } from "../storage/storage.ts"
+import { cut } from "./cut.ts"
+
+/** Parts in memory, one being filled while the others are on their way: fewer where they are large. */
+const mostBuffers = 4
+const buffersLimitBytes = 128 * 1024 * 1024
+
+export type StoredCopies = {
+  readonly sizeBytes: number
+  /** In hexadecimal digits, as in the manifest. */
+  readonly sha256: string
+  /** The storages that do not have the object, and why. At least one other has it. */
+  readonly failures: ReadonlyMap<Storage, unknown>
+}
+
+/**
+ * Stores a stream under `key` in several storages at once, reading it once and no faster than the slowest of
+ * them takes it. A storage that fails is left behind while the others go on.
+ *
+ * Rejects, and leaves nothing readable anywhere, when `source` fails; rejects when every storage has failed.
+ * How long a storage may be silent, and what ends it, is the storages' own affair.
+ *
+ * @param options.expectedBytes how large the object is likely to be, for the size of its parts
+ */
+export async function storeObject(
+  source: AsyncIterable<Uint8Array>,
+  storages: readonly Storage[],
+  key: string,
+  options: { readonly expectedBytes: number },
+): Promise<StoredCopies> {
+  const maxParts = Math.min(...storages.map((storage) => storage.maxParts))
+  const failures = new Map<Storage, unknown>()
+  const copies = storages.map((storage) => new Copy(storage, key, failures))
+  const underWay: { readonly buffer: Buffer; readonly done: Promise<unknown> }[] = []
+
+  async function bufferFor(index: number): Promise<Buffer> {
+    const bytes = partSize(index, options.expectedBytes, maxParts)
+    const most = Math.max(2, Math.min(mostBuffers, Math.floor(buffersLimitBytes / bytes)))
+    let free: Buffer | undefined
+    while (underWay.length >= most) {
+      const oldest = underWay.shift()
+      await oldest?.done
+      free = oldest?.buffer
+    }
+    if (failures.size === copies.length) throw failureOfAll(failures, key)
+    return free?.length === bytes ? free : Buffer.allocUnsafeSlow(bytes)
+  }
+
+  const hash = createHash("sha256")
+  let sizeBytes = 0
+  try {
+    for await (const { index, bytes, last } of cut(source, bufferFor)) {
+      hash.update(bytes)
+      sizeBytes += bytes.length
+      const isWhole = last && index === 0
+      const done = Promise.all(copies.map((copy) => (isWhole ? copy.put(bytes) : copy.write(bytes))))
+      underWay.push({ buffer: bytes, done })
+    }
+    await Promise.all(underWay.map(({ done }) => done))
+    await Promise.all(copies.map((copy) => copy.finish()))
+    if (failures.size === copies.length) throw failureOfAll(failures, key)
+  } catch (error) {
+    await Promise.all(copies.map((copy) => copy.abort()))
+    throw error
+  }
+  return { sizeBytes, sha256: hash.digest("hex"), failures }
+}
+
+/** An object on its way into one storage. Nothing rejects; after a failure it does nothing more. */
+class Copy {
+  readonly #storage: Storage
+  readonly #key: string
+  readonly #failures: Map<Storage, unknown>
+  #writer: Promise<ObjectWriter> | undefined
+
+  /** @param failures where it puts its own */
+  constructor(storage: Storage, key: string, failures: Map<Storage, unknown>) {
+    this.#storage = storage
+    this.#key = key
+    this.#failures = failures
+  }
+
+  put(bytes: Buffer): Promise<void> {
+    return this.#attempt(() => this.#storage.put(this.#key, bytes))
+  }
+
+  write(part: Buffer): Promise<void> {
+    return this.#attempt(async () => {
+      this.#writer ??= this.#storage.create(this.#key)
+      const writer = await this.#writer
+      await writer.write(part)
+    })
+  }
+
+  finish(): Promise<void> {
+    return this.#attempt(async () => (await this.#writer)?.finish())
+  }
+
+  /** What can't be cleaned up here goes with the stale uploads. */
+  async abort(): Promise<void> {
+    await Promise.allSettled([this.#writer?.then((writer) => writer.abort())])
+  }
+
+  async #attempt(step: () => Promise<void>): Promise<void> {
+    if (this.#failures.has(this.#storage)) return
+    try {
+      await step()
+    } catch (reason) {
+      if (!this.#failures.has(this.#storage)) this.#failures.set(this.#storage, reason)
+      await this.abort()
+    }
+  }
+}
+
+function failureOfAll(failures: ReadonlyMap<Storage, unknown>, key: string): unknown {
+  const reasons = new Set(failures.values())
+  const [first] = reasons
+  // One storage; or one reason for them all, as when the work is interrupted.
+  if (reasons.size === 1) return first
+  return new PgstowError("storage", `no storage took ${key}`, { cause: new AggregateError(reasons) })
+}
