@@ -112,7 +112,7 @@ export class FileStorage implements Storage {
 
   async removeStaleUploads(prefix: string, before: Date): Promise<number> {
     checkPrefix(this.url, prefix)
-    return this.#attempt(`remove stale uploads below ${prefix}`, async () => {
+    return this.#attempt(`remove stale uploads below ${prefix || "/"}`, async () => {
       const top = join(this.#folder, prefix)
       const entries = (await unlessMissing(readdir(top, { withFileTypes: true, recursive: true }))) ?? []
       let removed = 0
@@ -151,7 +151,7 @@ export class FileStorage implements Storage {
 
   /** What is directly below `prefix`, in an order that keeps the bytes of whole keys sorted. */
   async #entries(prefix: string): Promise<{ name: string; isFolder: boolean }[]> {
-    return this.#attempt(`list ${prefix}`, async () => {
+    return this.#attempt(`list ${prefix || "objects"}`, async () => {
       const found = await unlessMissing(readdir(join(this.#folder, prefix), { withFileTypes: true }))
       const sortsAs = (entry: { name: string; isFolder: boolean }) => entry.name + (entry.isFolder ? "/" : "")
       return (found ?? [])

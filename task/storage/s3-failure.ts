@@ -54,14 +54,16 @@ function reasonOf(place: S3Place, error: Error): Reason {
   ]
 }
 
-/** The codes that say what went wrong, the most telling first: S3's, the operating system's, the status. */
+/** What names the fault: the operating system's codes first, since the SDK calls most of them time-outs. */
 function codesOf(error: Error): string[] {
-  const codes = [error.name, error.message]
+  const codes: string[] = []
+  const names: string[] = []
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     if ("code" in cause && typeof cause.code === "string") codes.push(cause.code)
+    names.push(cause.name, cause.message)
   }
-  if (error instanceof S3ServiceException) codes.push(String(error.$metadata.httpStatusCode))
-  return codes
+  const status = error instanceof S3ServiceException ? [String(error.$metadata.httpStatusCode)] : []
+  return [...codes, ...names, ...status]
 }
 
 /** The region that the bucket is in, where that is what is wrong; "" where the answer does not name it. */
@@ -92,6 +94,7 @@ function connectionReasons(server: string): Record<string, Reason> {
     EPIPE: [`${server} broke the connection`, "Try again; check the service's log if it stays so."],
     ETIMEDOUT: [`${server} does not answer`, checkEndpoint],
     TimeoutError: [`${server} does not answer`, checkEndpoint],
+    AbortError: ["it was given up", "Look for what failed before."],
     EPROTO: [`${server} does not speak TLS`, "Write http:// in the endpoint if it is meant to go without."],
     HPE_INVALID_CONSTANT: [`${server} does not speak HTTP`, checkEndpoint],
     DEPTH_ZERO_SELF_SIGNED_CERT: certificate,

@@ -171,7 +171,7 @@ export class S3Storage implements Storage {
   async removeStaleUploads(prefix: string, before: Date): Promise<number> {
     checkPrefix(this.url, prefix)
     const { bucket: Bucket, prefix: root } = this.#settings
-    return this.#attempt(`remove stale uploads below ${prefix || "the root"}`, async (options) => {
+    return this.#attempt(`remove stale uploads below ${prefix || "/"}`, async (options) => {
       let removed = 0
       let next: UploadMarkers | undefined = {}
       while (next) {
@@ -215,7 +215,7 @@ export class S3Storage implements Storage {
     const { bucket: Bucket, prefix: root } = this.#settings
     let token: string | undefined
     do {
-      const page: ListObjectsV2CommandOutput = await this.#attempt(`list ${prefix}`, (options) =>
+      const page: ListObjectsV2CommandOutput = await this.#attempt(`list ${prefix || "objects"}`, (options) =>
         this.#client.send(
           new ListObjectsV2Command({ Bucket, Prefix: root + prefix, ContinuationToken: token, ...input }),
           options,

@@ -90,12 +90,12 @@ export class S3Upload implements ObjectWriter {
     // A part stored after the upload was ended would stay there.
     await Promise.allSettled(this.#parts)
     const { client, place, key } = this.#options
+    const deadline = AbortSignal.timeout(abortMs)
     try {
-      await client.send(new AbortMultipartUploadCommand(this.#upload), {
-        abortSignal: AbortSignal.timeout(abortMs),
-      })
+      await client.send(new AbortMultipartUploadCommand(this.#upload), { abortSignal: deadline })
     } catch (error) {
-      if (!isS3Error(error, "NoSuchUpload")) throw s3Failure(place, `end the upload of ${key}`, error)
+      if (isS3Error(error, "NoSuchUpload")) return
+      throw s3Failure(place, `end the upload of ${key}`, deadline.aborted ? deadline.reason : error)
     }
   }
 }

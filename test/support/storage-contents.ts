@@ -1,8 +1,8 @@
-import { buffer } from "node:stream/consumers"
 import type { Storage } from "../../task/storage/storage.ts"
+import { bytesOf } from "./bytes.ts"
 
 export async function contentOf(storage: Storage, key: string, offsetBytes = 0): Promise<Buffer> {
-  return buffer(await storage.read(key, { offsetBytes }))
+  return bytesOf(await storage.read(key, { offsetBytes }))
 }
 
 export async function keysOf(storage: Storage, prefix = ""): Promise<string[]> {

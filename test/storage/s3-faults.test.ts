@@ -1,0 +1,207 @@
+import { randomBytes } from "node:crypto"
+import { setTimeout as wait } from "node:timers/promises"
+import { describe, expect, test } from "vitest"
+import { ObjectExistsError } from "../../task/storage/storage.ts"
+import { bytesOf } from "../support/bytes.ts"
+import { rejectionOf } from "../support/failure.ts"
+import { first, startS3World } from "../support/s3-world.ts"
+import { contentOf, keysOf } from "../support/storage-contents.ts"
+
+// `big` is more than the operating system keeps of a connection on its way.
+const part = randomBytes(5 * 1024 * 1024)
+const big = randomBytes(16 * 1024 * 1024)
+
+describe.concurrent("a service with a passing fault", () => {
+  test.each([
+    ["asks to slow down", { status: 503, code: "SlowDown" }],
+    ["has an internal error", { status: 500, code: "InternalError" }],
+    ["breaks the connection", "refuse"],
+    ["breaks the connection midway", "break"],
+    ["stops reading midway", "stall"],
+    ["does not answer", "hang"],
+    ["loses its answer", "lose-answer"],
+  ] as const)("%s, gets every part and the manifest whole", async (_, fault) => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    endpoint.inject(first(1, "UploadPart", fault))
+    const writer = await storage.create("folder/object")
+    await Promise.all([writer.write(big), writer.write(part)])
+    endpoint.inject(first(1, "CompleteMultipartUpload", fault))
+    await writer.finish()
+    endpoint.inject(first(1, "PutObject", fault))
+    await storage.put("folder/manifest", part, { ifAbsent: true })
+    expect((await contentOf(storage, "folder/object")).equals(Buffer.concat([big, part]))).toBe(true)
+    expect((await contentOf(storage, "folder/manifest")).equals(part)).toBe(true)
+    expect(world.countOf("PutObject")).toBeGreaterThan(1)
+    expect(world.countOf("CompleteMultipartUpload")).toBeGreaterThan(1)
+    expect(endpoint.openUploads()).toEqual([])
+  })
+
+  test("loses the answer to a manifest that was there before: it is not taken for ours", async () => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    await storage.put("manifest", Buffer.from("theirs"))
+    endpoint.inject(first(1, "PutObject", "lose-answer"))
+    const putting = storage.put("manifest", Buffer.from("ours!!"), { ifAbsent: true })
+    await expect(putting).rejects.toThrow(ObjectExistsError)
+    expect(await contentOf(storage, "manifest")).toEqual(Buffer.from("theirs"))
+  })
+
+  test.each(["break", "stall"] as const)(
+    "%s midway through a download: the rest is asked for",
+    async (fault) => {
+      await using world = await startS3World()
+      const { endpoint, storage } = world
+      await storage.put("object", big)
+      endpoint.inject(first(3, "GetObject", fault))
+      expect((await contentOf(storage, "object")).equals(big)).toBe(true)
+      expect((await contentOf(storage, "object", 1_000_003)).equals(big.subarray(1_000_003))).toBe(true)
+      expect(world.countOf("GetObject")).toBeGreaterThan(4)
+    },
+  )
+
+  test("is asked again no more than five times", async () => {
+    await using world = await startS3World()
+    world.endpoint.inject(() => ({ status: 503, code: "ServiceUnavailable" }))
+    const failure = await rejectionOf(world.storage.listFolders(""))
+    expect(failure.message).toContain("it is overloaded")
+    expect(world.countOf("ListObjectsV2")).toBe(5)
+  })
+})
+
+describe.concurrent("a service that stays broken", () => {
+  test.each([
+    ["breaks every connection", "refuse", "broke the connection"],
+    ["breaks every connection midway", "break", "broke the connection"],
+    ["stops reading midway", "stall", "does not answer"],
+    ["never answers", "hang", "does not answer"],
+  ] as const)("%s: the upload fails and leaves nothing", async (_, fault, message) => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    const writer = await storage.create("folder/object")
+    await writer.write(part)
+    endpoint.inject(({ operation }) => (operation === "UploadPart" ? fault : undefined))
+    const failure = await rejectionOf(writer.write(big))
+    expect(failure.message).toContain(
+      `cannot write folder/object in ${storage.url}: ${endpoint.url} ${message}`,
+    )
+    expect(await rejectionOf(writer.finish())).toBe(failure)
+    await writer.abort()
+    expect(endpoint.openUploads()).toEqual([])
+    expect(await keysOf(storage)).toEqual([])
+  })
+
+  test.each(["break", "stall"] as const)("%s midway through every download: it fails", async (fault) => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    await storage.put("object", big)
+    endpoint.inject(({ operation }) => (operation === "GetObject" ? fault : undefined))
+    const failure = await rejectionOf(contentOf(storage, "object"))
+    expect(failure.message).toContain(`cannot read object in ${storage.url}`)
+  })
+
+  test("an upload that can't be given up either says so, in time", async () => {
+    await using world = await startS3World()
+    const writer = await world.open({ timeoutSeconds: 60 }).create("object")
+    world.endpoint.inject(() => "hang")
+    const startedAt = Date.now()
+    const failure = await rejectionOf(writer.abort())
+    expect(failure.message).toContain(`cannot end the upload of object in ${world.storage.url}`)
+    expect(failure.message).toContain("does not answer")
+    expect(Date.now() - startedAt).toBeLessThan(7_000)
+  })
+})
+
+describe.concurrent("a slow service", () => {
+  test("is waited for as long as bytes come or go", async () => {
+    await using world = await startS3World()
+    world.endpoint.inject(() => ({ bytesPerSecond: 15_000_000 }))
+    const patient = world.open({ timeoutSeconds: 0.9 })
+    const startedAt = Date.now()
+    await patient.put("object", big)
+    expect(Date.now() - startedAt).toBeGreaterThan(900)
+    expect((await contentOf(patient, "object")).equals(big)).toBe(true)
+    expect(world.countOf("PutObject")).toBe(1)
+  })
+
+  test("gives a slow reader every byte, though the connection is given up meanwhile", async () => {
+    await using world = await startS3World()
+    await world.storage.put("object", big)
+    const chunks: Uint8Array[] = []
+    const reading: AsyncIterable<Uint8Array> = await world.storage.read("object")
+    for await (const chunk of reading) {
+      if (chunks.length === 2) await wait(1_000)
+      chunks.push(chunk)
+    }
+    expect(Buffer.concat(chunks).equals(big)).toBe(true)
+    expect(world.countOf("GetObject")).toBeGreaterThan(1)
+  })
+
+  test("whose object is replaced while it is read fails rather than mix the two", async () => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    await storage.put("object", big)
+    endpoint.inject(first(1, "GetObject", "break"))
+    const reading = await storage.read("object")
+    await storage.put("object", randomBytes(big.length))
+    const failure = await rejectionOf(bytesOf(reading))
+    expect(failure.message).toContain("it was changed while it was read")
+  })
+})
+
+test("an interrupt ends requests that hang at once, and the upload can still be given up", async () => {
+  await using world = await startS3World()
+  const stop = new AbortController()
+  const interrupted = world.open({ signal: stop.signal, timeoutSeconds: 60 })
+  const writer = await interrupted.create("object")
+  await interrupted.put("other", big)
+  const reading = await interrupted.read("other")
+  world.endpoint.inject(({ operation }) => (operation === "AbortMultipartUpload" ? undefined : "hang"))
+  const pending = [writer.write(part), interrupted.put("a", part), keysOf(interrupted), bytesOf(reading)]
+  await wait(50)
+  const reason = new Error("interrupted")
+  const startedAt = Date.now()
+  stop.abort(reason)
+  for (const result of await Promise.allSettled(pending))
+    expect(result).toEqual({ status: "rejected", reason })
+  await writer.abort()
+  expect(Date.now() - startedAt).toBeLessThan(2_000)
+  expect(world.endpoint.openUploads()).toEqual([])
+})
+
+describe("what the URL asks for", () => {
+  test("storage class and KMS key are set on every object", async () => {
+    await using world = await startS3World()
+    const kmsKey = "arn:aws:kms:eu-central-1:123456789012:key/k"
+    const kept = world.open({ parameters: `&storage-class=STANDARD_IA&sse-kms-key=${kmsKey}` })
+    await kept.put("put", part)
+    const writer = await kept.create("parts")
+    await writer.finish()
+    for (const key of ["root/put", "root/parts"])
+      expect(world.endpoint.headersOf("backups", key)).toMatchObject({
+        "x-amz-storage-class": "STANDARD_IA",
+        "x-amz-server-side-encryption": "aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id": kmsKey,
+      })
+  })
+
+  test("more parts than the service takes are refused before they are sent", async () => {
+    await using world = await startS3World()
+    const writer = await world.open({ parameters: "&max-parts=2" }).create("object")
+    await writer.write(part)
+    await writer.write(part)
+    const failure = await rejectionOf(writer.write(part))
+    expect(failure.message).toContain("more than 2 parts")
+    expect(world.countOf("UploadPart")).toBe(2)
+    await writer.abort()
+  })
+
+  test("a prefix keeps two storages in one bucket apart", async () => {
+    await using world = await startS3World()
+    await world.storage.put("ours/object", part)
+    const whole = world.open({ bucket: "backups" })
+    await whole.put("rootless/object", part)
+    expect(await keysOf(world.storage)).toEqual(["ours/object"])
+    expect(await keysOf(whole)).toEqual(["root/ours/object", "rootless/object"])
+  })
+})
