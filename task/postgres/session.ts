@@ -39,6 +39,7 @@ export class QueryError extends PgstowError {
 
 const queryHints: Readonly<Record<string, string>> = {
   "42501": "Grant the user what it lacks, or use one that has it.",
+  "55006": "Close the other sessions that use it, and try again.",
   "53100": "Free disk space on the server.",
   "55P03": "Another session holds a lock; try again when it is done, or wait longer.",
   "57014": "The statement was cancelled, by a time limit or by hand.",

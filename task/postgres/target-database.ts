@@ -1,0 +1,68 @@
+import * as z from "zod"
+import { PgstowError } from "../errors.ts"
+import { identifier, literal } from "./quote.ts"
+import type { Session } from "./session.ts"
+
+/** PostgreSQL cuts a longer name off without an error. */
+const maxNameBytes = 63
+
+/** Throws a PgstowError of kind "usage" where no database can have this name. */
+export function checkDatabaseName(name: string): void {
+  if (name !== "" && !name.includes("\0") && Buffer.byteLength(name) <= maxNameBytes) return
+  throw new PgstowError("usage", `${JSON.stringify(name)} can't be the name of a database`, {
+    hint: `Choose a name of 1 to ${maxNameBytes} bytes.`,
+  })
+}
+
+export async function databaseExists(session: Session, name: string): Promise<boolean> {
+  const found = await session.query(`SELECT 1 FROM pg_catalog.pg_database WHERE datname = ${literal(name)}`)
+  return found.length > 0
+}
+
+/** The session must be one with another database, and nobody else connected to this one. */
+export async function renameDatabase(session: Session, name: string, newName: string): Promise<void> {
+  checkDatabaseName(newName)
+  await session.execute(`ALTER DATABASE ${identifier(name)} RENAME TO ${identifier(newName)}`)
+}
+
+/** Drops a database with all that is in it. The session must be one with another database. */
+export async function dropDatabase(session: Session, name: string): Promise<void> {
+  await session.execute(`DROP DATABASE IF EXISTS ${identifier(name)}`)
+}
+
+/** What is in a database, for someone to decide whether it may go. */
+export type Contents = {
+  readonly sizeBytes: number
+  readonly tables: number
+  readonly largeObjects: number
+  /** Up to five, with their indexes, biggest first; names as SQL writes them. */
+  readonly biggest: readonly { readonly name: string; readonly sizeBytes: number }[]
+}
+
+/** Describes the session's own database. */
+export async function describeContents(session: Session): Promise<Contents> {
+  const [{ biggest, ...counts }] = contentsRow.parse(await session.query(contentsQuery))
+  return { ...counts, biggest: biggest ?? [] }
+}
+
+const contentsRow = z.tuple([
+  z.object({
+    sizeBytes: z.int(),
+    tables: z.int(),
+    largeObjects: z.int(),
+    biggest: z.array(z.object({ name: z.string(), sizeBytes: z.int() })).nullable(),
+  }),
+])
+
+const contentsQuery = `
+  WITH tables AS (
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
+           pg_catalog.pg_total_relation_size(c.oid) AS "sizeBytes"
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+  biggest AS (SELECT * FROM tables WHERE "sizeBytes" > 0 ORDER BY "sizeBytes" DESC, name LIMIT 5)
+  SELECT pg_catalog.pg_database_size(pg_catalog.current_database()) AS "sizeBytes",
+         (SELECT pg_catalog.count(*) FROM tables) AS tables,
+         (SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata) AS "largeObjects",
+         (SELECT pg_catalog.json_agg(biggest) FROM biggest) AS biggest`
