@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { beforeAll, describe, expect, test } from "vitest"
+import { inspectServer } from "../../task/postgres/server.ts"
 import { openSnapshot } from "../../task/postgres/snapshot.ts"
 import { rejectionOf } from "../support/failure.ts"
-import type { PostgresServer } from "../support/postgres.ts"
+import { type PostgresServer, startPostgres } from "../support/postgres.ts"
 import { connectionTo, openTestSession } from "../support/session.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
@@ -67,4 +68,13 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     expect(snapshot.id).not.toBe("")
     await session.close()
   })
+})
+
+test("a replica is known as one, and gives a snapshot with its LSN", async () => {
+  const server = await startPostgres({ standby: true })
+  const session = await openTestSession(server)
+  expect(await inspectServer(session)).toMatchObject({ isInRecovery: true })
+  expect((await openSnapshot(session)).lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
+  await session.close()
+  await server.stop()
 })

@@ -48,6 +48,8 @@ export type StartOptions = {
   readonly settings?: Readonly<Record<string, string>>
   /** Speak TLS with a certificate of the server's own for localhost and 127.0.0.1, and refuse TCP without it. */
   readonly tls?: boolean
+  /** A replica that waits for a primary and serves what it has. */
+  readonly standby?: boolean
 }
 
 /** Where `install-postgres.ts` puts what it downloads: a folder that the user who runs servers can read. */
@@ -101,7 +103,15 @@ export async function startPostgres(options: StartOptions = {}): Promise<Postgre
 
     const tls = options.tls ? await makeCertificate(folder) : {}
     if (options.tls) await writeFile(join(dataDir, "pg_hba.conf"), tlsOnly)
-    const settings = { ...throwAwaySettings, unix_socket_directories: folder, ...tls, ...options.settings }
+    if (options.standby) await writeFile(join(dataDir, "standby.signal"), "")
+    const replica = options.standby ? { wal_level: "replica", max_wal_senders: "10" } : {}
+    const settings = {
+      ...throwAwaySettings,
+      unix_socket_directories: folder,
+      ...replica,
+      ...tls,
+      ...options.settings,
+    }
     const lines = Object.entries(settings).map(
       ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
     )
@@ -155,7 +165,6 @@ export function serverAt(address: ServerAddress): PostgresServer {
 const throwAwaySettings = {
   listen_addresses: "127.0.0.1",
   shared_buffers: "64MB",
-  max_connections: "60",
   fsync: "off",
   synchronous_commit: "off",
   full_page_writes: "off",
