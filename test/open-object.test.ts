@@ -1,3 +1,4 @@
+import { Readable } from "node:stream"
 import { buffer } from "node:stream/consumers"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { keyOf } from "../task/catalog.ts"
@@ -31,7 +32,7 @@ describe.each(storageKinds)("opening an object in $kind", ({ start }) => {
   afterEach(() => storage.close())
 
   async function store(id: string): Promise<Manifest> {
-    const sealed = await buffer(seal([plain], [recipient]))
+    const sealed = await buffer(seal(Readable.from([plain]), [recipient]))
     const stored = await storeSample(storage, { id, objects: { [main]: sealed } })
     return { ...stored, encryption: { algorithm: "age", recipients: [recipient] } }
   }
@@ -74,29 +75,27 @@ describe.each(storageKinds)("opening an object in $kind", ({ start }) => {
     const reading = async () => {
       for await (const chunk of opened()) bytes += chunk.length
     }
-    expect(await rejectionOf(reading())).toMatchObject({
-      kind: "damaged",
-      message: expect.stringContaining("its SHA-256 is another"),
-      hint: expect.stringContaining("swapped"),
-    })
+    const failure = await rejectionOf(reading())
+    expect(failure.kind).toBe("damaged")
+    expect(failure.message).toContain("its SHA-256 is another")
+    expect(failure.hint).toContain("swapped")
     expect(bytes).toBeLessThanOrEqual(plain.length - 64 * 1024)
   })
 
   test("says that an object is missing", async () => {
     await storage.remove([key()])
-    expect(await rejectionOf(buffer(opened()))).toMatchObject({
-      kind: "damaged",
-      message: expect.stringContaining("is missing"),
-    })
+    const failure = await rejectionOf(buffer(opened()))
+    expect(failure.kind).toBe("damaged")
+    expect(failure.message).toBe(`${key()} in ${storage.url} is missing`)
   })
 
   test("asks for an identity where none or a wrong one is given, and names the recipients", async () => {
     const stranger = (await generateIdentity()).identity
-    for (const identities of [[], [stranger]])
-      expect(await rejectionOf(buffer(opened(manifest, identities)))).toMatchObject({
-        kind: "key",
-        hint: expect.stringContaining(recipient),
-      })
+    for (const identities of [[], [stranger]]) {
+      const failure = await rejectionOf(buffer(opened(manifest, identities)))
+      expect(failure.kind).toBe("key")
+      expect(failure.hint).toContain(recipient)
+    }
   })
 
   test("stops when it is told to", async () => {
