@@ -1,6 +1,6 @@
 import { type CatalogEntry, databases, listBackups, newestFirst, type ReadableEntry } from "./catalog.ts"
 import { isBackupId, startOf } from "./core/backup-id.ts"
-import { PgstowError } from "./errors.ts"
+import { messageOf, PgstowError } from "./errors.ts"
 import type { Storage } from "./storage/storage.ts"
 
 /** What some storages hold. */
@@ -18,14 +18,31 @@ export type Found = {
   readonly passedOver: readonly CatalogEntry[]
 }
 
-/** Reads what all of `storages` hold. Rejects where one of them can't be read. */
-export async function readCatalog(storages: readonly Storage[], database?: string): Promise<Catalog> {
-  const names = await Promise.all(storages.map((storage) => databases(storage)))
-  const entries = await Promise.all(storages.map((storage) => listBackups(storage, database)))
+/**
+ * Reads what all of `storages` hold. One that can't be read is left out, and `warn` called: on a bad day another may
+ * still hold the backup. Rejects where none can be read.
+ */
+export async function readCatalog(
+  storages: readonly Storage[],
+  { database, warn }: { readonly database?: string | undefined; readonly warn: (message: string) => void },
+): Promise<Catalog> {
+  const answers = await Promise.allSettled(
+    storages.map(async (storage) => ({
+      storage,
+      databases: await databases(storage),
+      entries: await listBackups(storage, database),
+    })),
+  )
+  const read = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []))
+  for (const answer of answers) {
+    if (answer.status === "fulfilled") continue
+    if (read.length === 0) throw answer.reason
+    warn(`looking only in the other storages: ${messageOf(answer.reason)}`)
+  }
   return {
-    storages,
-    databases: [...new Set(names.flat())].sort(),
-    entries: entries.flat().sort(newestFirst),
+    storages: read.map(({ storage }) => storage),
+    databases: [...new Set(read.flatMap(({ databases }) => databases))].sort(),
+    entries: read.flatMap(({ entries }) => entries).sort(newestFirst),
   }
 }
 

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { keyOf } from "../task/catalog.ts"
 import { type Catalog, findBackup, readCatalog } from "../task/find-backup.ts"
+import { openStorage } from "../task/storage/open-storage.ts"
 import type { Storage } from "../task/storage/storage.ts"
-import { failureOf } from "./support/failure.ts"
+import { failureOf, rejectionOf } from "./support/failure.ts"
+import { quiet } from "./support/quiet.ts"
 import { type SampleBackup, sampleManifest, storeSample } from "./support/sample-backup.ts"
 import { type Storages, startFileStorages } from "./support/storage-kinds.ts"
 
@@ -34,7 +36,7 @@ async function storageOf(
 }
 
 const catalogOf = async (backups: readonly SampleBackup[], damaged?: readonly string[]) =>
-  readCatalog([await storageOf(backups, damaged)])
+  readCatalog([await storageOf(backups, damaged)], quiet.log)
 
 const errorOf = (catalog: Catalog, wanted: string | Date, database?: string) =>
   failureOf(() => findBackup(catalog, wanted, database))
@@ -74,7 +76,7 @@ describe("latest", () => {
   test("is no misplaced folder that happens to sort last", async () => {
     const storage = await storageOf([{ id: first }])
     await storage.put("orders/x-copy/manifest.json", Buffer.from("{}"))
-    expect(idsOf(await readCatalog([storage]), "latest")).toEqual({ found: first, passedOver: [] })
+    expect(idsOf(await readCatalog([storage], quiet.log), "latest")).toEqual({ found: first, passedOver: [] })
   })
 
   test("says what is wrong where no manifest can be read", async () => {
@@ -159,7 +161,11 @@ describe("the database", () => {
 
   test("that has no backup is named, with those that have", async () => {
     const storage = await storageOf([{ id: first }, { id: first, database: "shop" }])
-    const error = errorOf(await readCatalog([storage], "ordrs"), "latest", "ordrs")
+    const error = errorOf(
+      await readCatalog([storage], { ...quiet.log, database: "ordrs" }),
+      "latest",
+      "ordrs",
+    )
     expect(error).toMatchObject({ kind: "notFound", hint: 'There are those of "orders", "shop".' })
     expect(error.message).toBe(`there is no backup of "ordrs" in ${storage.url}`)
   })
@@ -175,18 +181,29 @@ describe("the database", () => {
 describe("of copies in several storages", () => {
   test("the first storage's is taken", async () => {
     const storages = [await storageOf([{ id: first }]), await storageOf([{ id: first }])]
-    expect(findBackup(await readCatalog(storages), first).entry.storage).toBe(storages[0])
+    expect(findBackup(await readCatalog(storages, quiet.log), first).entry.storage).toBe(storages[0])
   })
 
   test("one that failed or can't be read makes way for a good one, without being passed over", async () => {
     const failed = await storageOf([{ id: first, checks: ["failed"] }])
     const damaged = await storageOf([{ id: first }], [first])
     const good = await storageOf([{ id: first }])
-    const catalog = await readCatalog([failed, damaged, good])
+    const catalog = await readCatalog([failed, damaged, good], quiet.log)
     for (const wanted of [first, "latest"]) {
       const { entry, passedOver } = findBackup(catalog, wanted)
       expect(entry.storage).toBe(good)
       expect(passedOver).toEqual([])
     }
+  })
+  test("a storage that can't be read is left out with a warning, and only the last one is an error", async () => {
+    const unreadable = openStorage("file:///proc/self/environ/backups", { env: {} })
+    const good = await storageOf([{ id: first }])
+    const warnings: string[] = []
+    const catalog = await readCatalog([unreadable, good], { warn: (message) => warnings.push(message) })
+    expect(findBackup(catalog, "latest").entry.storage).toBe(good)
+    expect(warnings).toEqual([
+      expect.stringMatching(/^looking only in the other storages: .*\/proc\/self\/environ/),
+    ])
+    expect((await rejectionOf(readCatalog([unreadable], quiet.log))).kind).toBe("storage")
   })
 })

@@ -152,6 +152,16 @@ function decideForDatabase(
   return [...unreadable, ...decided]
 }
 
+/** What is to be said, and exited with, of storages that were not cleaned to their end. */
+export function cleanupFailure({ storages }: CleanupResult): PgstowError | undefined {
+  const unfinished = storages.filter(({ error }) => error !== null)
+  if (unfinished.length === 0) return undefined
+  const what = unfinished.map(({ storage, error }) => `${storage}: ${error}`).join("; ")
+  return new PgstowError("storage", `not cleaned up to the end: ${what}`, {
+    hint: "Mend the storage and run it again: what is done is done, and nothing was removed that is to be kept.",
+  })
+}
+
 /** Every decision of a dry run with its reasons; of a real one what was removed. */
 export function formatCleanup({ dryRun, storages }: CleanupResult): string {
   return storages.map((cleaned) => formatStorage(cleaned, dryRun)).join("\n\n")

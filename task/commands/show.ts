@@ -1,4 +1,5 @@
 import { readChecks } from "../catalog.ts"
+import type { Context } from "../context.ts"
 import type { Check } from "../core/check.ts"
 import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
@@ -22,8 +23,13 @@ export type ShowResult = {
 export async function show(
   storages: readonly Storage[],
   { backup, database }: { readonly backup: string | Date; readonly database?: string | undefined },
+  { log }: Pick<Context, "log">,
 ): Promise<ShowResult> {
-  const { entry, passedOver } = findBackup(await readCatalog(storages, database), backup, database)
+  const { entry, passedOver } = findBackup(
+    await readCatalog(storages, { database, warn: log.warn }),
+    backup,
+    database,
+  )
   const { storage, state, manifest } = entry
   return {
     storage: storage.url,

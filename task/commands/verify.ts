@@ -2,7 +2,10 @@ import { putCheck } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import type { CheckKind, Problem } from "../core/check.ts"
 import { type Manifest, storedBytes } from "../core/manifest.ts"
+import { PgstowError } from "../errors.ts"
+import { findBackup, readCatalog } from "../find-backup.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
+import { type ReadThroughOptions, readThrough } from "../read-through.ts"
 import type { Storage } from "../storage/storage.ts"
 import { verifyBackup } from "../verify-backup.ts"
 import { version } from "../version.ts"
@@ -50,6 +53,46 @@ export async function verify(
     bytes: storedBytes(manifest),
     seconds: (at.getTime() - startedAt.getTime()) / 1000,
   }
+}
+
+export type VerifyChoice = {
+  /** As findBackup takes it. */
+  readonly backup: string | Date
+  readonly database: string | undefined
+  /** Also decrypt and read to the end what the objects hold. */
+  readonly deep: ReadThroughOptions | undefined
+}
+
+/** Verifies every copy of one backup. */
+export async function verifyCopies(
+  storages: readonly Storage[],
+  { backup, database, deep }: VerifyChoice,
+  context: Context,
+): Promise<VerifyResult[]> {
+  const catalog = await readCatalog(storages, { database, warn: context.log.warn })
+  const { entry } = findBackup(catalog, backup, database)
+  const copies = catalog.entries.filter(({ id, database }) => id === entry.id && database === entry.database)
+  const results: VerifyResult[] = []
+  for (const { storage, manifest, problem } of copies) {
+    if (problem) throw problem
+    const readDeep =
+      deep && ((storage: Storage, manifest: Manifest) => readThrough(storage, manifest, deep, context))
+    results.push(await verify(storage, manifest, context, readDeep))
+  }
+  return results
+}
+
+/** What is to be said, and exited with, of copies that are damaged. */
+export function verifyFailure(results: readonly VerifyResult[]): PgstowError | undefined {
+  const damaged = results.filter(({ problems }) => problems.length > 0)
+  if (damaged.length === 0) return undefined
+  const where = damaged.map(({ id, storage }) => `${id} in ${storage}`).join(", ")
+  return new PgstowError("damaged", `damaged: ${where}`, {
+    hint:
+      damaged.length < results.length
+        ? "Another copy is good: restore from that one."
+        : "Use another backup.",
+  })
 }
 
 export function formatVerify(result: VerifyResult): string {

@@ -8,6 +8,8 @@ export type SourceDatabase = Omit<Manifest["source"], "clientVersion">
 export type Server = SourceDatabase & {
   /** A replica: it can be read, and its queries can be cancelled by what it replays. */
   readonly isInRecovery: boolean
+  /** What the tables, with what is stored out of line, and the large objects take up: a guess at a dump's size. */
+  readonly dataBytes: number
 }
 
 const one = <T extends z.ZodType>(row: T) => z.tuple([row])
@@ -49,6 +51,7 @@ export async function inspectServer(session: Session): Promise<Server> {
       locale: database.datlocale ?? database.daticulocale ?? null,
       icuRules: database.daticurules ?? null,
       isInRecovery: database.is_in_recovery,
+      dataBytes: one(z.object({ bytes: z.int() })).parse(await session.query(dataQuery))[0].bytes,
       settings: names.parse(await session.query(settingsQuery)).map(({ name }) => name),
       roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),
       extensions: extensions.parse(await session.query(extensionsQuery)),
@@ -88,6 +91,14 @@ const rolesQuery = `
   SELECT r.rolname AS name FROM pg_roles r JOIN referenced ON r.oid = role ORDER BY 1`
 
 const extensionsQuery = "SELECT extname AS name, extversion AS version FROM pg_extension ORDER BY 1"
+
+// The size of a table that is locked in ACCESS EXCLUSIVE mode can't be had without waiting, but its share of the
+// pages can: what VACUUM, ANALYZE or CREATE INDEX last saw.
+const dataQuery = `
+  SELECT (pg_database_size(current_database())
+          * coalesce(sum(greatest(relpages, 0)) FILTER (WHERE relkind IN ('r', 't'))
+                     / nullif(sum(greatest(relpages, 0)), 0)::float8, 1))::bigint AS bytes
+    FROM pg_class`
 
 const tablesQuery = `
   SELECT count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

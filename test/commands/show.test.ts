@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { formatShow, show } from "../../task/commands/show.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { quiet } from "../support/quiet.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
 
@@ -18,7 +19,7 @@ test("a backup is shown with its manifest, its objects and its checks", async ()
   const objects = { "main.dump.zst.age": Buffer.from("main"), "globals.sql.zst.age": Buffer.from("globals") }
   const manifest = await storeSample(storage, { id: ids[0], objects, checks: ["failed", "verified"] })
   await storeSample(storage, { id: ids[1], objects, checks: ["failed"] })
-  const result = await show([storage], { backup: "latest" })
+  const result = await show([storage], { backup: "latest" }, quiet)
   expect(result).toMatchObject({
     manifest,
     state: "verified",
@@ -59,5 +60,5 @@ test("a backup is shown with its manifest, its objects and its checks", async ()
 
 test("a backup that is not there is not shown", async () => {
   await storeSample(storage, { id: ids[0] })
-  await expect(show([storage], { backup: ids[1] })).rejects.toMatchObject({ kind: "notFound" })
+  await expect(show([storage], { backup: ids[1] }, quiet)).rejects.toMatchObject({ kind: "notFound" })
 })

@@ -21,8 +21,9 @@ describe.for(majors)("inspecting PostgreSQL %i", (major) => {
 
   test("an empty database is described by its server and its locale alone", async () => {
     const database = await server.createDatabase(`empty "${major}"\n☂`)
-    const { sizeBytes, ...found } = await inspect(database)
+    const { sizeBytes, dataBytes, ...found } = await inspect(database)
     expect(sizeBytes).toBeGreaterThan(5_000_000)
+    expect(dataBytes).toBeLessThan(sizeBytes)
     expect(found).toEqual({
       database,
       serverVersion: server.version,

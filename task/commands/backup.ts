@@ -1,0 +1,201 @@
+import { backupWriter } from "../backup-writer.ts"
+import type { Context } from "../context.ts"
+import { backupId } from "../core/backup-id.ts"
+import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { formatBytes, formatDuration, formatName, formatRate } from "../format.ts"
+import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
+import { type Connection, describe } from "../postgres/connection.ts"
+import { startDump, startGlobals } from "../postgres/dump.ts"
+import { refuseTransactionPooler } from "../postgres/pooler.ts"
+import { inspectServer } from "../postgres/server.ts"
+import { openSession, type Session } from "../postgres/session.ts"
+import { openSnapshot } from "../postgres/snapshot.ts"
+import type { Storage } from "../storage/storage.ts"
+import { findZstd } from "../streams/zstd.ts"
+import { version } from "../version.ts"
+import { verify } from "./verify.ts"
+
+export type BackupOptions = {
+  readonly connection: Connection
+  /** Folders with client programs, searched first. */
+  readonly clientFolders: readonly string[]
+  readonly storages: readonly Storage[]
+  /** The name in the catalog; the database's own where it is undefined. */
+  readonly name: string | undefined
+  /** Whom the backup is sealed for, as `parseRecipients` gave them; undefined stores it unencrypted. */
+  readonly recipients: readonly string[] | undefined
+  /** zstd's. */
+  readonly compressLevel: number
+  readonly lockWaitSeconds: number
+  /** Whether what was stored is read back. */
+  readonly verify: boolean
+}
+
+export type BackupResult = {
+  readonly id: string
+  readonly database: string
+  readonly storedBytes: number
+  readonly rawBytes: number
+  /** From the start until the manifests were written; reading back comes on top. */
+  readonly seconds: number
+  readonly storages: readonly BackupCopy[]
+}
+
+/** What became of the backup in one storage. */
+export type BackupCopy = {
+  readonly storage: string
+  /** "stored" was not read back; "failed" has no manifest, so there is no backup. */
+  readonly state: "verified" | "stored" | "damaged" | "failed"
+  /** Why it failed, what is damaged, or why it could not be read back. */
+  readonly error: string | null
+}
+
+/**
+ * Backs up one database into every storage, in one pass over its data. A storage that fails is left out while the
+ * others go on; `backupFailure` tells of it.
+ *
+ * Rejects where no storage holds the backup: then none has a manifest, and what was stored is removed as far as
+ * the writer may.
+ */
+export async function backup(options: BackupOptions, context: Context): Promise<BackupResult> {
+  const { storages } = options
+  const { manifest, failures } = await writeBackup(options, context)
+  const copies: BackupCopy[] = []
+  for (const storage of storages) {
+    const failure = failures.get(storage)
+    if (failure) copies.push({ storage: storage.url, state: "failed", error: messageOf(failure) })
+    else if (!options.verify) copies.push({ storage: storage.url, state: "stored", error: null })
+    else copies.push(await readBack(storage, manifest, context))
+  }
+  return {
+    id: manifest.id,
+    database: manifest.database,
+    storedBytes: storedBytes(manifest),
+    rawBytes: rawBytes(manifest),
+    seconds: (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000,
+    storages: copies,
+  }
+}
+
+/** What is to be said, and exited with, of a backup that is not good in every storage. */
+export function backupFailure({ id, database, storages }: BackupResult): PgstowError | undefined {
+  const bad = storages.filter(({ error }) => error !== null)
+  if (bad.length === 0) return undefined
+  const what = bad.map(({ storage, state, error }) => `${storage}: ${state}: ${error}`).join("; ")
+  const damaged = bad.some(({ state }) => state === "damaged")
+  return new PgstowError(
+    damaged ? "damaged" : bad.length < storages.length ? "partial" : "storage",
+    `backup ${id} of ${formatName(database)} is not good everywhere: ${what}`,
+    { hint: "Mend the storage and back up again; the good copies stay." },
+  )
+}
+
+export function formatBackup(result: BackupResult): string {
+  const { id, database, seconds, storages } = result
+  const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
+  return [
+    `${id} of ${formatName(database)}: ${size} in ${formatDuration(seconds)} (${formatRate(result.rawBytes, seconds)})`,
+    ...storages.map(
+      ({ storage, state, error }) => `  ${storage}: ${state}${error === null ? "" : `: ${error}`}`,
+    ),
+  ].join("\n")
+}
+
+/** A snapshot does not survive in a pooler that lends connections by the transaction: a second session proves it. */
+async function refusePooler(
+  clients: Clients,
+  session: Session,
+  connection: Connection,
+  context: Context,
+): Promise<void> {
+  const second = await openSession(clients, connection, context)
+  try {
+    await refuseTransactionPooler(session, second)
+  } finally {
+    await second.close()
+  }
+}
+
+/** Reads back what one storage holds of the backup. */
+async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
+  try {
+    const { problems } = await verify(storage, manifest, context)
+    if (problems.length === 0) return { storage: storage.url, state: "verified", error: null }
+    const what = problems.map(
+      ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
+    )
+    return { storage: storage.url, state: "damaged", error: what.join("; ") }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    return { storage: storage.url, state: "stored", error: `could not be read back: ${messageOf(error)}` }
+  }
+}
+
+/** Dumps the database into every storage, and returns the manifest and why storages failed. */
+async function writeBackup(options: BackupOptions, context: Context) {
+  const { connection, storages, recipients, compressLevel, lockWaitSeconds } = options
+  const { env, log, now } = context
+  const startedAt = now()
+  const installed = await findClients(env, options.clientFolders)
+  const newest = newestClients(installed)
+  const session = await openSession(newest, connection, { env, signal: context.signal })
+  // A lost session is a lost snapshot: what reads from it ends too.
+  const signal = AbortSignal.any([context.signal, session.lost])
+  try {
+    await refusePooler(newest, session, connection, context)
+    const { isInRecovery, dataBytes, ...source } = await inspectServer(session)
+    const clients = chooseClients(installed, session.serverMajor)
+    const snapshot = await openSnapshot(session)
+    const id = backupId(startedAt, Array.from({ length: 8 }, Math.random))
+    const name = { database: options.name ?? source.database, id }
+    log.info(`backing up ${describe(connection)}`, { ...name, server: source.serverVersion, isInRecovery })
+
+    const running = { env, onWarning: (warning: string) => log.warn(warning) }
+    const zstd = await findZstd(env)
+    const writer = backupWriter({ name, storages, recipients, compressLevel, zstd }, { ...context, signal })
+    try {
+      const main = await writer.store({
+        kind: "main",
+        baseName: "main.dump",
+        expectedBytes: dataBytes,
+        showProgress: true,
+        start: (stdout, signal) =>
+          startDump(
+            clients,
+            connection,
+            { snapshot: snapshot.id, lockWaitSeconds, ...running, signal },
+            stdout,
+          ),
+      })
+      const globals = await writer.store({
+        kind: "globals",
+        baseName: "globals.sql",
+        expectedBytes: 0,
+        showProgress: false,
+        start: (stdout, signal) =>
+          startGlobals(clients, connection, { database: source.database, ...running, signal }, stdout),
+      })
+      const manifest: Manifest = {
+        format: formatVersion,
+        ...name,
+        writtenBy: `pgstow ${version}`,
+        startedAt: startedAt.toISOString(),
+        finishedAt: now().toISOString(),
+        source: { ...source, clientVersion: clients.version },
+        snapshot: { time: snapshot.time, lsn: snapshot.lsn },
+        compression: { algorithm: "zstd", level: compressLevel },
+        encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
+        objects: [main, globals],
+      }
+      signal.throwIfAborted()
+      await writer.finish(manifest)
+      return { manifest, failures: writer.failures }
+    } finally {
+      await writer.discard()
+    }
+  } finally {
+    context.progress.clear()
+    await session.close()
+  }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+import { existsSync } from "node:fs"
+import { exitCodes, PgstowError } from "./errors.ts"
+import { run } from "./run.ts"
+
+/** How long after a signal the program may take to end its children and uploads, in milliseconds. */
+const endWithinMs = 9_000
+
+if (existsSync(".env")) process.loadEnvFile(".env")
+
+const interruption = new AbortController()
+for (const [signal, kind] of [
+  ["SIGINT", "interrupted"],
+  ["SIGTERM", "terminated"],
+] as const) {
+  process.on(signal, () => {
+    // The second one is from somebody who does not want to wait.
+    if (interruption.signal.aborted) process.exit(exitCodes[kind])
+    interruption.abort(new PgstowError(kind, `stopped by ${signal}`))
+    setTimeout(() => process.exit(exitCodes[kind]), endWithinMs).unref()
+  })
+}
+
+process.exitCode = await run(process.argv.slice(2), {
+  env: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: interruption.signal,
+  now: () => new Date(),
+})

@@ -1,0 +1,139 @@
+import { createInterface } from "node:readline/promises"
+import { Command, CommanderError } from "commander"
+import { type Ask, addCommands, type Outcome, type Work } from "./cli.ts"
+import { readSettings } from "./config.ts"
+import { messageOf, PgstowError } from "./errors.ts"
+import { type Log, openLog } from "./log.ts"
+import { openProgress } from "./progress.ts"
+import { openTerminal, type Terminal } from "./terminal.ts"
+import { version } from "./version.ts"
+
+/** The world outside the program. */
+export type Io = {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  /** Aborted with a PgstowError of kind "interrupted" or "terminated". */
+  readonly signal: AbortSignal
+  readonly now: () => Date
+}
+
+/** Runs one command line (without `node` and the script) and returns its exit code. Never throws. */
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  const terminal = openTerminal(io.stderr, io.env)
+  let exitCode = 0
+  const program = new Command("pgstow")
+    .description("Encrypted, verified, restorable backups of PostgreSQL.")
+    .version(version)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {} })
+  addCommands(program, async (work, flags, rest) => {
+    exitCode = await runWork(work, flags, rest, io, terminal)
+  })
+  try {
+    await program.parseAsync([...args], { from: "user" })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    const log = openLog({ level: "info", terminal, now: io.now })
+    return reportFailure(
+      usageError(error, program),
+      { json: args.includes("--json"), debug: false },
+      io,
+      log,
+      terminal,
+    )
+  }
+}
+
+async function runWork(
+  work: Work,
+  flags: Readonly<Record<string, unknown>>,
+  args: readonly string[],
+  io: Io,
+  terminal: Terminal,
+): Promise<number> {
+  const output = { json: flags.json === true, debug: flags.debug === true }
+  let log = openLog({ level: "info", terminal, now: io.now })
+  try {
+    const settings = readSettings(flags, io.env)
+    log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
+    const progress = openProgress(terminal, log, () => performance.now())
+    const context = { env: io.env, log, progress, signal: io.signal, now: io.now }
+    try {
+      const outcome = await work({ settings, flags, args, ask: questioner(io, terminal) }, context)
+      progress.clear()
+      reportOutcome(outcome, output.json, io, log, terminal)
+      return outcome.failure
+        ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal)
+        : 0
+    } finally {
+      progress.clear()
+    }
+  } catch (error) {
+    return reportFailure(io.signal.aborted ? io.signal.reason : error, output, io, log, terminal)
+  } finally {
+    log.close()
+  }
+}
+
+/** Asks on the terminal; undefined where nobody sits in front of one. */
+function questioner(io: Io, terminal: Terminal): Ask | undefined {
+  if (!terminal.interactive || io.stdin.isTTY !== true) return undefined
+  return async (question) => {
+    terminal.status("")
+    const lines = createInterface({ input: io.stdin, output: io.stderr })
+    try {
+      return await lines.question(question, { signal: io.signal })
+    } finally {
+      lines.close()
+    }
+  }
+}
+
+function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: Log, terminal: Terminal): void {
+  if (json) io.stdout.write(`${JSON.stringify(outcome.result, null, 2)}\n`)
+  else if (outcome.isAnswer || terminal.interactive) io.stdout.write(`${outcome.text}\n`)
+  else log.info(outcome.title, { result: outcome.result })
+}
+
+/** Says what failed in one line and what to do in another, and returns the exit code. */
+function reportFailure(
+  error: unknown,
+  output: { readonly json: boolean; readonly debug: boolean },
+  io: Io,
+  log: Log,
+  terminal: Terminal,
+): number {
+  const failure = asFailure(error)
+  const message = messageOf(failure).replaceAll(/\s*\n\s*/g, " ")
+  const { kind, hint, exitCode } = failure
+  if (output.json)
+    io.stdout.write(`${JSON.stringify({ error: { kind, message, hint, exitCode } }, null, 2)}\n`)
+  log.error(message, { kind, hint, exitCode })
+  if (terminal.interactive && hint !== undefined) terminal.line(hint)
+  if (output.debug) terminal.line(error instanceof Error ? (error.stack ?? "") : String(error))
+  return exitCode
+}
+
+function asFailure(error: unknown): PgstowError {
+  if (error instanceof PgstowError) return error
+  return new PgstowError("unexpected", "something went wrong that pgstow did not foresee", {
+    cause: error,
+    hint: "Run it again with --debug and report what it prints.",
+  })
+}
+
+/** Commander's own words ("error: unknown option '--x'\n(Did you mean --y?)") as ours. */
+function usageError(error: unknown, program: Command): PgstowError {
+  if (!(error instanceof CommanderError)) return asFailure(error)
+  const given = program.args[0]
+  const known = program.commands.some((command) => command.name() === given)
+  const message =
+    error.code === "commander.help"
+      ? "no command was given"
+      : error.message.replace(/^error: /, "").replaceAll("\n", " ")
+  return new PgstowError("usage", message, { hint: `See \`pgstow ${known ? `${given} ` : ""}--help\`.` })
+}
