@@ -8,6 +8,7 @@ import { delimiter, join } from "node:path"
 import { text } from "node:stream/consumers"
 import { finished } from "node:stream/promises"
 import { setTimeout as sleep } from "node:timers/promises"
+import { selfSignedCertificate } from "./self-signed-certificate.ts"
 
 /** A PostgreSQL that is installed on this machine, with its server and all its client programs. */
 export type InstalledPostgres = { readonly major: number; readonly version: string; readonly binDir: string }
@@ -90,6 +91,11 @@ export async function startPostgres(options: StartOptions = {}): Promise<Postgre
   const installed = choose(options)
   const user = serverUser()
   const folder = await mkdtemp(join(tmpdir(), "pgstow-postgres-"))
+  const keep = removeWithThisProcess(folder)
+  const remove = async () => {
+    await rm(folder, { recursive: true, force: true })
+    keep()
+  }
   try {
     if (user) await chown(folder, user.uid, user.gid)
     const dataDir = join(folder, "data")
@@ -101,7 +107,7 @@ export async function startPostgres(options: StartOptions = {}): Promise<Postgre
     )
     await run(join(installed.binDir, "initdb"), [...cluster, `--pwfile=${passwordFile}`, dataDir])
 
-    const tls = options.tls ? await makeCertificate(folder) : {}
+    const tls = options.tls ? await installCertificate(folder) : {}
     if (options.tls) await writeFile(join(dataDir, "pg_hba.conf"), tlsOnly)
     if (options.standby) await writeFile(join(dataDir, "standby.signal"), "")
     const replica = options.standby ? { wal_level: "replica", max_wal_senders: "10" } : {}
@@ -135,11 +141,11 @@ export async function startPostgres(options: StartOptions = {}): Promise<Postgre
       crash: () => end("SIGQUIT"),
       stop: async () => {
         await end("SIGINT")
-        await rm(folder, { recursive: true, force: true })
+        await remove()
       },
     }
   } catch (error) {
-    await rm(folder, { recursive: true, force: true })
+    await remove()
     throw error
   }
 }
@@ -208,7 +214,7 @@ async function startPostmaster(binDir: string, folder: string) {
     })
     closeSync(log)
     const ended = new Promise<void>((resolve) => postmaster.once("close", () => resolve()))
-    endWithThisProcess(postmaster, folder)
+    postmaster.unref()
     if (await isReady(postmaster, join(folder, "data/postmaster.pid"))) return { port, postmaster, ended }
     await ended
     const words = await readFile(join(folder, "log"), "utf8")
@@ -228,27 +234,27 @@ async function isReady(postmaster: ChildProcess, pidFile: string): Promise<boole
 
 /**
  * A shell that waits for the end of its input, which comes when this process ends, in whatever way, and then
- * ends the server and removes the folder.
+ * ends the server in the folder, if one runs, and removes the folder. Returns how to call it off.
  */
-function endWithThisProcess(postmaster: ChildProcess, folder: string): void {
-  const script = 'read line; kill -QUIT "$1"; sleep 1; rm -rf "$2"'
-  const guard = spawn("/bin/sh", ["-c", script, "sh", String(postmaster.pid), folder], {
+function removeWithThisProcess(folder: string): () => void {
+  const script = 'read line; read pid < "$1/data/postmaster.pid" && kill -QUIT "$pid" && sleep 1; rm -rf "$1"'
+  const guard = spawn("/bin/sh", ["-c", script, "sh", folder], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
   })
   guard.unref()
-  postmaster.unref()
-  postmaster.once("exit", () => guard.kill("SIGKILL"))
+  return () => guard.kill("SIGKILL")
 }
 
-/** A key and a certificate that signs itself. */
-async function makeCertificate(folder: string): Promise<Record<string, string>> {
-  const [key, certificate] = [join(folder, "server.key"), join(folder, "server.crt")]
-  const request =
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-  const names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-  await run("openssl", [...request.split(" "), "-addext", names, "-keyout", key, "-out", certificate])
-  return { ssl: "on", ssl_key_file: key, ssl_cert_file: certificate }
+/** Puts a key and a certificate into the folder, and says by which settings the server takes them. */
+async function installCertificate(folder: string): Promise<Record<string, string>> {
+  const { key, cert } = await selfSignedCertificate()
+  const [keyFile, certFile] = [join(folder, "server.key"), join(folder, "server.crt")]
+  await writeFile(certFile, cert)
+  await writeFile(keyFile, key, { mode: 0o600 })
+  const user = serverUser()
+  if (user) await chown(keyFile, user.uid, user.gid)
+  return { ssl: "on", ssl_cert_file: certFile, ssl_key_file: keyFile }
 }
 
 /** Runs a program as the server's user and resolves to what it printed, without the last newline. */

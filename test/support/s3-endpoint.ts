@@ -11,10 +11,10 @@ import { type Fault, faultyBody } from "./s3/fault.ts"
 import { type Answer, carryOut, type Operation, operationOf, type Service } from "./s3/operations.ts"
 import { bodyOf } from "./s3/request-body.ts"
 import { S3Error } from "./s3/s3-error.ts"
-import { selfSignedCertificate } from "./s3/self-signed-certificate.ts"
 import { verifySignature } from "./s3/signature.ts"
 import { findVersion, type StoredVersion } from "./s3/store.ts"
 import { formatXml } from "./s3/xml.ts"
+import { selfSignedCertificate } from "./self-signed-certificate.ts"
 
 export type S3EndpointOptions = {
   /** Where the bytes of objects are kept. By default a folder that `close` removes. */
