@@ -12,14 +12,15 @@ const keyPattern = /^AGE-SECRET-KEY-[0-9A-Z-]+$/
 /**
  * The identities of a setting: age's secret keys, one a line, with comments, as `age-keygen` writes them.
  *
- * The setting is a file, `secretsmanager:` and a secret's ARN (its text, or the field "identity" of its JSON), or
- * the identity itself. Throws a PgstowError of kind "key" that says what is wrong and never holds a key.
+ * The setting is a file, `secretsmanager:` and a secret's ARN, or the identity itself; a secret, like the setting,
+ * may be JSON with a field "identity". Throws a PgstowError of kind "key" that says what is wrong and never holds a key.
  */
 export async function loadIdentities(
   setting: string,
   { readSecret, warn }: { readonly readSecret: ReadSecret; readonly warn: (message: string) => void },
 ): Promise<string[]> {
-  if (/^\s*(#.*\s+)*AGE-SECRET-KEY-/i.test(setting)) return identitiesIn(setting, "the identity given")
+  // Wherever it holds a key it is no path, which a message would repeat.
+  if (/SECRET-KEY-/i.test(setting)) return identitiesIn(identityField(setting), "the identity given")
   if (setting.startsWith(secretPrefix)) {
     const id = setting.slice(secretPrefix.length)
     return identitiesIn(identityField(await readSecret(id)), `the secret ${id}`)

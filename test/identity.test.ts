@@ -2,6 +2,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
+import { messageOf } from "../task/errors.ts"
 import { generateIdentity, loadIdentities, readAwsSecret, writeIdentityFile } from "../task/identity.ts"
 import { rejectionOf } from "./support/failure.ts"
 import { run } from "./support/programs.ts"
@@ -57,6 +58,7 @@ test("the identity itself may be the setting", async () => {
   const { identity } = await generateIdentity()
   expect((await load(identity)).identities).toEqual([identity])
   expect((await load(`# created: today\n# public key: age1\n${identity}\n`)).identities).toEqual([identity])
+  expect((await load(JSON.stringify({ identity }))).identities).toEqual([identity])
 })
 
 test("a secret may be the text of an identity, or JSON with one", async () => {
@@ -103,11 +105,14 @@ test.each([
   expect(failure.message).toMatch(message)
 })
 
-test("a failure never shows a key", async () => {
+test("a failure never shows a key, however badly it was pasted", async () => {
   const { identity } = await generateIdentity()
   const damaged = `${identity.slice(0, -1)}${identity.endsWith("Q") ? "P" : "Q"}`
-  const failure = await rejectionOf(load(damaged))
-  expect(JSON.stringify([failure.message, failure.hint, failure.stack])).not.toContain(damaged.slice(20, 40))
+  for (const setting of [damaged, `"${identity}"`, identity.slice(2), JSON.stringify({ key: identity })]) {
+    const failure = await rejectionOf(load(setting))
+    expect(failure.kind).toBe("key")
+    expect(`${messageOf(failure)} ${failure.hint} ${failure.stack}`).not.toContain(identity.slice(20, 40))
+  }
 })
 
 test("a secret that can't be read says which, and what to check", async () => {
