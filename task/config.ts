@@ -3,12 +3,12 @@ import { PgstowError } from "./errors.ts"
 import { logLevels } from "./log.ts"
 
 const text = z.string().min(1).optional()
-const words = z
-  .union([z.string(), z.array(z.string())])
-  .transform((value) =>
-    typeof value === "string" ? value.split(/\s+/).filter((word) => word !== "") : value,
-  )
-  .pipe(z.array(z.string().min(1)))
+const listBy = (separator: RegExp) =>
+  z
+    .union([z.string(), z.array(z.string())])
+    .transform((value) => (typeof value === "string" ? value.split(separator) : value))
+    .transform((parts) => parts.filter((part) => part !== ""))
+const words = listBy(/\s+/)
 const yesNo = z.union([z.boolean(), z.stringbool({ error: "must be true or false" })])
 const wholeNumber = (lowest: number, highest: number) => {
   const error = `must be a whole number from ${lowest} to ${highest}`
@@ -36,7 +36,7 @@ const settings = {
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
   /** Folders with PostgreSQL client programs, searched first. */
-  pgBin: { env: "PGSTOW_PG_BIN", schema: words.default([]) },
+  pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
   keepDays: { env: "PGSTOW_KEEP_DAYS", schema: keep },
   keepDaily: { env: "PGSTOW_KEEP_DAILY", schema: keep },

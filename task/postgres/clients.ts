@@ -30,11 +30,10 @@ const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql", pgD
 
 /**
  * Every version of the client programs that this machine has. Where one major version is there several times,
- * the first stands first: `extraDirs`, then the folders in PGSTOW_PG_BIN (separated by ":"), then PATH, then the
- * usual places.
+ * the first stands first: `extraDirs`, then PATH, then the usual places.
  */
 export async function findClients(env: Environment, extraDirs: readonly string[] = []): Promise<Clients[]> {
-  const named = [env.PGSTOW_PG_BIN, env.PATH].flatMap((list) => list?.split(delimiter) ?? [])
+  const named = env.PATH?.split(delimiter) ?? []
   const usual = await Array.fromAsync(glob(usualFolders))
   const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]
   const homes = await Promise.all(folders.map(programFolder))
