@@ -11,6 +11,7 @@ import {
   rename,
   rmdir,
   unlink,
+  writeFile,
 } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import type { Readable } from "node:stream"
@@ -314,16 +315,23 @@ async function publishIfAbsent(temporary: string, path: string): Promise<boolean
 
 const withoutHardLinks = new Set<string | undefined>(["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"])
 
-/** The same on a file system without hard links (exFAT, SMB), where a lock file stands for them. */
+/**
+ * The same on a file system without hard links (exFAT, SMB), where a lock file stands for them. Who finds it
+ * taken is too late: a lock left by a crash goes with the stale uploads.
+ */
 async function renameIfAbsent(temporary: string, path: string): Promise<boolean> {
   const lock = join(dirname(path), `.${basename(path)}.lock.tmp`)
-  const held = await open(lock, "wx", 0o600)
+  try {
+    await writeFile(lock, "", { flag: "wx", mode: 0o600 })
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false
+    throw error
+  }
   try {
     if (await unlessMissing(lstat(path))) return false
     await rename(temporary, path)
     return true
   } finally {
-    await held.close()
     await unlink(lock)
   }
 }

@@ -1,8 +1,30 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { execFileSync } from "node:child_process"
+import { once } from "node:events"
+import fsPromises, {
+  mkdir,
+  mkdtemp,
+  readdir,
+  rm,
+  stat,
+  statfs,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { startChild } from "../../task/child.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
+import { ObjectNotFoundError, type Storage } from "../../task/storage/storage.ts"
+import { bytesOf } from "../support/bytes.ts"
+import { rejectionOf } from "../support/failure.ts"
+import { contentOf, keysOf } from "../support/storage-contents.ts"
 import { storageContract } from "./storage-contract.ts"
+
+const isRoot = process.getuid?.() === 0
+const nobody = 65_534
 
 storageContract("a directory", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pgstow-file-"))
@@ -10,4 +32,234 @@ storageContract("a directory", async () => {
     open: (name, options) => openStorage(`file://${folder}/${name}`, { env: {}, ...options }),
     close: () => rm(folder, { recursive: true }),
   }
+})
+
+storageContract("a directory on a file system without hard links", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-file-"))
+  const { link } = fsPromises
+  // What exFAT and SMB answer; none of them can be had on every machine that runs this.
+  fsPromises.link = () =>
+    Promise.reject(Object.assign(new Error("operation not permitted"), { code: "EPERM" }))
+  syncBuiltinESMExports()
+  return {
+    open: (name, options) => openStorage(`file://${folder}/${name}`, { env: {}, ...options }),
+    close: async () => {
+      fsPromises.link = link
+      syncBuiltinESMExports()
+      await rm(folder, { recursive: true })
+    },
+  }
+})
+
+describe("a directory", () => {
+  let parent: string
+  let folder: string
+  let storage: Storage
+
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), "pgstow-file-"))
+    folder = join(parent, "backups")
+    storage = openStorage(folder, { env: {} })
+  })
+  afterEach(() => rm(parent, { recursive: true, force: true }))
+
+  test("is readable by its owner alone, whatever the umask", async () => {
+    const before = process.umask(0)
+    await storage.put("a/b/object", Buffer.from("x"))
+    process.umask(before)
+    for (const path of ["", "a", "a/b"]) expect((await stat(join(folder, path))).mode & 0o777).toBe(0o700)
+    expect((await stat(join(folder, "a/b/object"))).mode & 0o777).toBe(0o600)
+  })
+
+  test("keeps what is being written under a name that is never listed", async () => {
+    const writer = await storage.create("a/object")
+    await writer.write(Buffer.from("x"))
+    expect(await readdir(join(folder, "a"))).toEqual([expect.stringMatching(/^\.[0-9a-f]{16}\.tmp$/)])
+    expect(await keysOf(storage)).toEqual([])
+    await writer.finish()
+    expect(await readdir(join(folder, "a"))).toEqual(["object"])
+  })
+
+  test("is left empty, but there, when all is removed", async () => {
+    await storage.put("a/b/object", Buffer.from("x"))
+    await storage.remove(["a/b/object"])
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test("holding other people's files, lists none that could be no object", async () => {
+    await storage.put("object", Buffer.from("x"))
+    for (const name of ["read me.txt", "é", ".old.tmp"]) await writeFile(join(folder, name), "")
+    await mkdir(join(folder, "empty"))
+    expect(await keysOf(storage)).toEqual(["object"])
+    expect(await storage.listFolders("")).toEqual([])
+  })
+
+  test("whose writer is killed shows nothing of it, and is tidied afterwards", async () => {
+    const module = new URL("../../task/storage/open-storage.ts", import.meta.url)
+    const script = `
+      const { openStorage } = await import(${JSON.stringify(module.href)})
+      const writer = await openStorage(${JSON.stringify(folder)}, { env: {} }).create("a/object")
+      await writer.write(Buffer.alloc(1_000_000))
+      console.log("written")
+      setInterval(() => {}, 1000)`
+    const child = startChild(
+      { file: process.execPath, args: ["--input-type=module", "-e", script], env: process.env },
+      { stdout: "pipe" },
+    )
+    await once(child.stdout, "data")
+    child.kill("SIGKILL")
+    await expect(child.ended).rejects.toThrow("SIGKILL")
+    expect(await keysOf(storage)).toEqual([])
+    await expect(storage.read("a/object")).rejects.toThrow(ObjectNotFoundError)
+    expect(await storage.removeStaleUploads("", new Date(Date.now() + 1_000))).toBe(1)
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test("does not follow symbolic links out of it", async () => {
+    const outside = join(parent, "outside")
+    await mkdir(outside)
+    await writeFile(join(outside, "secret"), "secret")
+    await storage.put("object", Buffer.from("x"))
+    await symlink(outside, join(folder, "link"))
+    await symlink(join(outside, "secret"), join(folder, "alias"))
+    expect(await keysOf(storage)).toEqual(["object"])
+    const attempts = [
+      storage.put("link/new", Buffer.from("x")),
+      storage.read("link/secret"),
+      storage.remove(["link/secret"]),
+      storage.read("alias"),
+    ]
+    for (const failure of await Promise.all(attempts.map(rejectionOf)))
+      expect(failure.message).toMatch(/a symbolic link is in the way$/)
+    await storage.put("alias", Buffer.from("ours"))
+    expect(await readdir(outside)).toEqual(["secret"])
+    expect(await fsPromises.readFile(join(outside, "secret"), "utf8")).toBe("secret")
+  })
+
+  test("may itself be a symbolic link", async () => {
+    await mkdir(join(parent, "elsewhere"))
+    await symlink(join(parent, "elsewhere"), folder)
+    await storage.put("a/object", Buffer.from("x"))
+    expect(await contentOf(storage, "a/object")).toEqual(Buffer.from("x"))
+    expect(await readdir(join(parent, "elsewhere"))).toEqual(["a"])
+  })
+
+  test("with a file in the place of a folder says so", async () => {
+    await writeFile(folder, "")
+    const attempts = [storage.put("object", Buffer.from("x")), keysOf(storage)]
+    for (const failure of await Promise.all(attempts.map(rejectionOf))) {
+      expect(failure.kind).toBe("storage")
+      expect(failure.message).toContain(`in ${folder}: a file is where a folder should be`)
+      expect(failure.hint).toBe("Give a folder.")
+    }
+  })
+
+  test("with an object that is cut short while it is read fails", async () => {
+    await storage.put("object", Buffer.alloc(4_000_000))
+    const reading = await storage.read("object")
+    await truncate(join(folder, "object"), 1_000_000)
+    const failure = await rejectionOf(bytesOf(reading))
+    expect(failure.message).toContain(
+      `cannot read object in ${folder}: the file ends at byte 1000000 of 4000000`,
+    )
+  })
+
+  test.runIf(process.platform === "linux")(
+    "keeps no file open that is no longer read or written",
+    async () => {
+      await storage.put("object", Buffer.alloc(1_000_000))
+      const openFiles = async () => (await readdir("/proc/self/fd")).length
+      const before = await openFiles()
+      for (let turn = 0; turn < 20; turn++) {
+        const unread = await storage.read("object")
+        const closed = once(unread, "close")
+        unread.destroy()
+        await closed
+        await contentOf(storage, "object")
+        const writer = await storage.create("other")
+        await writer.abort()
+      }
+      expect(await openFiles()).toBe(before)
+    },
+  )
+
+  test("that its user may not write to says so", async () => {
+    await storage.put("object", Buffer.from("x"))
+    await fsPromises.chmod(parent, 0o755)
+    await fsPromises.chmod(folder, 0o555)
+    if (isRoot) process.seteuid?.(nobody)
+    const attempts: Promise<unknown>[] = [
+      storage.put("new", Buffer.from("x")),
+      storage.create("a/b"),
+      storage.remove(["object"]),
+    ]
+    if (isRoot) attempts.push(storage.read("object"))
+    const failures = await Promise.all(attempts.map(rejectionOf))
+    if (isRoot) process.seteuid?.(0)
+    for (const failure of failures) {
+      expect(failure.message).toContain(`in ${folder}: permission denied`)
+      expect(failure.hint).toContain("Let the user that runs pgstow read and write there")
+    }
+  })
+
+  test("whose files are limited in size fails, and keeps nothing of the file", async () => {
+    const module = new URL("../../task/storage/open-storage.ts", import.meta.url)
+    const script = `
+      const { openStorage } = await import(${JSON.stringify(module.href)})
+      const storage = openStorage(${JSON.stringify(folder)}, { env: {} })
+      await storage.put("a/object", Buffer.alloc(3_000_000)).catch(({ message }) => console.log(message))`
+    const output = execFileSync(
+      "sh",
+      ["-c", 'ulimit -f 2048; exec "$0" --input-type=module -e "$1"', process.execPath, script],
+      { encoding: "utf8" },
+    )
+    expect(output).toContain("the file is larger than is allowed there")
+    expect(await readdir(folder)).toEqual([])
+  })
+})
+
+// Only root may mount a file system.
+describe.runIf(isRoot && process.platform === "linux")("a directory on a disk of 4 MB", () => {
+  let disk: string
+  let storage: Storage
+
+  beforeEach(async () => {
+    disk = await mkdtemp(join(tmpdir(), "pgstow-disk-"))
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+    storage = openStorage(disk, { env: {} })
+  })
+  afterEach(async () => {
+    execFileSync("umount", [disk])
+    await rm(disk, { recursive: true })
+  })
+
+  test("that is full says so, and an upload that is given up frees what it took", async () => {
+    await storage.put("kept", Buffer.from("x"))
+    const before = await statfs(disk)
+    const writer = await storage.create("a/object")
+    const failure = await rejectionOf(writer.write(Buffer.alloc(5_000_000)))
+    expect(failure.message).toBe(`cannot write a/object in ${disk}: the disk is full`)
+    expect(failure.hint).toContain("Free some space there")
+    expect(await rejectionOf(writer.finish())).toBe(failure)
+    await writer.abort()
+    expect((await statfs(disk)).bfree).toBe(before.bfree)
+    expect(await readdir(disk)).toEqual(["kept"])
+  })
+
+  test("that fills up while an object is stored at once keeps nothing of it", async () => {
+    const putting = storage.put("a/object", Buffer.alloc(5_000_000), { ifAbsent: true })
+    expect((await rejectionOf(putting)).message).toContain("the disk is full")
+    expect(await readdir(disk)).toEqual([])
+  })
+
+  test("that is mounted read-only says so", async () => {
+    await storage.put("object", Buffer.from("x"))
+    execFileSync("mount", ["-o", "remount,ro", disk])
+    const attempts = [storage.put("new", Buffer.from("x")), storage.remove(["object"])]
+    for (const failure of await Promise.all(attempts.map(rejectionOf))) {
+      expect(failure.message).toContain(`in ${disk}: the file system is read-only`)
+      expect(failure.hint).toContain("Mount it for writing")
+    }
+    expect(await contentOf(storage, "object")).toEqual(Buffer.from("x"))
+  })
 })

@@ -39,7 +39,7 @@ export async function* bodyOf(headers: IncomingHttpHeaders, bytes: Bytes): Async
 }
 
 function isChecksum(header: string): boolean {
-  return header === "content-md5" || /^x-amz-checksum-(?!type|algorithm)/.test(header)
+  return header === "content-md5" || /^x-amz-checksum-(?!type|algorithm|mode)/.test(header)
 }
 
 /**
