@@ -247,23 +247,24 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
       })
 
       const odd = ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a b", "a\\b", "a\nb"]
-      test.each([...odd, "é", "a?b", "a*", ".x.tmp", `${"x".repeat(241)}`, `${"x/".repeat(450)}x`])(
-        "%j is refused before it touches the storage",
-        async (key) => {
-          const attempts = [
-            storage.put(key, Buffer.from("x")),
-            storage.create(key),
-            storage.read(key),
-            storage.stat(key),
-            storage.remove([key]),
-          ]
-          for (const attempt of attempts) {
-            await expect(attempt).rejects.toThrow(PgstowError)
-            await expect(attempt).rejects.toThrow("takes no object named")
-          }
-          await expectNothingIn(storage)
-        },
+      const tooLong = ["x".repeat(241), `${"x/".repeat(450)}x`]
+      const refused = [...odd, "é", "a?b", "a*", ".x.tmp", ...tooLong].map(
+        (key) => [key.slice(0, 9), key] as const,
       )
+      test.each(refused)("%j is refused before it touches the storage", async (_, key) => {
+        const attempts = [
+          storage.put(key, Buffer.from("x")),
+          storage.create(key),
+          storage.read(key),
+          storage.stat(key),
+          storage.remove([key]),
+        ]
+        for (const attempt of attempts) {
+          await expect(attempt).rejects.toThrow(PgstowError)
+          await expect(attempt).rejects.toThrow("takes no object named")
+        }
+        await expectNothingIn(storage)
+      })
 
       test.each(["a", "/", "../", "a b/", "/a/"])("%j is no folder", async (prefix) => {
         await expect(keysOf(storage, prefix)).rejects.toThrow("has no folder named")
