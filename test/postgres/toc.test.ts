@@ -5,20 +5,13 @@ import { promisify } from "node:util"
 import { describe, expect, test } from "vitest"
 import { PgstowError } from "../../task/errors.ts"
 import { parseToc, readToc, type TocEntry } from "../../task/postgres/toc.ts"
+import { inPieces } from "../support/bytes.ts"
+import { dumpOf } from "../support/dump.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
 const run = promisify(execFile)
-
-async function dump(server: PostgresServer, database: string, ...args: string[]): Promise<Buffer> {
-  const { stdout } = await run(join(server.binDir, "pg_dump"), ["-Fc", "-Z0", ...args, database], {
-    env: server.env,
-    encoding: "buffer",
-    maxBuffer: Infinity,
-  })
-  return stdout
-}
 
 /** What `pg_restore --list --verbose` prints of the entries. */
 async function list(server: PostgresServer, archive: Buffer): Promise<string> {
@@ -35,17 +28,13 @@ function describeEntry({ dumpId, tableOid, oid, kind, schema, name, owner, depen
   return dependsOn.length === 0 ? line : `${line};\tdepends on: ${dependsOn.join(" ")}\n`
 }
 
-async function* inPieces(bytes: Buffer, sizeBytes: number): AsyncGenerator<Buffer> {
-  for (let at = 0; at < bytes.length; at += sizeBytes) yield bytes.subarray(at, at + sizeBytes)
-}
-
 describe.for(majors)("a dump of PostgreSQL %i", (major) => {
   test("has the entries that pg_restore lists, in its order", async () => {
     const server = await sharedPostgres(major)
     const database = await server.createDatabase()
     await fillSampleDatabase(server, database, { megabytes: 1 })
-    const archive = await dump(server, database, ...(major >= 18 ? ["--statistics"] : []))
-    const toc = await readToc(inPieces(archive, 10_000))
+    const archive = await dumpOf(server, database, ...(major >= 18 ? ["--statistics"] : []))
+    const toc = await readToc(inPieces(archive, [10_000]))
     expect(toc.database).toBe(database)
     expect(toc.serverVersion).toContain(server.version)
     expect(toc.entries.map(describeEntry).join("")).toBe(await list(server, archive))
@@ -56,14 +45,14 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
     const server = await sharedPostgres(major)
     const database = await server.createDatabase()
     await server.psql('CREATE TABLE "two\nlines" ()', database)
-    const { entries } = await readToc(inPieces(await dump(server, database), 4096))
+    const { entries } = await readToc(inPieces(await dumpOf(server, database), [4096]))
     expect(entries.find(({ kind }) => kind === "TABLE")?.name).toBe("two\nlines")
   })
 })
 
 test("the rest of a dump is not read", async () => {
   const server = await sharedPostgres()
-  const archive = await dump(server, await server.createDatabase())
+  const archive = await dumpOf(server, await server.createDatabase())
   async function* endless() {
     yield archive
     for (;;) {
@@ -77,10 +66,10 @@ test("the rest of a dump is not read", async () => {
 test("a dump that ends within its table of contents is damaged", async () => {
   const server = await sharedPostgres()
   const database = await server.createDatabase()
-  const archive = await dump(server, database)
+  const archive = await dumpOf(server, database)
   for (const cut of [0, 3, 11, 60, archive.length - 100]) {
     expect(parseToc(archive.subarray(0, cut))).toBeUndefined()
-    await expect(readToc(inPieces(archive.subarray(0, cut), 50))).rejects.toThrow(
+    await expect(readToc(inPieces(archive.subarray(0, cut), [50]))).rejects.toThrow(
       "ends within its table of contents",
     )
   }
