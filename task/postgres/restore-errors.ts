@@ -1,0 +1,159 @@
+/**
+ * What an error of pg_restore comes to for its user. A message belongs to the first that matches, in the words of
+ * PostgreSQL 12 to 18, in English: what a server says in another language is "other".
+ */
+const rules = [
+  {
+    name: "connection-lost",
+    title: "the connection was lost",
+    hint: "Look into the server's log, and restore again: nothing after this was done.",
+    pattern:
+      /server closed the connection|no connection to the server|connection to server .* failed|terminating connection|could not (receive|send) data|SSL SYSCALL error|SSL connection has been closed|database system is|connection has been lost/,
+  },
+  {
+    name: "disk-full",
+    title: "the server has no more space",
+    hint: "Give the server more storage, drop what is there of this restore, and restore again.",
+    pattern: /No space left on device|could not (extend|write) .*file|disk is full|Disk quota exceeded/,
+  },
+  {
+    name: "damaged-dump",
+    title: "the dump can't be read",
+    hint: "Verify the backup, and restore another one.",
+    pattern:
+      /could not read from input file|unexpected end of file|input file (is too short|does not appear|appears to be)|magic string|unrecognized data block|unexpected data block/,
+  },
+  {
+    name: "too-new-dump",
+    title: "the dump is newer than pg_restore",
+    hint: "Install the client programs of the version that wrote the backup, or newer ones.",
+    pattern: /^unsupported version .* in file header/,
+  },
+  {
+    name: "missing-role",
+    title: "a role is missing",
+    hint: "Create the role and restore again, or leave owners and grants out (--no-owner --no-acl).",
+    pattern: /^role ".*" does not exist/s,
+  },
+  {
+    name: "foreign-owner",
+    title: "an owner may not be set",
+    hint: "Leave owners out (--no-owner), give everything to one role (--role), or restore as a superuser.",
+    pattern: /^must be (able to SET ROLE|member of role) /,
+  },
+  {
+    name: "extension-comment",
+    title: "a comment on an extension may not be set",
+    hint: "This does no harm: the extension is there, and belongs to whoever installed it.",
+    pattern: /^must be owner of extension /,
+  },
+  {
+    name: "missing-extension",
+    title: "an extension is not there",
+    hint: "Install it on the server, or have an administrator run CREATE EXTENSION, and restore again.",
+    pattern:
+      /^extension ".*" (is not available|is not allow|has no installation script|must be|does not exist)|^permission denied to create extension|could not open extension control file|^could not access file "/,
+  },
+  {
+    name: "unknown-setting",
+    title: "the server does not know a setting",
+    hint: "It is older than the backup's server: for a time limit this does no harm, for others look at what they do.",
+    pattern: /^unrecognized configuration parameter/,
+  },
+  {
+    name: "already-exists",
+    title: "something is there already",
+    hint: "Restore into a new database, or with --clean, which first drops what the backup holds.",
+    pattern: / already exists|^multiple primary keys for table/,
+  },
+  {
+    name: "still-needed",
+    title: "something can't be dropped",
+    hint: "What the backup does not hold depends on it: drop that first, or restore into a new database.",
+    pattern: /^cannot drop /,
+  },
+  {
+    name: "permission-denied",
+    title: "the user lacks a right",
+    hint: "Grant it, or restore as a user that has it.",
+    pattern: /^permission denied|^must be (owner|superuser)|^only (superuser|role)/i,
+  },
+  {
+    name: "constraint-violated",
+    title: "rows violate a constraint",
+    hint: "They did so in the backup's database, or a function or collation is another here: mend the rows by hand.",
+    pattern:
+      /violates |is violated by some row|could not create (unique index|exclusion constraint)|contains null values|no partition of relation|conflicting key value/,
+  },
+  {
+    name: "bad-data",
+    title: "values are refused",
+    hint: "Compare the encoding, the version and the extensions of both databases.",
+    pattern:
+      /^invalid |^malformed |no equivalent in encoding|out of range|value too long|missing data for column|extra data after/,
+  },
+  {
+    name: "time-limit",
+    title: "a time limit, or a lock",
+    hint: "End what else uses the database, or raise statement_timeout and lock_timeout of the user and the database.",
+    pattern: /^canceling statement|^deadlock detected|could not obtain lock/,
+  },
+  {
+    name: "missing-object",
+    title: "something that is needed is missing",
+    hint: "Mostly this follows from another error: mend that first.",
+    pattern: / does not exist$|^no schema has been selected|^there is no unique constraint/m,
+  },
+  {
+    name: "unknown-syntax",
+    title: "the server does not understand a command",
+    hint: "It is older than the backup's server: restore into that version or a newer one.",
+    pattern: /^syntax error|^unrecognized |^unsupported |is not supported/,
+  },
+] as const
+
+const other = {
+  name: "other",
+  title: "other errors",
+  hint: "See what the server says of each.",
+} as const
+
+/** What a person does about an error depends on this. */
+export type RestoreErrorClass = (typeof rules)[number]["name"] | "other"
+
+/** One error that pg_restore reported. */
+export type RestoreError = {
+  readonly class: RestoreErrorClass
+  /** What the server, or pg_restore itself, said; without details. */
+  readonly message: string
+  /** What was being restored, as pg_restore calls it: "INDEX orders_placed_at_idx app". Null where it does not say. */
+  readonly entry: string | null
+  /** What was said beside the message, a line each: DETAIL, HINT, CONTEXT and the like. */
+  readonly detail: string | null
+  /** The beginning of the command that failed. */
+  readonly statement: string | null
+}
+
+/** The errors of one class, and what to do about them. */
+export type RestoreErrorGroup = {
+  readonly class: RestoreErrorClass
+  readonly title: string
+  readonly hint: string
+  readonly count: number
+  /** The first of them. */
+  readonly examples: readonly RestoreError[]
+}
+
+export function classOf(message: string): RestoreErrorClass {
+  return rules.find(({ pattern }) => pattern.test(message))?.name ?? other.name
+}
+
+const examplesKept = 5
+
+/** Errors by class, in the order in which the classes first came. Their counts add up to all of them. */
+export function groupErrors(errors: readonly RestoreError[]): RestoreErrorGroup[] {
+  return [...Map.groupBy(errors, (error) => error.class)].map(([name, found]) => {
+    const { title, hint } = rules.find((rule) => rule.name === name) ?? other
+    return { class: name, title, hint, count: found.length, examples: found.slice(0, examplesKept) }
+  })
+}
