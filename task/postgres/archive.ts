@@ -15,6 +15,8 @@ export type Archive = {
   readonly rules: (view: TocEntry) => readonly TocEntry[]
   /** What an entry can't be made without. */
   readonly needs: (entry: TocEntry) => readonly TocEntry[]
+  /** Whether `entry` is made for a partition by itself, and attached to `parent`, of the parent table, later. */
+  readonly isAttached: (entry: TocEntry, parent: TocEntry) => boolean
   /** Whether its hosts would not be what they were without this entry, even if they hold no rows. */
   readonly isInherent: (entry: TocEntry) => boolean
 }
@@ -49,8 +51,8 @@ const ofTable = new Set(["INDEX", "STATISTICS", "SEQUENCE"])
 /** Hangs on all the relations that it depends on, and on all that hangs on such. */
 const links = new Set(["FK CONSTRAINT", "TABLE ATTACH", "INDEX ATTACH", "TRIGGER", "STATISTICS DATA"])
 
-/** Is made for a partition as for any table, and attached to the parent's later. */
-const attached = new Set(["INDEX", "CONSTRAINT"])
+/** Of a partition, it is made as for any table, and attached to the parent's later. */
+const attachable = new Set(["INDEX", "CONSTRAINT"])
 
 export function relateEntries(entries: readonly TocEntry[]): Archive {
   const byId = new Map(entries.map((entry) => [entry.dumpId, entry]))
@@ -85,8 +87,9 @@ export function relateEntries(entries: readonly TocEntry[]): Archive {
     hosts.set(entry, needed.filter(isHost))
   }
 
-  const isAttachment = (entry: TocEntry, to: TocEntry) =>
-    (partitions.has(entry) && to.kind === "TABLE") || (attached.has(entry.kind) && attached.has(to.kind))
+  const isAttached = (entry: TocEntry, parent: TocEntry) =>
+    (partitions.has(entry) && parent.kind === "TABLE") ||
+    (attachable.has(entry.kind) && attachable.has(parent.kind))
   return {
     entries,
     dependencies: (entry) => dependencies.get(entry) ?? [],
@@ -94,7 +97,8 @@ export function relateEntries(entries: readonly TocEntry[]): Archive {
     owner: (entry) => owners.get(entry),
     children: (table) => children.get(table) ?? [],
     rules: (view) => rules.get(view) ?? [],
-    needs: (entry) => (dependencies.get(entry) ?? []).filter((other) => !isAttachment(entry, other)),
+    needs: (entry) => (dependencies.get(entry) ?? []).filter((other) => !isAttached(entry, other)),
+    isAttached,
     isInherent: (entry) => {
       if (remarks.has(entry.kind) || entry.kind.startsWith("SEQUENCE ")) return true
       const owner = owners.get(entry)?.kind

@@ -64,6 +64,24 @@ export function selectEntries(
   return { entries: entries.filter((entry) => chosen.has(entry)), leftOut }
 }
 
+/**
+ * The same entries in an order in which `pg_restore --clean` can drop them, which it does from the last to the
+ * first: an index or a key of a partition can't be dropped before the parent's, and is gone with that.
+ */
+export function inCleanOrder(entries: readonly TocEntry[]): TocEntry[] {
+  const archive = relateEntries(entries)
+  const tied = new Set<TocEntry>()
+  for (const entry of entries)
+    for (const parent of archive.dependencies(entry))
+      if (entry.kind !== "TABLE" && archive.isAttached(entry, parent)) tied.add(entry).add(parent)
+  const first = entries.findIndex((entry) => tied.has(entry))
+  return [
+    ...entries.slice(0, Math.max(first, 0)),
+    ...entries.filter((entry) => tied.has(entry)).reverse(),
+    ...entries.slice(Math.max(first, 0)).filter((entry) => !tied.has(entry)),
+  ]
+}
+
 /** The text of a file for `pg_restore --use-list`. */
 export function useList(entries: readonly TocEntry[]): string {
   return entries.map(({ dumpId }) => `${dumpId};\n`).join("")
