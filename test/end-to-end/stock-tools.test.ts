@@ -1,0 +1,50 @@
+import { execFile } from "node:child_process"
+import { readdir, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { expect, onTestFinished, test } from "vitest"
+import { compareDatabases } from "../support/compare-databases.ts"
+import { startPostgres } from "../support/postgres.ts"
+import { fillSampleDatabase } from "../support/sample-database.ts"
+import { setScene } from "../support/scene.ts"
+
+const format = new URL("../../task/FORMAT.md", import.meta.url)
+
+/** The commands that the format document gives for restoring without pgstow. */
+async function documentedCommands(): Promise<string[]> {
+  const text = await readFile(format, "utf8")
+  const section = text.slice(text.indexOf("## Restoring with stock tools"))
+  return [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, commands]) => commands ?? "")
+}
+
+test("the commands of the format document restore a backup without pgstow", async () => {
+  const scene = await setScene()
+  const { server, database } = scene
+  await fillSampleDatabase(server, database, { megabytes: 2 })
+  await scene.json(["backup", "--name", "orders"])
+
+  // A server that has none of the roles.
+  const target = await startPostgres({ major: server.major })
+  onTestFinished(() => target.stop())
+  const [id] = await readdir(join(scene.folder, "backups/orders"))
+  const folder = join(scene.folder, "backups/orders", String(id))
+  await writeFile(join(folder, "pgstow.key"), scene.identity, { mode: 0o600 })
+  const env = { ...target.env, PATH: `${target.binDir}:${process.env.PATH}` }
+  const commands = await documentedCommands()
+  expect(commands).toHaveLength(3)
+  const said: string[] = []
+  for (const command of commands) {
+    const { stdout } = await promisify(execFile)("bash", ["-euo", "pipefail", "-c", command], {
+      cwd: folder,
+      env,
+    })
+    said.push(stdout)
+  }
+  expect(said[0]).toMatch(/"sha256": "[0-9a-f]{64}"/)
+
+  const settings = `ALTER DATABASE orders_restored SET TimeZone = 'Europe/Vienna'`
+  await target.psql(settings, "postgres")
+  expect(
+    await compareDatabases({ server, name: database }, { server: target, name: "orders_restored" }),
+  ).toEqual([])
+})
