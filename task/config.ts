@@ -9,7 +9,7 @@ const listBy = (separator: RegExp) =>
     .transform((value) => (typeof value === "string" ? value.split(separator) : value))
     .transform((parts) => parts.filter((part) => part !== ""))
 const words = listBy(/\s+/)
-const yesNo = z.union([z.boolean(), z.stringbool({ error: "must be true or false" })])
+const yesNo = z.union([z.boolean(), z.stringbool()], { error: "must be true or false" })
 const wholeNumber = (lowest: number, highest: number) => {
   const error = `must be a whole number from ${lowest} to ${highest}`
   return z.coerce.number({ error }).int({ error }).min(lowest, { error }).max(highest, { error })
