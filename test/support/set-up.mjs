@@ -36,7 +36,12 @@ function installPackages() {
   const installed = "node_modules/.package-lock.json"
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync("package-lock.json").mtimeMs) return
   say("installing the npm packages")
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], "npm ci")
+  const quietly = ["--no-audit", "--no-fund", "--loglevel=error"]
+  run("npm", ["ci", ...quietly], "npm ci")
+  // An older Node than the project's own leaves out optional packages that are not for it: ours adds them.
+  const npm = process.env.npm_execpath
+  if (Number.parseInt(process.versions.node, 10) < 24 && npm !== undefined)
+    run("node_modules/.bin/node", [npm, "install", "--no-save", ...quietly], "npm install")
 }
 
 function installPrograms(names) {
