@@ -1,8 +1,9 @@
-import type { Command } from "commander"
+import { type Command, InvalidArgumentError } from "commander"
 import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
 import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
+import { formatRestore, restore, restoreFailure } from "./commands/restore.ts"
 import { formatShow, show } from "./commands/show.ts"
 import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
 import { readSettings, type Settings } from "./config.ts"
@@ -96,6 +97,14 @@ export function addCommands(program: Command, run: Run): void {
      pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key`,
   ).argument("[backup]", "latest, an id, or the beginning of one")
   add(
+    "restore",
+    "restore a backup, into a new database unless told otherwise",
+    restoreWork,
+    [serverOptions, storageOptions, choiceOptions, keyOptions, restoreOptions],
+    `pgstow restore latest --into orders_restored --identity pgstow.key
+     pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue`,
+  ).argument("[backup]", "latest, an id, or the beginning of one")
+  add(
     "cleanup",
     "remove the backups that the retention policy does not keep",
     cleanupWork,
@@ -115,6 +124,13 @@ export function addCommands(program: Command, run: Run): void {
 type OptionGroup = (command: Command) => Command
 
 const each = (value: string, before: readonly string[] = []) => [...before, value]
+
+const oneOf =
+  (...values: readonly string[]) =>
+  (value: string) => {
+    if (values.includes(value)) return value
+    throw new InvalidArgumentError(`It must be one of ${values.join(", ")}.`)
+  }
 
 const outputOptions: OptionGroup = (command) =>
   command
@@ -190,6 +206,24 @@ const verifyOptions: OptionGroup = (command) =>
     .option("--deep", "also decrypt, decompress and read every part to its end (needs the key)")
     .option("--pg-bin <folder>", "where to look for pg_restore first; may be repeated (PGSTOW_PG_BIN)", each)
 
+const restoreOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Restore:")
+    .option("--into <name>", "the database to restore into; a new one unless it exists")
+    .option("--clean", "drop what is restored from an existing database first")
+    .option("--table <table>", "only this table and what belongs to it; may be repeated", each)
+    .option("--schema <schema>", "only this schema; may be repeated", each)
+    .option("--no-owner", "everything belongs to the role that restores")
+    .option("--no-acl", "leave grants out")
+    .option("--role <role>", "everything belongs to this role")
+    .option(
+      "--locale <which>",
+      "original, or default: the target's own, where it lacks the original",
+      oneOf("original", "default"),
+    )
+    .option("--no-analyze", "leave the planner's statistics for later")
+    .option("--yes", "do not ask")
+
 const retentionOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Retention (only verified backups count; the newest of them always stays):")
@@ -237,6 +271,38 @@ async function listWork({ settings, args }: Invocation, context: Context): Promi
 async function showWork(invocation: Invocation, context: Context): Promise<Outcome> {
   const result = await show(storagesOf(invocation.settings, context), choiceOf(invocation), context)
   return { title: `showed ${result.manifest.id}`, result, text: formatShow(result), isAnswer: true }
+}
+
+async function restoreWork(invocation: Invocation, context: Context): Promise<Outcome> {
+  const { settings, flags, ask } = invocation
+  const tables = namesOf(flags.table)
+  const schemas = namesOf(flags.schema)
+  const role = typeof flags.role === "string" ? flags.role : undefined
+  const result = await restore(
+    {
+      ...choiceOf(invocation),
+      storages: storagesOf(settings, context),
+      connection: connectionOf(settings, flags, context),
+      clientFolders: settings.pgBin,
+      into: typeof flags.into === "string" ? flags.into : undefined,
+      identities: await identitiesOf(settings, context),
+      selection: tables.length + schemas.length > 0 ? { tables, schemas } : undefined,
+      owners: role === undefined ? (flags.owner === false ? "none" : "keep") : { role },
+      grants: flags.acl === false ? "none" : "keep",
+      clean: flags.clean === true,
+      locale: flags.locale === "default" ? "default" : "original",
+      analyze: flags.analyze !== false,
+      yes: flags.yes === true,
+      ask,
+    },
+    context,
+  )
+  const title = `restored ${result.id} into ${result.into}`
+  return { title, result, text: formatRestore(result), isAnswer: false, failure: restoreFailure(result) }
+}
+
+function namesOf(flag: unknown): string[] {
+  return Array.isArray(flag) ? flag.map(String) : []
 }
 
 async function cleanupWork({ settings, flags, args }: Invocation, context: Context): Promise<Outcome> {

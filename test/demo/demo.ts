@@ -50,13 +50,14 @@ async function demo(): Promise<void> {
   const s3Storage = `s3://demo/nightly?endpoint=${s3.url}`
   const env = {
     DATABASE_URL: server.url("shop"),
+    PGSTOW_PG_BIN: server.binDir,
     PGSTOW_STORAGE: `file://${folder}/backups ${s3Storage}`,
     PGSTOW_IDENTITY: join(folder, "pgstow.key"),
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
     AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
   }
   const recipient = await answerOf(["keygen", "--out", env.PGSTOW_IDENTITY, "--json"], env, "recipient")
-  say(`$ pgstow keygen --out pgstow.key\n  recipient ${recipient}`)
+  say(`$ pgstow keygen --out pgstow.key\n  ${recipient}`)
   await pgstow(["backup", "--recipient", recipient], env)
   await pgstow(["list"], env)
   await pgstow(["verify", "latest", "--deep"], env)

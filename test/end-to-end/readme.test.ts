@@ -1,0 +1,65 @@
+import { execFile } from "node:child_process"
+import { readFile } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { promisify } from "node:util"
+import { expect, onTestFinished, test } from "vitest"
+import { compareDatabases } from "../support/compare-databases.ts"
+import { startS3Endpoint } from "../support/s3-endpoint.ts"
+import { fillSampleDatabase } from "../support/sample-database.ts"
+import { setScene } from "../support/scene.ts"
+
+const root = resolve(import.meta.dirname, "../..")
+
+/** The shell commands of a section of the README, block by block. */
+async function commandsUnder(heading: string): Promise<string[]> {
+  const readme = await readFile(join(root, "README.md"), "utf8")
+  const start = readme.indexOf(`## ${heading}\n`)
+  if (start === -1) throw new Error(`the README has no section ${heading}`)
+  const section = readme.slice(start, readme.indexOf("\n## ", start + 1))
+  return [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, commands]) => commands ?? "")
+}
+
+test("what the README says of a first backup and its restore works, line by line", async () => {
+  const { server, database, folder } = await setScene()
+  await fillSampleDatabase(server, database, { megabytes: 2 })
+  const s3 = await startS3Endpoint({ buckets: ["my-bucket"] })
+  onTestFinished(() => s3.close())
+
+  // What a reader puts in place of the examples. Each must be there, so that the README can't drift away.
+  let recipient = "age1…"
+  const readersOwn = (commands: string) => {
+    const replacements: [string | RegExp, string][] = [
+      ["npx pgstow", `${process.execPath} ${root}/task/main.ts`],
+      [/postgresql:\/\/app:secret@db\.example\.com\/orders/, server.url(database)],
+      [/postgresql:\/\/admin:secret@new-db\.example\.com\/postgres/, server.url("postgres")],
+      ["file:///var/backups/pgstow", `file://${folder}/backups`],
+      ["age1…", recipient],
+      [/(s3:\/\/my-bucket\/pgstow)(\?[^']*)?'/, `$1?endpoint=${s3.url}'`],
+      ["orders_restored", `${database}_restored`],
+    ]
+    return replacements.reduce((text, [from, to]) => text.replaceAll(new RegExp(from, "g"), to), commands)
+  }
+  const env = {
+    PATH: process.env.PATH,
+    HOME: folder,
+    PGSTOW_PG_BIN: server.binDir,
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+  }
+  const run = async (commands: string) =>
+    promisify(execFile)("bash", ["-euc", readersOwn(commands)], { cwd: folder, env })
+
+  const [toDirectory = "", toS3 = ""] = await commandsUnder("Back up your own database")
+  for (const block of [toDirectory, toS3]) expect(block.trim().split("\n").length).toBeLessThan(5)
+  const [keygen = "", ...backup] = toDirectory.split("\n")
+  recipient = (await run(keygen)).stdout.trim()
+  expect(recipient).toMatch(/^age1/)
+  await run(backup.join("\n"))
+  await run(toS3)
+
+  const [getItBack = ""] = await commandsUnder("Get it back")
+  const { stdout } = await run(getItBack)
+  expect(stdout.match(/ verified/g)?.length).toBeGreaterThanOrEqual(2)
+  const restored = { server, name: `${database}_restored` }
+  expect(await compareDatabases({ server, name: database }, restored)).toEqual([])
+})
