@@ -17,7 +17,7 @@ export type S3World = AsyncDisposable & {
   readonly endpoint: S3Endpoint
   /** Opened without options. */
   readonly storage: Storage
-  /** Opens a storage there, with little patience: 0.3 s where no time limit is given. */
+  /** Opens a storage there. */
   open(options?: OpenOptions): Storage
   /** How many requests there have been of an operation. */
   countOf(operation: string): number
@@ -29,7 +29,7 @@ export async function startS3World(): Promise<S3World> {
   const opened: Storage[] = []
   const open = ({ bucket = "backups/root", parameters = "", env, ...options }: OpenOptions = {}) => {
     const url = `s3://${bucket}?endpoint=${endpoint.url}&credentials=TEST${parameters}`
-    const storage = openStorage(url, { timeoutSeconds: 0.3, ...options, env: { ...keys, ...env } })
+    const storage = openStorage(url, { ...options, env: { ...keys, ...env } })
     opened.push(storage)
     return storage
   }
