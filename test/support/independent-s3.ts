@@ -12,7 +12,7 @@ import { type AddressInfo, createServer } from "node:net"
 import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
-import { startVitest } from "vitest/node"
+import { parseCLI, startVitest } from "vitest/node"
 import { type Child, startChild } from "../../task/child.ts"
 
 const version = "v1.8.0"
@@ -22,7 +22,9 @@ const program = await installed()
 const folder = await mkdtemp(join(tmpdir(), "pgstow-independent-s3-"))
 const server = await start(program, folder)
 try {
+  const { options } = parseCLI(["vitest", ...process.argv.slice(2)])
   const vitest = await startVitest("test", [], {
+    ...options,
     config: false,
     include: ["test/**/*.suite.ts"],
     watch: false,
