@@ -1,31 +1,37 @@
-/**
- * The first `count` bytes of `source` (fewer where it is shorter), and everything from the first byte on.
- * `all` is to be read once, to its end or until it is returned; what `source` fails with, it fails with.
- */
+/** A stream to be read once: to its end, or until `return` is called, also before the first `next`. */
+export type Stream = AsyncIterableIterator<Buffer, undefined>
+
+/** The first `count` bytes of `source` (fewer where it is shorter), and everything from the first byte on. */
 export async function peek(
   source: AsyncIterable<Uint8Array>,
   count: number,
-): Promise<{ head: Buffer; all: AsyncGenerator<Buffer> }> {
+): Promise<{ head: Buffer; all: Stream }> {
   const chunks = source[Symbol.asyncIterator]()
-  let head = Buffer.alloc(0)
-  let ended = false
-  while (!ended && head.length < count) {
+  let start: Buffer | undefined = Buffer.alloc(0)
+  while (start.length < count) {
     const next = await chunks.next()
-    if (next.done) ended = true
-    else head = Buffer.concat([head, next.value])
+    if (next.done) break
+    start = Buffer.concat([start, next.value])
   }
+  const head = start.subarray(0, count)
 
-  async function* all(): AsyncGenerator<Buffer> {
-    try {
-      if (head.length > 0) yield head
-      while (!ended) {
-        const next = await chunks.next()
-        if (next.done) ended = true
-        else yield Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength)
+  const all: Stream = {
+    [Symbol.asyncIterator]: () => all,
+    next: async () => {
+      if (start) {
+        const value = start
+        start = undefined
+        return { done: false, value }
       }
-    } finally {
-      if (!ended) await chunks.return?.()
-    }
+      const next = await chunks.next()
+      if (next.done) return { done: true, value: undefined }
+      const { buffer, byteOffset, byteLength } = next.value
+      return { done: false, value: Buffer.from(buffer, byteOffset, byteLength) }
+    },
+    return: async () => {
+      await chunks.return?.()
+      return { done: true, value: undefined }
+    },
   }
-  return { head: head.subarray(0, count), all: all() }
+  return { head, all }
 }

@@ -1,0 +1,43 @@
+import { createHash } from "node:crypto"
+import { createReadStream } from "node:fs"
+import { readFile } from "node:fs/promises"
+import { basename } from "node:path"
+import { PgstowError } from "../errors.ts"
+
+/**
+ * Holds `file` against the `.sha256` beside it, as `sha256sum` writes it. False where there is none. Throws where
+ * the checksum differs, or where the `.sha256` does not name the file.
+ */
+export async function checkSha256Beside(file: string): Promise<boolean> {
+  const beside = `${file}.sha256`
+  const text = await readFile(beside, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined
+    throw new PgstowError("storage", `${beside} can't be read`, { cause })
+  })
+  if (text === undefined) return false
+  const expected = sha256In(text, basename(file))
+  if (expected === undefined)
+    throw new PgstowError("damaged", `${beside} holds no SHA-256 of ${basename(file)}`, {
+      hint: "Mend it, or take it away to do without this check.",
+    })
+  const hash = createHash("sha256")
+  const bytes: AsyncIterable<Buffer> = createReadStream(file)
+  for await (const chunk of bytes) hash.update(chunk)
+  if (hash.digest("hex") !== expected)
+    throw new PgstowError("damaged", `${file} is not what its .sha256 says`, {
+      hint: "The file was altered or cut short; copy it again from where it was made.",
+    })
+  return true
+}
+
+/**
+ * The SHA-256 that the text of a checksum file gives for the file called `name`, in whatever folder it was when
+ * the checksum was made. Lines are "<64 digits>  <path>", or "*" before the path for binary mode.
+ */
+export function sha256In(text: string, name: string): string | undefined {
+  for (const line of text.split(/\r?\n/)) {
+    const [, digits, path] = /^\\?([0-9a-fA-F]{64})(?: [ *](.+))?$/.exec(line) ?? []
+    if (digits && (path === undefined || basename(path) === name)) return digits.toLowerCase()
+  }
+  return undefined
+}
