@@ -3,7 +3,7 @@ import { createReadStream, readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
 import { beforeAll, describe, expect, test } from "vitest"
 import { type FernetKey, fernetKey, fernetTime, openFernet } from "../../task/legacy/fernet.ts"
-import { chunksOf, collect } from "./chunks.ts"
+import { bytesOf, inPieces } from "../support/bytes.ts"
 import { sealFernet } from "./seal-fernet.ts"
 
 const fixtures = new URL("../fixtures/legacy/", import.meta.url)
@@ -49,7 +49,7 @@ describe("the vectors of the Fernet specification", () => {
 })
 
 test("a file of Emiti opens", async () => {
-  const opened = await collect(openFernet(() => createReadStream(sample), key))
+  const opened = await bytesOf(openFernet(() => createReadStream(sample), key))
   expect(gunzipSync(opened).subarray(0, 31).toString()).toBe("--\n-- PostgreSQL database dump\n")
 })
 
@@ -57,7 +57,7 @@ test("a token opens in chunks of any size", async () => {
   const plain = randomBytes(5000)
   const token = Buffer.from(await seal(plain))
   for (const chunkBytes of [1, 7, 33, 4096])
-    expect(await collect(openFernet(() => chunksOf(token, chunkBytes), key))).toEqual(plain)
+    expect(await bytesOf(openFernet(() => inPieces(token, [chunkBytes]), key))).toEqual(plain)
 })
 
 test("padding may be missing, and a newline may follow", async () => {
@@ -116,18 +116,18 @@ test("a file that changes between the two readings fails, however well its first
   const [first, second] = [await seal(Buffer.alloc(100_000, "a")), await seal(Buffer.alloc(100_000, "b"))]
   const changed = `${second.slice(0, 50_000)}${second[50_000] === "A" ? "B" : "A"}${second.slice(50_001)}`
   const readings = [first, changed]
-  const opening = collect(openFernet(() => chunksOf(Buffer.from(readings.shift() ?? ""), 4096), key))
+  const opening = bytesOf(openFernet(() => inPieces(Buffer.from(readings.shift() ?? ""), [4096]), key))
   await expect(opening).rejects.toThrow("HMAC differs")
 })
 
 async function open(token: string, with_: FernetKey): Promise<string> {
-  return (await collect(openFernet(() => chunksOf(Buffer.from(token), 16), with_))).toString()
+  return (await bytesOf(openFernet(() => inPieces(Buffer.from(token), [16]), with_))).toString()
 }
 
 async function expectNothing(token: string, with_: FernetKey, message: string): Promise<void> {
   let givenBytes = 0
   const reading = async () => {
-    for await (const chunk of openFernet(() => chunksOf(Buffer.from(token), 4096), with_))
+    for await (const chunk of openFernet(() => inPieces(Buffer.from(token), [4096]), with_))
       givenBytes += chunk.length
   }
   await expect(reading()).rejects.toThrow(message)

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto"
 import { gzipSync } from "node:zlib"
 import { describe, expect, test } from "vitest"
 import { gunzip } from "../../task/legacy/gunzip.ts"
-import { chunksOf, collect } from "./chunks.ts"
+import { bytesOf, inPieces } from "../support/bytes.ts"
 
 const plain = randomBytes(300_000)
 const zipped = gzipSync(plain)
@@ -38,7 +38,7 @@ describe.each([1_000_000, 4096])("in chunks of %i bytes", (chunkBytes) => {
 
   async function open(...parts: Buffer[]): Promise<Buffer> {
     const bytes = Buffer.concat(parts)
-    return collect(gunzip(chunksOf(bytes, chunkBytes)))
+    return bytesOf(gunzip(inPieces(bytes, [chunkBytes])))
   }
 })
 
@@ -52,7 +52,7 @@ test("parts that end where a chunk does are no exception", async () => {
   await expect(Array.fromAsync(gunzip(chunks(zipped, Buffer.alloc(9), another)))).rejects.toThrow(
     "followed by",
   )
-  const whole = await collect(gunzip(chunks(zipped, another.subarray(0, 1), another.subarray(1))))
+  const whole = await bytesOf(gunzip(chunks(zipped, another.subarray(0, 1), another.subarray(1))))
   expect(whole).toHaveLength(plain.length + "and more".length)
 })
 

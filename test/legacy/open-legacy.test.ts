@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { fernetKey } from "../../task/legacy/fernet.ts"
 import { type LegacyKeys, openLegacy } from "../../task/legacy/open-legacy.ts"
 import { recognise } from "../../task/legacy/recognise.ts"
-import { collect } from "./chunks.ts"
+import { bytesOf } from "../support/bytes.ts"
 import { sample, samples } from "./samples.ts"
 import { sealFernet } from "./seal-fernet.ts"
 
@@ -127,7 +127,7 @@ test("a file of 400 MB opens in constant memory", async () => {
 })
 
 async function open(path: string, keys: LegacyKeys): Promise<Buffer> {
-  return collect(openLegacy(await recognise(path), keys))
+  return bytesOf(openLegacy(await recognise(path), keys))
 }
 
 async function expectNothing(path: string, keys: LegacyKeys, message: string | RegExp): Promise<void> {

@@ -1,10 +1,10 @@
-import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { isSalted, openSalted, passPhrase } from "../../task/legacy/openssl.ts"
-import { chunksOf, collect } from "./chunks.ts"
+import { bytesOf, inPieces } from "../support/bytes.ts"
+import { run } from "../support/programs.ts"
 
 let folder: string
 beforeAll(() => {
@@ -31,7 +31,7 @@ test.each([
   ["is longer than openssl reads", Buffer.alloc(3000, "x")],
 ])("a key file that %s gives the pass phrase that openssl took", async (_, keyFile) => {
   const [opened] = await Array.fromAsync(
-    openSalted(chunksOf(encrypt(plain, keyFile), 1e6), passPhrase(keyFile)),
+    openSalted(inPieces(encrypt(plain, keyFile), [1e6]), passPhrase(keyFile)),
   )
   expect(opened?.subarray(0, 10).toString()).toBe("select 1;\n")
 })
@@ -56,12 +56,10 @@ function encrypt(bytes: Buffer, keyFile: Buffer): Buffer {
   const [input, key] = [join(folder, "plain"), join(folder, "key")]
   writeFileSync(input, bytes)
   writeFileSync(key, keyFile)
-  const output = `${input}.enc`
-  const files = ["-pass", `file:${key}`, "-in", input, "-out", output]
-  execFileSync("openssl", ["enc", "-aes-256-cbc", "-salt", "-pbkdf2", ...files])
-  return readFileSync(output)
+  const files = ["-pass", `file:${key}`, "-in", input]
+  return run("openssl", ["enc", "-aes-256-cbc", "-salt", "-pbkdf2", ...files])
 }
 
 async function open(sealed: Buffer, phrase: string, chunkBytes: number): Promise<Buffer> {
-  return collect(openSalted(chunksOf(sealed, chunkBytes), passPhrase(Buffer.from(phrase))))
+  return bytesOf(openSalted(inPieces(sealed, [chunkBytes]), passPhrase(Buffer.from(phrase))))
 }

@@ -13,6 +13,7 @@ export function run(program: string, args: readonly string[], input: Uint8Array 
 const age = "apt-get install age, or brew install age"
 const howToInstall: Record<string, string> = {
   age,
+  openssl: "apt-get install openssl, or brew install openssl",
   "age-keygen": age,
   zstd: "apt-get install zstd, or brew install zstd",
 }

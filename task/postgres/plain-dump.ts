@@ -1,0 +1,101 @@
+import { execFile } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { pipeline } from "node:stream/promises"
+import { promisify } from "node:util"
+import { ChildError, startChild } from "../child.ts"
+import { PgstowError } from "../errors.ts"
+import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
+
+export type PlainDumpOptions = {
+  /** The psql to use. */
+  readonly psql: string
+  readonly connection: Connection
+  readonly env: Environment
+  readonly signal?: AbortSignal | undefined
+  /** Called with every line that psql complains with. */
+  readonly onStderr?: ((line: string) => void) | undefined
+}
+
+/**
+ * Runs a plain dump of pg_dump in psql, in one transaction: all of it, or nothing where anything fails, the
+ * stream of the dump included. No psql command in the dump is obeyed (one could run programs here:
+ * CVE-2025-8714).
+ */
+export async function runPlainDump(dump: AsyncIterable<Buffer>, options: PlainDumpOptions): Promise<void> {
+  const { psql, connection, env, signal, onStderr } = options
+  const environment = childEnv(connection, env)
+  await refuseOldPsql(psql, environment)
+  const args = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
+  const program = { file: psql, args: [`--dbname=${conninfo(connection)}`, ...args], env: environment }
+  const child = startChild(program, { signal, stdin: "pipe", onStderr })
+  const [feeding, running] = await Promise.allSettled([
+    pipeline(toScript(dump, randomBytes(32).toString("hex")), child.stdin),
+    child.ended,
+  ])
+  // Where psql gave up, writing to it fails too, and says nothing of why.
+  if (feeding.status === "rejected" && !isBrokenPipe(feeding.reason)) throw feeding.reason
+  if (running.status === "rejected") throw explain(running.reason)
+  if (feeding.status === "rejected") throw feeding.reason
+}
+
+/**
+ * What psql is fed. It is restricted from the first line on: psql then refuses every command of its own. The
+ * dump's own \restrict would be refused too, and becomes a comment. COMMIT follows when `dump` has ended well:
+ * where it fails, or where this process dies, psql sees its input end and nothing is kept.
+ *
+ * @param key letters and digits, unknown to all who could write into the dump
+ */
+export async function* toScript(dump: AsyncIterable<Buffer>, key: string): AsyncGenerator<Buffer> {
+  yield Buffer.from(`\\restrict ${key}\nBEGIN;\n`)
+  let begun = false
+  let held = Buffer.alloc(0)
+  for await (const chunk of dump) {
+    held = Buffer.concat([held, chunk])
+    if (held.length < headBytes + tailBytes) continue
+    if (!begun) commentOut(held, ownRestrict)
+    begun = true
+    yield held.subarray(0, -tailBytes)
+    held = held.subarray(-tailBytes)
+  }
+  if (!begun) commentOut(held, ownRestrict)
+  commentOut(held, ownUnrestrict)
+  yield held
+  yield Buffer.from("\nCOMMIT;\n")
+}
+
+const headBytes = 512
+const tailBytes = 512
+const ownRestrict = /^(?:--[^\n]*\n|\r?\n)*\\(?=restrict [A-Za-z0-9]+\r?\n)/
+const ownUnrestrict = /\n\\(?=unrestrict [A-Za-z0-9]+\s*$)/
+
+/** Turns the backslash at the end of what `pattern` matches, and the letter behind it, into "--". */
+function commentOut(bytes: Buffer, pattern: RegExp): void {
+  const match = pattern.exec(bytes.toString("latin1"))
+  if (match) bytes.write("--", match.index + match[0].length - 1)
+}
+
+/** Throws where psql does not know \restrict: it could not be kept from obeying the dump. */
+async function refuseOldPsql(psql: string, env: Record<string, string>): Promise<void> {
+  const { stdout } = await promisify(execFile)(psql, ["--help=commands"], { env }).catch((cause: unknown) => {
+    throw new PgstowError("postgres", `${psql} could not be run`, { cause })
+  })
+  if (!stdout.includes("\\restrict"))
+    throw new PgstowError("postgres", `${psql} can't be kept from obeying commands inside a plain dump`, {
+      hint: "Install psql 18, 17.6, 16.10, 15.14, 14.19 or 13.22, or a newer one of these versions.",
+    })
+}
+
+function explain(error: unknown): unknown {
+  if (!(error instanceof ChildError)) return error
+  const [, line] =
+    /:(\d+): error: (?:backslash commands are restricted|\\unrestrict: )/.exec(error.stderr) ?? []
+  if (line === undefined) return error
+  return new PgstowError("damaged", `the dump holds a command to psql (line ${line}), which is not obeyed`, {
+    hint: "pg_dump writes none: whoever could write into the database, or the file, put it there.",
+  })
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined
+  return code === "EPIPE" || code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE"
+}
