@@ -15,5 +15,6 @@ const howToInstall: Record<string, string> = {
   age,
   openssl: "apt-get install openssl, or brew install openssl",
   "age-keygen": age,
+  "systemd-analyze": "apt-get install systemd",
   zstd: "apt-get install zstd, or brew install zstd",
 }

@@ -19,6 +19,11 @@ const programs = {
   },
   zstd: { found: () => onPath("zstd"), packages: { "apt-get": "zstd", dnf: "zstd", brew: "zstd" } },
   age: { found: () => onPath("age"), packages: { "apt-get": "age", dnf: "age", brew: "age" } },
+  systemd: {
+    // Only Linux has it, and what is tested with it is only for Linux.
+    found: () => process.platform !== "linux" || onPath("systemd-analyze"),
+    packages: { "apt-get": "systemd", dnf: "systemd" },
+  },
   openssl: {
     found: () => onPath("openssl"),
     packages: { "apt-get": "openssl", dnf: "openssl", brew: "openssl" },

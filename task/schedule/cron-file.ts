@@ -1,0 +1,18 @@
+import type { Schedule } from "./schedule.ts"
+
+/** The text of a file for /etc/cron.d. Cron mails what the program says where it fails. */
+export function cronFile({ program, settingsFile, hour, minute, user = "root" }: Schedule): string {
+  const [node = "", ...script] = program
+  const command = [node, `--env-file=${settingsFile}`, ...script, "backup"].map(quote).join(" ")
+  return `# Made by \`pgstow schedule --cron\`.
+SHELL=/bin/sh
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+${minute} ${hour} * * * ${user} ${command}
+`
+}
+
+/** As the shell reads it, behind cron, which takes a bare % for the end of the line. */
+function quote(text: string): string {
+  const quoted = /^[\w@+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+  return quoted.replaceAll("%", "\\%")
+}

@@ -1,0 +1,18 @@
+/** What is to run every day, and where. All paths are whole ones. */
+export type Schedule = {
+  /** The name of the units and the cron file: "pgstow". */
+  readonly name: string
+  /** The program and its first arguments: ["/usr/bin/node", "/opt/pgstow/pgstow.mjs"]. Without its settings. */
+  readonly program: readonly string[]
+  /** The file with the settings; secrets are in it. */
+  readonly settingsFile: string
+  /** The time of day, in the machine's time zone. */
+  readonly hour: number
+  readonly minute: number
+  /** Who it runs as; undefined takes a user that exists only meanwhile, where nothing is written on this machine. */
+  readonly user: string | undefined
+  /** Folders that the backup writes to: storages, and the log file's. */
+  readonly writes: readonly string[]
+  /** Whether PostgreSQL's programs run elsewhere (--exec), by a program that may read its user's home. */
+  readonly runsElsewhere: boolean
+}
