@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander"
+import { announceBackup } from "./announce-backup.ts"
 import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
 import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { keygen } from "./commands/keygen.ts"
@@ -10,7 +11,8 @@ import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
-import { type Connection, connectionFrom } from "./postgres/connection.ts"
+import { parseChannels } from "./notify/channel.ts"
+import { type Connection, connectionFrom, describe } from "./postgres/connection.ts"
 import { parseRecipients } from "./recipients.ts"
 import { openStorage } from "./storage/open-storage.ts"
 import type { Storage } from "./storage/storage.ts"
@@ -246,19 +248,20 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
       hint: "Leave one of them out.",
     })
-  const result = await backup(
-    {
-      connection: connectionOf(settings, flags, context),
-      clientFolders: settings.pgBin,
-      storages: storagesOf(settings, context),
-      name: settings.name,
-      recipients: unencrypted ? undefined : parseRecipients(recipient),
-      compressLevel: settings.compressLevel,
-      lockWaitSeconds: settings.lockWait,
-      verify: settings.verify,
-    },
-    context,
-  )
+  const connection = connectionOf(settings, flags, context)
+  const options = {
+    connection,
+    clientFolders: settings.pgBin,
+    storages: storagesOf(settings, context),
+    name: settings.name,
+    recipients: unencrypted ? undefined : parseRecipients(recipient),
+    compressLevel: settings.compressLevel,
+    lockWaitSeconds: settings.lockWait,
+    verify: settings.verify,
+  }
+  const name = settings.name ?? connection.params.dbname ?? describe(connection)
+  const channels = parseChannels(settings.notify)
+  const result = await announceBackup(name, channels, context, () => backup(options, context))
   const title = `backed up ${result.database}`
   return { title, result, text: formatBackup(result), isAnswer: false, failure: backupFailure(result) }
 }

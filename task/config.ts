@@ -37,6 +37,8 @@ const settings = {
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
   /** Folders with PostgreSQL client programs, searched first. */
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
+  /** Channels to tell what happened. No flag: their URLs are secrets. */
+  notify: { env: "PGSTOW_NOTIFY", schema: words.default([]) },
   keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
   keepDays: { env: "PGSTOW_KEEP_DAYS", schema: keep },
   keepDaily: { env: "PGSTOW_KEEP_DAILY", schema: keep },

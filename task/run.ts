@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander"
 import { type Ask, addCommands, type Outcome, type Work } from "./cli.ts"
 import { readSettings } from "./config.ts"
 import { messageOf, PgstowError } from "./errors.ts"
+import { adoptLegacyNames } from "./legacy/adopt-names.ts"
 import { type Log, openLog } from "./log.ts"
 import { openProgress } from "./progress.ts"
 import { openTerminal, type Terminal } from "./terminal.ts"
@@ -58,10 +59,12 @@ async function runWork(
   const output = { json: flags.json === true, debug: flags.debug === true }
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
-    const settings = readSettings(flags, io.env)
+    const { env, notes } = adoptLegacyNames(io.env)
+    const settings = readSettings(flags, env)
     log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
+    for (const note of notes) log.warn(note)
     const progress = openProgress(terminal, log, () => performance.now())
-    const context = { env: io.env, log, progress, signal: io.signal, now: io.now }
+    const context = { env, log, progress, signal: io.signal, now: io.now }
     try {
       const outcome = await work({ settings, flags, args, ask: questioner(io, terminal) }, context)
       progress.clear()
