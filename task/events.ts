@@ -1,0 +1,72 @@
+import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge"
+import { PgstowError } from "./errors.ts"
+
+/** What happened, for people and programs elsewhere. `database` is the name that the catalog knows. Never secrets. */
+export type PgstowEvent =
+  | {
+      readonly type: "Backup Succeeded"
+      readonly database: string
+      readonly id: string
+      /** The storages that hold it. */
+      readonly storages: readonly string[]
+      readonly storedBytes: number
+      readonly rawBytes: number
+      readonly seconds: number
+    }
+  /** A backup was asked for while another was under way: `running` is the task that is. */
+  | { readonly type: "Backup Skipped"; readonly database: string; readonly running: string }
+  | {
+      readonly type: "Verification Succeeded"
+      readonly database: string
+      readonly id: string
+      readonly storage: string
+      readonly bytes: number
+      readonly seconds: number
+    }
+  | {
+      readonly type: "Restore Succeeded"
+      readonly database: string
+      readonly id: string
+      /** The database that was restored into. */
+      readonly into: string
+      readonly seconds: number
+    }
+  | {
+      readonly type: "Cleanup Succeeded"
+      readonly database: string
+      /** The ids of the backups that were removed. */
+      readonly removed: readonly string[]
+      readonly freedBytes: number
+    }
+  | {
+      readonly type: "Backup Failed" | "Verification Failed" | "Restore Failed" | "Cleanup Failed"
+      readonly database: string
+      /** The backup, where it is known which. */
+      readonly id?: string
+      /** What failed, and on what. */
+      readonly error: string
+      /** What to do, where that is known. */
+      readonly hint?: string
+    }
+
+export const eventSource = "pgstow"
+
+/** Puts an event on an EventBridge bus, by its name or ARN. Rejects where the bus did not take it. */
+export async function publishEvent(
+  bus: string,
+  { type, ...detail }: PgstowEvent,
+  client = new EventBridgeClient(),
+): Promise<void> {
+  const fail = (options: { cause?: unknown }) =>
+    new PgstowError("unexpected", `the event "${type}" could not be put on the event bus ${bus}`, {
+      ...options,
+      hint: "Check that the bus exists and that this role may call events:PutEvents on it.",
+    })
+  const entry = { EventBusName: bus, Source: eventSource, DetailType: type, Detail: JSON.stringify(detail) }
+  const sent = await client.send(new PutEventsCommand({ Entries: [entry] })).catch((cause: unknown) => {
+    throw fail({ cause })
+  })
+  const [refused] = sent.Entries?.filter(({ ErrorCode }) => ErrorCode !== undefined) ?? []
+  if (refused)
+    throw fail({ cause: new Error(`${refused.ErrorCode}: ${refused.ErrorMessage ?? "no reason given"}`) })
+}
