@@ -25,27 +25,28 @@ export type BackupNetworkProps = {
 }
 
 export class BackupNetwork extends Construct {
+  readonly vpc: IVpc
   readonly subnetIds: readonly string[]
   readonly securityGroupIds: readonly string[]
   readonly publicIp: boolean
 
   constructor(scope: Construct, id: string, props: BackupNetworkProps = {}) {
     super(scope, id)
-    const vpc = props.vpc ?? this.smallVpc()
+    this.vpc = props.vpc ?? this.smallVpc()
     if (props.vpc !== undefined && props.subnetIds === undefined)
       throw new TypeError("network.subnetIds must be given with network.vpc")
-    this.subnetIds = props.subnetIds ?? vpc.publicSubnets.map(({ subnetId }) => subnetId)
+    this.subnetIds = props.subnetIds ?? this.vpc.publicSubnets.map(({ subnetId }) => subnetId)
     this.publicIp = props.publicIp ?? props.vpc === undefined
     const groups = props.securityGroups ?? [
       new SecurityGroup(this, "Tasks", {
-        vpc,
+        vpc: this.vpc,
         description: "pgstow tasks: out to databases and AWS, nothing in",
       }),
     ]
     this.securityGroupIds = groups.map(({ securityGroupId }) => securityGroupId)
     if (props.routeTableIds !== undefined && props.routeTableIds.length > 0)
       new CfnVPCEndpoint(this, "S3", {
-        vpcId: vpc.vpcId,
+        vpcId: this.vpc.vpcId,
         vpcEndpointType: "Gateway",
         serviceName: `com.amazonaws.${Stack.of(this).region}.s3`,
         routeTableIds: [...props.routeTableIds],
