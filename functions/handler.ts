@@ -8,13 +8,13 @@ import { messageOf, PgstowError } from "../task/errors.ts"
 export type Services<Settings> = {
   readonly settings: Settings
   readonly log: Logger
-  /** Aborted some seconds before the function's time is up. */
+  /** Aborted ten seconds before the function's time is up: long enough to say so. */
   readonly signal: AbortSignal
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
 const log = new Logger({ serviceName: "pgstow" })
-const endBeforeMs = 5_000
+const endBeforeMs = 10_000
 
 /**
  * A Lambda handler. The event, and the settings that the stack gave in PGSTOW_SETTINGS as JSON, are checked before
@@ -26,24 +26,17 @@ export function lambdaHandler<Event extends z.ZodType, Settings extends z.ZodTyp
   settingsSchema: Settings,
   run: (event: z.output<Event>, services: Services<z.output<Settings>>) => Promise<Result>,
 ) {
-  return middy<unknown, Result, Error, Context>({
-    timeoutEarlyInMillis: endBeforeMs,
-    timeoutEarlyResponse: () => {
-      throw new PgstowError("unexpected", "the function's time is up")
-    },
-  })
+  return middy<unknown, Result, Error, Context>()
     .onError((request) => {
       // Replaces the error, and leaves the response empty: middy throws what is here.
       request.error = readable(request.error)
     })
-    .handler((given, context, { signal }) => {
+    .handler((given, context) => {
       log.addContext(context)
       const event = check(eventSchema, given, "the event")
-      const settings = check(
-        settingsSchema,
-        JSON.parse(process.env.PGSTOW_SETTINGS ?? "{}"),
-        "PGSTOW_SETTINGS",
-      )
+      const json: unknown = JSON.parse(process.env.PGSTOW_SETTINGS ?? "{}")
+      const settings = check(settingsSchema, json, "PGSTOW_SETTINGS")
+      const signal = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - endBeforeMs))
       return run(event, { settings, log, signal, env: process.env })
     })
 }
@@ -58,9 +51,6 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown, what: s
 function readable(error: unknown): Error {
   const hint = error instanceof PgstowError ? error.hint : undefined
   const shown = new Error(hint === undefined ? messageOf(error) : `${messageOf(error)}. ${hint}`)
-  if (error instanceof Error) {
-    shown.name = error.name
-    if (error.stack !== undefined) shown.stack = error.stack
-  }
+  if (error instanceof Error) shown.name = error.name
   return shown
 }

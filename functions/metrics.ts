@@ -1,10 +1,15 @@
 export const metricNamespace = "pgstow"
 
 /** What the stack's alarms and its dashboard look at. Ages are of the newest verified backup. */
-export type MetricName = "BackupAge" | "BackupSize" | "BackupDuration" | "BackupFailures" | "VerificationFailures"
+export type MetricName =
+  | "BackupAgeHours"
+  | "BackupSize"
+  | "BackupDuration"
+  | "BackupFailures"
+  | "VerificationFailures"
 
 const units = {
-  BackupAge: "None",
+  BackupAgeHours: "None",
   BackupSize: "Bytes",
   BackupDuration: "Seconds",
   BackupFailures: "Count",

@@ -1,14 +1,18 @@
 import { join } from "node:path"
 import { Duration, Stack } from "aws-cdk-lib"
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
-import { Architecture, LoggingFormat, Runtime } from "aws-cdk-lib/aws-lambda"
+import {
+  Architecture,
+  Code,
+  Function as LambdaFunction,
+  LoggingFormat,
+  Runtime,
+} from "aws-cdk-lib/aws-lambda"
 import { SqsDestination } from "aws-cdk-lib/aws-lambda-destinations"
-import { NodejsFunction, OutputFormat } from "aws-cdk-lib/aws-lambda-nodejs"
 import type { ILogGroup } from "aws-cdk-lib/aws-logs"
 import type { IQueue } from "aws-cdk-lib/aws-sqs"
 import type { Construct } from "constructs"
-
-const projectRoot = join(import.meta.dirname, "..")
+import { bundle, withFolder } from "./bundle.ts"
 
 /** What all functions of a stack have in common. */
 export type FunctionPlace = {
@@ -31,12 +35,12 @@ export type FunctionOptions = {
   readonly memoryMB: number
 }
 
-/** A function of functions/, bundled by esbuild on this machine, with a role that may write its log and no more. */
+/** A function of functions/, bundled on this machine, with a role that may write its log and no more. */
 export function backupFunction(
   scope: Construct,
   place: FunctionPlace,
   { file, description, settings, timeoutMinutes, memoryMB }: FunctionOptions,
-): NodejsFunction {
+): LambdaFunction {
   const role = new Role(scope, `${file}-role`, { assumedBy: new ServicePrincipal("lambda.amazonaws.com") })
   role.addToPolicy(
     new PolicyStatement({
@@ -44,35 +48,23 @@ export function backupFunction(
       resources: [place.logGroup.logGroupArn],
     }),
   )
-  return new NodejsFunction(scope, file, {
-    functionName: `${place.name}-${file}`,
-    description,
-    role,
-    entry: join(projectRoot, "functions", `${file}.ts`),
-    projectRoot,
-    depsLockFilePath: join(projectRoot, "package-lock.json"),
-    runtime: Runtime.NODEJS_24_X,
-    architecture: place.architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
-    timeout: Duration.minutes(timeoutMinutes),
-    memorySize: memoryMB,
-    environment: { PGSTOW_SETTINGS: Stack.of(scope).toJsonString(settings) },
-    logGroup: place.logGroup,
-    loggingFormat: LoggingFormat.JSON,
-    retryAttempts: 0,
-    onFailure: new SqsDestination(place.deadLetters),
-    awsSdkConnectionReuse: false,
-    bundling: {
-      format: OutputFormat.ESM,
-      target: "node24",
-      mainFields: ["module", "main"],
-      minify: true,
-      keepNames: true,
-      // The SDK of our lock file, not the runtime's of the day: what was tested is what runs.
-      externalModules: [],
-      forceDockerBundling: false,
-      // Packages in CommonJS call `require`, which a module of today does not have.
-      banner:
-        'import { createRequire as pgstowRequire } from "node:module"; const require = pgstowRequire(import.meta.url);',
-    },
-  })
+  // The SDK is bundled with the rest: what was tested is what runs, not the runtime's version of the day.
+  const define = (folder: string) =>
+    new LambdaFunction(scope, file, {
+      functionName: `${place.name}-${file}`,
+      description,
+      role,
+      code: Code.fromAsset(folder),
+      handler: "index.handler",
+      runtime: Runtime.NODEJS_24_X,
+      architecture: place.architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
+      timeout: Duration.minutes(timeoutMinutes),
+      memorySize: memoryMB,
+      environment: { PGSTOW_SETTINGS: Stack.of(scope).toJsonString(settings) },
+      logGroup: place.logGroup,
+      loggingFormat: LoggingFormat.JSON,
+      retryAttempts: 0,
+      onFailure: new SqsDestination(place.deadLetters),
+    })
+  return withFolder((folder) => bundle(`functions/${file}.ts`, join(folder, "index.mjs")), define)
 }

@@ -1,4 +1,5 @@
 import { ArnFormat, Duration, Stack } from "aws-cdk-lib"
+import type { IVpc } from "aws-cdk-lib/aws-ec2"
 import {
   Capability,
   Cluster,
@@ -11,7 +12,6 @@ import {
   OperatingSystemFamily,
   Secret as TaskSecret,
 } from "aws-cdk-lib/aws-ecs"
-import type { IVpc } from "aws-cdk-lib/aws-ec2"
 import type { IEventBus } from "aws-cdk-lib/aws-events"
 import { PolicyStatement } from "aws-cdk-lib/aws-iam"
 import type { ILogGroup } from "aws-cdk-lib/aws-logs"

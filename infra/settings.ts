@@ -118,6 +118,9 @@ const databaseSchema = z
   })
   .superRefine(needsMaxAge)
 
+/** The options of databases, each with another name: what another app says of them, or these settings. */
+export const databasesSchema = z.array(databaseOptionsSchema).superRefine(needsOwnNames)
+
 const levels = ["info", "warn", "error"] as const
 const arnOf = (service: string) =>
   z
@@ -159,24 +162,7 @@ export const settingsSchema = z.strictObject({
     .string()
     .regex(/^[A-Za-z][A-Za-z0-9-]{0,27}$/, "must be up to 28 letters, digits and -, the first a letter")
     .default("Pgstow"),
-  databases: z
-    .array(databaseSchema)
-    .superRefine((databases, context) => {
-      const first = new Map<string, number>()
-      for (const [index, { name }] of databases.entries()) {
-        // Not case-sensitive: schedules and task definitions must stay apart for people, too.
-        const key = name.toLowerCase()
-        const earlier = first.get(key)
-        if (earlier === undefined) first.set(key, index)
-        else
-          context.addIssue({
-            code: "custom",
-            path: [index, "name"],
-            message: `is ${JSON.stringify(name)}, as databases[${earlier}].name: each database needs its own`,
-          })
-      }
-    })
-    .default([]),
+  databases: z.array(databaseSchema).superRefine(needsOwnNames).default([]),
   /** What cleanup keeps of every database that does not say. @default 7 daily, 5 weekly, 12 monthly */
   retention: retentionPolicySchema.default(retentionDefault),
   /** More public keys to seal every backup for, beside the one that the first deploy makes. @default none */
@@ -310,6 +296,21 @@ function needsMaxAge(
     path: ["maxAgeHours"],
     message: "is needed where the schedule does not run every day: after how many hours is a backup overdue?",
   })
+}
+
+/** Not case-sensitive: schedules and task definitions must stay apart for people, too. */
+function needsOwnNames(databases: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+  const first = new Map<string, number>()
+  for (const [index, { name }] of databases.entries()) {
+    const earlier = first.get(name.toLowerCase())
+    first.set(name.toLowerCase(), earlier ?? index)
+    if (earlier === undefined) continue
+    context.addIssue({
+      code: "custom",
+      path: [index, "name"],
+      message: `is ${JSON.stringify(name)}, as databases[${earlier}].name: each database needs its own`,
+    })
+  }
 }
 
 function isTimeZone(name: string): boolean {
