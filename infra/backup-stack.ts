@@ -74,8 +74,8 @@ export class BackupStack extends Stack {
   private existingNetwork(network: NonNullable<Settings["network"]>): BackupNetworkProps {
     const { vpcId, subnetIds, securityGroupIds, publicIp, routeTableIds } = network
     return {
-      // The zones are not used: subnets are named.
-      vpc: Vpc.fromVpcAttributes(this, "Vpc", { vpcId, availabilityZones: [] }),
+      // Subnets are named, so their zones are not asked for; the library wants to hear of one all the same.
+      vpc: Vpc.fromVpcAttributes(this, "Vpc", { vpcId, availabilityZones: ["any"] }),
       subnetIds,
       publicIp,
       routeTableIds,

@@ -142,7 +142,7 @@ export class PostgresBackup extends Construct {
 
     const schedules = new Schedules(this, "Schedules", deadLetters)
     for (const { name: database, schedule, timeZone } of databases)
-      schedules.add(database, {
+      schedules.add(`backup-${database}`, {
         name: `${name}-backup-${database}`,
         description: `Backs up ${database}`,
         expression: schedule,

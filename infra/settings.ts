@@ -298,12 +298,13 @@ function needsMaxAge(
   })
 }
 
-/** Not case-sensitive: schedules and task definitions must stay apart for people, too. */
+/** Letters and digits alone tell names apart, since CloudFormation's outputs have no others, and people no patience. */
 function needsOwnNames(databases: readonly { readonly name: string }[], context: z.RefinementCtx): void {
   const first = new Map<string, number>()
   for (const [index, { name }] of databases.entries()) {
-    const earlier = first.get(name.toLowerCase())
-    first.set(name.toLowerCase(), earlier ?? index)
+    const key = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "")
+    const earlier = first.get(key)
+    first.set(key, earlier ?? index)
     if (earlier === undefined) continue
     context.addIssue({
       code: "custom",
