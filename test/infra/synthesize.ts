@@ -47,7 +47,7 @@ export function synthesize(settings: object, plugins: readonly IPolicyValidation
     )
     const violations = synthesizeWith(app, outdir)
     const text = readFileSync(join(outdir, `${stack.stackName}.template.json`), "utf8")
-    const template = Template.fromJSON(JSON.parse(text))
+    const template = Template.fromJSON(z.record(z.string(), z.unknown()).parse(JSON.parse(text)))
     const { Resources: resources, Outputs: outputs } = templateSchema.parse(JSON.parse(text))
     return { template, resources, outputs, violations }
   } finally {
