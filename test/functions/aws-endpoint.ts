@@ -7,7 +7,7 @@ import type { Context } from "aws-lambda"
 export type AwsRequest = { readonly operation: string; readonly input: Readonly<Record<string, unknown>> }
 
 /** What AWS answers; `error` is the code of a refusal. */
-export type AwsAnswer = object | { readonly error: string }
+export type AwsAnswer = Readonly<Record<string, unknown>>
 
 /** AWS on loopback, for services that speak JSON: keeps what it was asked, answers as a test says. */
 export type AwsEndpoint = {
