@@ -4,6 +4,7 @@ import { PgstowError } from "./errors.ts"
 
 /** What happened, for people and programs elsewhere. `database` is the name that the catalog knows. Never secrets. */
 export type PgstowEvent =
+  | { readonly type: "Backup Started"; readonly database: string }
   | {
       readonly type: "Backup Succeeded"
       readonly database: string
@@ -13,6 +14,10 @@ export type PgstowEvent =
       readonly storedBytes: number
       readonly rawBytes: number
       readonly seconds: number
+      /** What the backup before took up, where there is one. */
+      readonly lastStoredBytes?: number
+      /** What is wrong with the backup although it is there, a sentence each. */
+      readonly warnings?: readonly string[]
     }
   /** A backup was asked for while another was under way: `running` is the task that is. */
   | { readonly type: "Backup Skipped"; readonly database: string; readonly running: string }
@@ -48,6 +53,8 @@ export type PgstowEvent =
       readonly error: string
       /** What to do, where that is known. */
       readonly hint?: string
+      /** The last lines that the program which failed said. */
+      readonly output?: readonly string[]
     }
 
 export const eventSource = "pgstow"

@@ -1,0 +1,122 @@
+import type { PgstowEvent } from "../events.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
+
+/** What a person is told of an event, before it is put into the form of a channel. */
+export type Message = {
+  readonly outcome: "success" | "warning" | "failure"
+  /** "Backup of orders failed". */
+  readonly title: string
+  /** One or more sentences or clauses. */
+  readonly text: string
+  /** Facts, each short. */
+  readonly fields: readonly { readonly name: string; readonly value: string }[]
+  /** The last lines that the program which failed said; none where nothing failed. */
+  readonly output: readonly string[]
+  /** What to do. */
+  readonly nextStep: string | undefined
+}
+
+/** The event types that people are told of: a backup that has only begun is nothing to tell. */
+export type ToldEvent = Exclude<PgstowEvent, { readonly type: "Backup Started" }>
+
+/** The one wording of every event, for all channels. */
+export function messageOf(event: ToldEvent): Message {
+  const database = formatName(event.database)
+  const message = (outcome: Message["outcome"], title: string, rest: Partial<Message>): Message => ({
+    outcome,
+    title,
+    text: "",
+    output: [],
+    nextStep: undefined,
+    ...rest,
+    fields: [field("Database", database), ...(rest.fields ?? [])],
+  })
+  switch (event.type) {
+    case "Backup Succeeded": {
+      const { id, storages, storedBytes, rawBytes, seconds, lastStoredBytes, warnings = [] } = event
+      const title = `Backup of ${database} succeeded`
+      return message(
+        warnings.length > 0 ? "warning" : "success",
+        warnings.length > 0 ? `${title}, but look at it` : title,
+        {
+          text:
+            warnings.length > 0
+              ? warnings.join(" ")
+              : `${formatBytes(storedBytes)} stored in ${formatDuration(seconds)}.`,
+          fields: [
+            field("Backup", id),
+            field("Stored", `${formatBytes(storedBytes)}${change(storedBytes, lastStoredBytes)}`),
+            field("Before compression", formatBytes(rawBytes)),
+            field("Took", `${formatDuration(seconds)} (${formatRate(rawBytes, seconds)})`),
+            field(storages.length === 1 ? "Storage" : "Storages", storages.join(", ")),
+          ],
+          nextStep:
+            warnings.length > 0
+              ? `Look at it with \`pgstow show ${id}\`, and restore it somewhere if in doubt.`
+              : undefined,
+        },
+      )
+    }
+    case "Backup Skipped":
+      return message("warning", `Backup of ${database} skipped`, {
+        text: `The one before is still running (${event.running}).`,
+        nextStep: "Schedule it less often, or see why it takes so long.",
+      })
+    case "Verification Succeeded":
+      return message("success", `Backup of ${database} verified`, {
+        text: `${formatBytes(event.bytes)} read and found to be what the manifest says.`,
+        fields: [
+          field("Backup", event.id),
+          field("Took", formatDuration(event.seconds)),
+          field("Storage", event.storage),
+        ],
+      })
+    case "Restore Succeeded":
+      return message("success", `Backup of ${database} restored`, {
+        text: `It is in the database ${formatName(event.into)}.`,
+        fields: [field("Backup", event.id), field("Took", formatDuration(event.seconds))],
+      })
+    case "Cleanup Succeeded":
+      return message("success", `Backups of ${database} cleaned up`, {
+        text: `${formatCount(event.removed.length, "backup")} removed, ${formatBytes(event.freedBytes)} freed.`,
+        fields: event.removed.length > 0 ? [field("Removed", event.removed.join(", "))] : [],
+      })
+    case "Backup Failed":
+    case "Verification Failed":
+    case "Restore Failed":
+    case "Cleanup Failed":
+      return message("failure", `${event.type.replace(" Failed", "")} of ${database} failed`, {
+        text: event.error,
+        fields: event.id === undefined ? [] : [field("Backup", event.id)],
+        output: event.output ?? [],
+        nextStep: event.hint,
+      })
+  }
+}
+
+/** A sign for each outcome, seen at a glance. */
+export const signs = { success: "✅", warning: "⚠️", failure: "❌" } as const
+
+/** The whole message as lines of plain text. */
+export function plainText({ title, text, fields, output, nextStep }: Message): string {
+  return [
+    title,
+    ...(text === "" ? [] : [text]),
+    "",
+    ...fields.map(({ name, value }) => `${name}: ${value}`),
+    ...(output.length > 0 ? ["", ...output] : []),
+    ...(nextStep === undefined ? [] : ["", `Next step: ${nextStep}`]),
+  ].join("\n")
+}
+
+function field(name: string, value: string) {
+  return { name, value }
+}
+
+/** " (12 % more than last time)". */
+function change(bytes: number, lastBytes: number | undefined): string {
+  if (!lastBytes) return ""
+  const percent = Math.round((100 * (bytes - lastBytes)) / lastBytes)
+  if (percent === 0) return " (as much as last time)"
+  return ` (${Math.abs(percent)} % ${percent > 0 ? "more" : "less"} than last time)`
+}
