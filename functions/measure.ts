@@ -3,7 +3,7 @@ import { listBackups } from "../task/catalog.ts"
 import { storedBytes } from "../task/core/manifest.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler } from "./handler.ts"
-import { metricLine } from "./metrics.ts"
+import { putMetrics } from "./metrics.ts"
 
 export const measureSettings = z.object({
   stack: z.string(),
@@ -25,7 +25,7 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
     const manifest = backups.find(({ state, manifest }) => manifest && state === "verified")?.manifest
     if (manifest === undefined) continue
     const startedAt = Date.parse(manifest.startedAt)
-    const line = metricLine(
+    putMetrics(
       { Stack: settings.stack, Database: database },
       {
         BackupAgeHours: (now.getTime() - startedAt) / hourMs,
@@ -34,6 +34,5 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
       },
       now,
     )
-    process.stdout.write(`${line}\n`)
   }
 })

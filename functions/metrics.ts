@@ -20,14 +20,14 @@ const units = {
  * Puts metrics out as a line of CloudWatch's embedded metric format, which needs no permission and no request:
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  */
-export function metricLine(
+export function putMetrics(
   dimensions: Readonly<Record<string, string>>,
   values: Readonly<Partial<Record<MetricName, number>>>,
   now: Date,
-): string {
+): void {
   // The keys of `values` are its type's.
   const names = Object.keys(values) as MetricName[]
-  return JSON.stringify({
+  const line = JSON.stringify({
     _aws: {
       Timestamp: now.getTime(),
       CloudWatchMetrics: [
@@ -41,4 +41,6 @@ export function metricLine(
     ...dimensions,
     ...values,
   })
+  // Not by the console: Lambda would wrap what goes there.
+  process.stdout.write(`${line}\n`)
 }

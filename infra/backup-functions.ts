@@ -22,14 +22,16 @@ import { backupFunction, type FunctionPlace } from "./backup-function.ts"
 import type { BackupNetwork } from "./backup-network.ts"
 import type { BackupDatabase, BackupTasks } from "./backup-tasks.ts"
 
-export type Level = "info" | "warn" | "error"
+/** Told of everything, or of failures and warnings alone. */
+export type Level = "all" | "error"
 
 export type Webhook = {
-  readonly kind: "slack" | "discord" | "webhook"
   /** The secret that is the webhook's URL. */
   readonly secret: ISecret
-  /** From which level on it hears of what happens. */
+  /** Whether it is told of everything, or of failures and warnings alone. */
   readonly level: Level
+  /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
+  readonly format?: "slack" | "discord" | "teams" | "healthcheck" | "webhook" | undefined
 }
 
 export type BackupFunctionsProps = {
@@ -42,7 +44,7 @@ export type BackupFunctionsProps = {
   readonly retention: RetentionPolicy
   readonly eventBus: IEventBus
   readonly topic: ITopic
-  /** From which level on the topic hears of what happens. */
+  /** Whether the topic is told of everything, or of failures and warnings alone. */
   readonly topicLevel: Level
   readonly webhooks: readonly Webhook[]
 }
@@ -195,7 +197,7 @@ export class BackupFunctions extends Construct {
         stack: place.name,
         topicArn: topic.topicArn,
         topicLevel,
-        webhooks: webhooks.map(({ kind, secret, level }) => ({ kind, secretArn: secret.secretArn, level })),
+        webhooks: webhooks.map(({ secret, ...webhook }) => ({ ...webhook, secretArn: secret.secretArn })),
       } satisfies z.input<typeof notifySettings>,
       timeoutMinutes: 2,
       memoryMB: 256,

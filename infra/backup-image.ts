@@ -3,11 +3,12 @@ import { join } from "node:path"
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
-import { bundle, projectRoot, withFolder } from "./bundle.ts"
+import { bundle } from "../task/bundle.ts"
+import { withFolder } from "./with-folder.ts"
 
 /** Puts what the image is built from into a folder: the Dockerfile, and the program as one file. */
 export function stageImage(folder: string): void {
-  copyFileSync(join(projectRoot, "task", "Dockerfile"), join(folder, "Dockerfile"))
+  copyFileSync(join(import.meta.dirname, "../task/Dockerfile"), join(folder, "Dockerfile"))
   bundle("task/main.ts", join(folder, "pgstow.mjs"))
 }
 

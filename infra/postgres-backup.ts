@@ -46,7 +46,7 @@ export type PostgresBackupProps = {
   readonly bucket?: z.input<typeof bucketOptionsSchema>
   /** The topic that is told of what happens. @default a new one */
   readonly topic?: ITopic
-  /** From which level on the topic is told. @default warn */
+  /** Whether the topic is told of everything, or of failures and warnings alone. @default error */
   readonly topicLevel?: Level
   /** @default none */
   readonly webhooks?: readonly Webhook[]
@@ -136,7 +136,7 @@ export class PostgresBackup extends Construct {
       retention,
       eventBus: this.eventBus,
       topic: this.topic,
-      topicLevel: props.topicLevel ?? "warn",
+      topicLevel: props.topicLevel ?? "error",
       webhooks: props.webhooks ?? [],
     })
 

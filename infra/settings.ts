@@ -22,10 +22,9 @@ const examples: Readonly<Record<string, string>> = {
   bucket: '{ "coldAfterDays": 30 }',
   "bucket.objectLock": '{ "mode": "GOVERNANCE", "days": 14 }',
   "bucket.copyTo": '{ "bucketArn": "arn:aws:s3:::my-second-bucket" }',
-  notifications:
-    '{ "emails": ["ops@example.com"], "webhooks": [{ "kind": "slack", "secret": "pgstow/slack" }] }',
+  notifications: '{ "emails": ["ops@example.com"], "webhooks": [{ "secret": "pgstow/slack" }] }',
   "notifications.emails": '["ops@example.com"]',
-  "notifications.webhooks": '[{ "kind": "slack", "secret": "pgstow/slack", "level": "warn" }]',
+  "notifications.webhooks": '[{ "secret": "pgstow/slack", "level": "error" }]',
   architecture: '"arm64"',
   logRetentionDays: "90",
 }
@@ -121,7 +120,8 @@ const databaseSchema = z
 /** The options of databases, each with another name: what another app says of them, or these settings. */
 export const databasesSchema = z.array(databaseOptionsSchema).superRefine(needsOwnNames)
 
-const levels = ["info", "warn", "error"] as const
+/** Told of everything, or of failures and warnings alone. */
+const level = z.enum(["all", "error"], "must be all or error")
 const arnOf = (service: string) =>
   z
     .string()
@@ -195,16 +195,17 @@ export const settingsSchema = z.strictObject({
   notifications: z
     .strictObject({
       emails: z.array(z.email("must be an e-mail address")).default([]),
-      /** From which level on e-mail is sent. @default warn */
-      emailLevel: z.enum(levels).default("warn"),
+      /** Whether e-mail tells of everything, or of failures and warnings alone. @default error */
+      emailLevel: level.default("error"),
       webhooks: z
         .array(
           z.strictObject({
-            kind: z.enum(["slack", "discord", "webhook"]),
             /** The secret that is the webhook's URL. */
             secret,
-            /** From which level on it hears of what happens. @default warn */
-            level: z.enum(levels).default("warn"),
+            /** Whether it is told of everything, or of failures and warnings alone. @default error */
+            level: level.default("error"),
+            /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
+            format: z.enum(["slack", "discord", "teams", "healthcheck", "webhook"]).optional(),
           }),
         )
         .default([]),

@@ -47,8 +47,8 @@ beforeAll(() => {
     },
     notifications: {
       emails: ["ops@example.com"],
-      emailLevel: "error",
-      webhooks: [{ kind: "slack", secret: "pgstow/slack", level: "info" }],
+      emailLevel: "all",
+      webhooks: [{ secret: "pgstow/slack", level: "all" }],
     },
     spot: true,
     architecture: "x86_64",
