@@ -58,11 +58,11 @@ async function recipientOf(secretArn: string): Promise<string> {
   return recipient
 }
 
-/** The secret's text; undefined where it never had a value. */
+/** The secret's text; undefined where it has none yet. */
 async function readSecret(secretArn: string): Promise<string | undefined> {
   try {
     const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: secretArn }))
-    return SecretString?.trim()
+    return SecretString?.trim() || undefined
   } catch (error) {
     if (error instanceof ResourceNotFoundException) return undefined
     throw error

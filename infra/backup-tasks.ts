@@ -2,6 +2,7 @@ import { ArnFormat, Duration, Stack } from "aws-cdk-lib"
 import type { IVpc } from "aws-cdk-lib/aws-ec2"
 import {
   Capability,
+  type CfnCluster,
   Cluster,
   type ContainerImage,
   ContainerInsights,
@@ -88,9 +89,12 @@ export class BackupTasks extends Construct {
     this.cluster = new Cluster(this, "Cluster", {
       clusterName: props.name,
       vpc: props.vpc,
-      enableFargateCapacityProviders: true,
       containerInsightsV2: ContainerInsights.DISABLED,
     })
+    // `defaultChild` is the CloudFormation resource of the construct above, whose own switch for this would bring
+    // another resource along.
+    const resource = this.cluster.node.defaultChild as CfnCluster
+    resource.capacityProviders = ["FARGATE", "FARGATE_SPOT"]
     this.backup = new Map(databases.map((database) => [database.name, this.backupTask(database)]))
     this.restore = new Map(databases.map((database) => [database.name, this.restoreTask(database)]))
     this.verify = this.task("verify", { size: { cpu: 1024, memoryMiB: 2048 }, command: ["list"] })
