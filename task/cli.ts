@@ -291,7 +291,7 @@ async function restoreWork(invocation: Invocation, context: Context): Promise<Ou
     {
       ...choiceOf(invocation),
       storages: storagesOf(settings, context),
-      connection: connectionOf(settings, flags, context),
+      connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
       into: typeof flags.into === "string" ? flags.into : undefined,
       identities: await identitiesOf(settings, context),
@@ -307,7 +307,11 @@ async function restoreWork(invocation: Invocation, context: Context): Promise<Ou
     context,
   )
   const title = `restored ${result.id} into ${result.into}`
-  return { title, result, text: formatRestore(result), isAnswer: false, failure: restoreFailure(result) }
+  const { id, database, into, seconds } = result
+  const failure = restoreFailure(result)
+  const events =
+    failure === undefined ? [{ type: "Restore Succeeded", database, id, into, seconds } as const] : undefined
+  return { title, result, text: formatRestore(result), isAnswer: false, failure, events }
 }
 
 function namesOf(flag: unknown): string[] {
