@@ -10,9 +10,11 @@ import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
+import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
 import { parseChannels } from "./notify/channel.ts"
 import { type Connection, connectionFrom, describe } from "./postgres/connection.ts"
+import { withRdsToken } from "./postgres/rds-token.ts"
 import { parseRecipients } from "./recipients.ts"
 import { openStorage } from "./storage/open-storage.ts"
 import type { Storage } from "./storage/storage.ts"
@@ -39,11 +41,13 @@ export type Outcome = {
   readonly isAnswer: boolean
   /** What went wrong although there is a result. */
   readonly failure?: PgstowError | undefined
+  /** What there is to tell of it elsewhere. */
+  readonly events?: readonly PgstowEvent[] | undefined
 }
 
 type Flags = Readonly<Record<string, unknown>>
 export type Work = (invocation: Invocation, context: Context) => Promise<Outcome>
-type Run = (work: Work, flags: Flags, args: readonly string[]) => Promise<void>
+type Run = (command: string, work: Work, flags: Flags, args: readonly string[]) => Promise<void>
 
 /** Adds every command to `program`; `run` is called with the one that was asked for. */
 export function addCommands(program: Command, run: Run): void {
@@ -62,7 +66,7 @@ export function addCommands(program: Command, run: Run): void {
       const typed = Object.entries(this.opts()).filter(
         ([option]) => this.getOptionValueSource(option) === "cli",
       )
-      await run(work, Object.fromEntries(typed), this.args)
+      await run(name, work, Object.fromEntries(typed), this.args)
     })
   }
 
@@ -248,7 +252,7 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
       hint: "Leave one of them out.",
     })
-  const connection = connectionOf(settings, flags, context)
+  const connection = await connectionOf(settings, flags, context)
   const options = {
     connection,
     clientFolders: settings.pgBin,
@@ -263,7 +267,12 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
   const channels = parseChannels(settings.notify)
   const result = await announceBackup(name, channels, context, () => backup(options, context))
   const title = `backed up ${result.database}`
-  return { title, result, text: formatBackup(result), isAnswer: false, failure: backupFailure(result) }
+  const { id, database, storedBytes, rawBytes, seconds } = result
+  const failure = backupFailure(result)
+  const storages = result.storages.map(({ storage }) => storage)
+  const event = { type: "Backup Succeeded", database, id, storages, storedBytes, rawBytes, seconds } as const
+  const events = failure === undefined ? [event] : undefined
+  return { title, result, text: formatBackup(result), isAnswer: false, failure, events }
 }
 
 async function listWork({ settings, args }: Invocation, context: Context): Promise<Outcome> {
@@ -285,7 +294,7 @@ async function restoreWork(invocation: Invocation, context: Context): Promise<Ou
     {
       ...choiceOf(invocation),
       storages: storagesOf(settings, context),
-      connection: connectionOf(settings, flags, context),
+      connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
       into: typeof flags.into === "string" ? flags.into : undefined,
       identities: await identitiesOf(settings, context),
@@ -301,7 +310,11 @@ async function restoreWork(invocation: Invocation, context: Context): Promise<Ou
     context,
   )
   const title = `restored ${result.id} into ${result.into}`
-  return { title, result, text: formatRestore(result), isAnswer: false, failure: restoreFailure(result) }
+  const { id, database, into, seconds } = result
+  const failure = restoreFailure(result)
+  const events =
+    failure === undefined ? [{ type: "Restore Succeeded", database, id, into, seconds } as const] : undefined
+  return { title, result, text: formatRestore(result), isAnswer: false, failure, events }
 }
 
 function namesOf(flag: unknown): string[] {
@@ -345,7 +358,14 @@ async function verifyWork(invocation: Invocation, context: Context): Promise<Out
       : undefined
   const result = await verifyCopies(storages, { ...choiceOf(invocation), deep }, context)
   const text = result.map(formatVerify).join("\n")
-  return { title: "verified", result, text, isAnswer: true, failure: verifyFailure(result) }
+  return {
+    title: "verified",
+    result,
+    text,
+    isAnswer: true,
+    failure: verifyFailure(result),
+    events: result.map(verificationEvent),
+  }
 }
 
 async function keygenWork({ flags }: Invocation, context: Context): Promise<Outcome> {
@@ -364,7 +384,11 @@ function storagesOf({ storage, storageTimeout }: Settings, { env, signal }: Cont
   return [...new Set(storage)].map((url) => openStorage(url, { env, signal, timeoutSeconds: storageTimeout }))
 }
 
-function connectionOf({ databaseUrl }: Settings, flags: Flags, { env }: Context): Connection {
+async function connectionOf(
+  { databaseUrl, rdsIam }: Settings,
+  flags: Flags,
+  { env }: Context,
+): Promise<Connection> {
   const flag = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined)
   const given = {
     host: flag("host"),
@@ -374,7 +398,8 @@ function connectionOf({ databaseUrl }: Settings, flags: Flags, { env }: Context)
     sslmode: flag("sslmode"),
     sslrootcert: flag("sslrootcert"),
   }
-  return connectionFrom({ databaseUrl, flags: given, env })
+  const connection = connectionFrom({ databaseUrl, flags: given, env })
+  return rdsIam ? withRdsToken(connection) : connection
 }
 
 async function identitiesOf({ identity }: Settings, { log }: Context): Promise<string[]> {

@@ -26,6 +26,10 @@ const settings = {
   storage: { env: "PGSTOW_STORAGE", schema: words.default([]) },
   /** Seconds without progress after which a storage is given up. */
   storageTimeout: { env: "PGSTOW_STORAGE_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
+  /** Authenticate at RDS by a token of IAM's in place of a password. */
+  rdsIam: { env: "PGSTOW_RDS_IAM", schema: yesNo.default(false) },
+  /** The EventBridge bus, by name or ARN, that is told what happens. */
+  eventBus: { env: "PGSTOW_EVENT_BUS", schema: text },
   /** The name that the catalog keeps backups under. */
   name: { env: "PGSTOW_NAME", schema: text },
   recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },

@@ -44,6 +44,13 @@ export type PgstowEvent =
       readonly removed: readonly string[]
       readonly freedBytes: number
     }
+  /** An alarm changed that watches over all of it: its name, and what it means. */
+  | {
+      readonly type: "Alarm Raised" | "Alarm Over"
+      readonly database: string
+      readonly alarm: string
+      readonly meaning: string
+    }
   | {
       readonly type: "Backup Failed" | "Verification Failed" | "Restore Failed" | "Cleanup Failed"
       readonly database: string

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises"
 import { Command, CommanderError } from "commander"
+import { announce, failureEvents } from "./announce.ts"
 import { type Ask, addCommands, type Outcome, type Work } from "./cli.ts"
 import { readSettings } from "./config.ts"
 import { messageOf, PgstowError } from "./errors.ts"
@@ -30,8 +31,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {} })
-  addCommands(program, async (work, flags, rest) => {
-    exitCode = await runWork(work, flags, rest, io, terminal)
+  addCommands(program, async (command, work, flags, rest) => {
+    exitCode = await runWork(command, work, flags, rest, io, terminal)
   })
   try {
     await program.parseAsync([...args], { from: "user" })
@@ -50,6 +51,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 }
 
 async function runWork(
+  command: string,
   work: Work,
   flags: Readonly<Record<string, unknown>>,
   args: readonly string[],
@@ -65,13 +67,22 @@ async function runWork(
     for (const note of notes) log.warn(note)
     const progress = openProgress(terminal, log, () => performance.now())
     const context = { env, log, progress, signal: io.signal, now: io.now }
+    const tellFailure = (failure: PgstowError) => {
+      const database = typeof flags.database === "string" ? flags.database : (settings.name ?? "*")
+      return announce(failureEvents(command, database, failure), settings.eventBus, log)
+    }
     try {
       const outcome = await work({ settings, flags, args, ask: questioner(io, terminal) }, context)
       progress.clear()
+      if (outcome.events) await announce(outcome.events, settings.eventBus, log)
+      else if (outcome.failure) await tellFailure(outcome.failure)
       reportOutcome(outcome, output.json, io, log, terminal)
       return outcome.failure
         ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal)
         : 0
+    } catch (error) {
+      await tellFailure(asFailure(io.signal.aborted ? io.signal.reason : error))
+      throw error
     } finally {
       progress.clear()
     }

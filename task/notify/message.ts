@@ -81,6 +81,12 @@ export function messageOf(event: ToldEvent): Message {
         text: `${formatCount(event.removed.length, "backup")} removed, ${formatBytes(event.freedBytes)} freed.`,
         fields: event.removed.length > 0 ? [field("Removed", event.removed.join(", "))] : [],
       })
+    case "Alarm Raised":
+    case "Alarm Over": {
+      const raised = event.type === "Alarm Raised"
+      const title = `Alarm ${event.alarm} ${raised ? "raised" : "is over"}`
+      return { ...message(raised ? "failure" : "success", title, { text: event.meaning }), fields: [] }
+    }
     case "Backup Failed":
     case "Verification Failed":
     case "Restore Failed":

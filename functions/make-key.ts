@@ -1,0 +1,70 @@
+import {
+  GetSecretValueCommand,
+  PutSecretValueCommand,
+  ResourceNotFoundException,
+  SecretsManagerClient,
+} from "@aws-sdk/client-secrets-manager"
+import { generateX25519Identity, identityToRecipient } from "age-encryption"
+import * as z from "zod"
+import { messageOf, PgstowError } from "../task/errors.ts"
+import { lambdaHandler } from "./handler.ts"
+
+/** What CloudFormation sends a custom resource. */
+const makeKeyEvent = z.object({
+  RequestType: z.enum(["Create", "Update", "Delete"]),
+  ResponseURL: z.url(),
+  StackId: z.string(),
+  RequestId: z.string(),
+  LogicalResourceId: z.string(),
+  ResourceProperties: z.object({ secretArn: z.string() }),
+})
+
+const secrets = new SecretsManagerClient()
+
+/**
+ * Sees to it that the secret holds an age identity, and tells CloudFormation the recipient. An identity that is
+ * there stays, whatever the request: with it go all backups.
+ */
+export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) => {
+  const { secretArn } = event.ResourceProperties
+  const answer = async (outcome: { Status: "SUCCESS" | "FAILED"; Reason?: string; Data?: object }) => {
+    const { StackId, RequestId, LogicalResourceId } = event
+    const ids = { StackId, RequestId, LogicalResourceId, PhysicalResourceId: secretArn }
+    const body = JSON.stringify({ ...outcome, ...ids })
+    const response = await fetch(event.ResponseURL, { method: "PUT", body })
+    if (!response.ok)
+      throw new PgstowError("unexpected", `CloudFormation refused the answer: ${response.status}`)
+  }
+  try {
+    const Data = event.RequestType === "Delete" ? {} : { recipient: await recipientOf(secretArn) }
+    await answer({ Status: "SUCCESS", Data })
+  } catch (error) {
+    // Without an answer the deployment would wait for an hour.
+    await answer({ Status: "FAILED", Reason: messageOf(error) })
+    throw error
+  }
+})
+
+async function recipientOf(secretArn: string): Promise<string> {
+  const kept = await readSecret(secretArn)
+  const identity = kept ?? (await generateX25519Identity())
+  if (!identity.startsWith("AGE-SECRET-KEY-1"))
+    throw new PgstowError("key", `the secret ${secretArn} holds something else than an age identity`, {
+      hint: "It is not overwritten. Put the identity back from the off-line copy.",
+    })
+  const recipient = await identityToRecipient(identity)
+  if (kept === undefined)
+    await secrets.send(new PutSecretValueCommand({ SecretId: secretArn, SecretString: identity }))
+  return recipient
+}
+
+/** The secret's text; undefined where it has none yet. */
+async function readSecret(secretArn: string): Promise<string | undefined> {
+  try {
+    const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: secretArn }))
+    return SecretString?.trim() || undefined
+  } catch (error) {
+    if (error instanceof ResourceNotFoundException) return undefined
+    throw error
+  }
+}

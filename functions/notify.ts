@@ -1,0 +1,90 @@
+import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager"
+import { PublishCommand, SNSClient } from "@aws-sdk/client-sns"
+import * as z from "zod"
+import { PgstowError } from "../task/errors.ts"
+import { eventSource, type PgstowEvent } from "../task/events.ts"
+import { parseChannels } from "../task/notify/channel.ts"
+import { messageOf, plainText } from "../task/notify/message.ts"
+import { notify } from "../task/notify/notify.ts"
+import { lambdaHandler } from "./handler.ts"
+import { type MetricName, putMetrics } from "./metrics.ts"
+
+const level = z.enum(["all", "error"])
+
+export const notifySettings = z.object({
+  stack: z.string(),
+  topicArn: z.string(),
+  topicLevel: level,
+  webhooks: z.array(z.object({ secretArn: z.string(), level, format: z.string().optional() })),
+})
+
+const happened = z
+  .object({
+    source: z.literal(eventSource),
+    "detail-type": z.string(),
+    detail: z.looseObject({ database: z.string() }),
+  })
+  // Nobody but pgstow may put events on this bus.
+  .transform(({ "detail-type": type, detail }) => ({ ...detail, type }) as PgstowEvent)
+
+const alarmChanged = z
+  .object({
+    source: z.literal("aws.cloudwatch"),
+    detail: z.object({
+      alarmName: z.string(),
+      state: z.object({ value: z.string() }),
+      configuration: z.object({ description: z.string().default("") }).default({ description: "" }),
+    }),
+  })
+  .transform(({ detail: { alarmName, state, configuration } }): PgstowEvent => {
+    const type = state.value === "ALARM" ? "Alarm Raised" : "Alarm Over"
+    return { type, database: "*", alarm: alarmName, meaning: configuration.description }
+  })
+
+const metrics: Partial<Record<PgstowEvent["type"], MetricName>> = {
+  "Backup Failed": "BackupFailures",
+  "Verification Failed": "VerificationFailures",
+}
+
+const secrets = new SecretsManagerClient()
+const sns = new SNSClient()
+
+/** Tells people what happened: the topic, and every webhook. Fails where one of them could not be told. */
+export const handler = lambdaHandler(
+  z.union([happened, alarmChanged]),
+  notifySettings,
+  async (event, { settings }) => {
+    const { stack, topicArn, topicLevel, webhooks } = settings
+    const metric = metrics[event.type]
+    if (metric !== undefined) putMetrics({ Stack: stack }, { [metric]: 1 }, new Date())
+    if (event.type === "Backup Started") return
+    const urls = await Promise.all(webhooks.map(({ secretArn }) => readSecret(secretArn)))
+    const channels = parseChannels(
+      webhooks.map(({ level, format }, index) =>
+        [`level=${level}`, ...(format === undefined ? [] : [`format=${format}`]), urls[index]].join(","),
+      ),
+    )
+    const problems: string[] = []
+    await notify(event, channels, { log: { ...silent, warn: (problem) => problems.push(problem) } })
+
+    const message = messageOf(event)
+    // The topic hears of alarms by themselves.
+    const untold = "alarm" in event || (topicLevel === "error" && message.outcome === "success")
+    if (!untold)
+      await sns.send(
+        new PublishCommand({
+          TopicArn: topicArn,
+          Subject: message.title.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100),
+          Message: plainText(message),
+        }),
+      )
+    if (problems.length > 0) throw new PgstowError("unexpected", problems.join("; "))
+  },
+)
+
+const silent = { debug: () => {}, info: () => {}, error: () => {}, close: () => {} }
+
+async function readSecret(secretArn: string): Promise<string> {
+  const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: secretArn }))
+  return SecretString?.trim() ?? ""
+}

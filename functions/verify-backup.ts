@@ -1,0 +1,54 @@
+import { ECSClient } from "@aws-sdk/client-ecs"
+import * as z from "zod"
+import { readManifest } from "../task/catalog.ts"
+import { verify } from "../task/commands/verify.ts"
+import { databaseOf } from "../task/core/database-folder.ts"
+import { storedBytes } from "../task/core/manifest.ts"
+import { messageOf, PgstowError } from "../task/errors.ts"
+import { publishEvent, verificationEvent } from "../task/events.ts"
+import { openStorage } from "../task/storage/open-storage.ts"
+import { lambdaHandler } from "./handler.ts"
+import { runTask, taskPlaceSchema } from "./run-task.ts"
+
+export const verifyBackupSettings = z.object({
+  storage: z.string(),
+  /** Backups of more bytes are verified by a task instead. */
+  limitBytes: z.number(),
+  /** The family of that task's definition. */
+  family: z.string(),
+  place: taskPlaceSchema,
+  eventBus: z.string(),
+})
+
+/** S3's "Object Created" of a manifest, as far as it is used. */
+const manifestArrived = z.object({ detail: z.object({ object: z.object({ key: z.string() }) }) })
+
+const ecs = new ECSClient()
+
+/** Verifies a backup as soon as its manifest is there, or has a task do it where that would take too long here. */
+export const handler = lambdaHandler(
+  manifestArrived,
+  verifyBackupSettings,
+  async ({ detail }, { settings, signal, env }) => {
+    const { eventBus, family, limitBytes, place } = settings
+    const [folder = "", id = ""] = detail.object.key.split("/")
+    const database = databaseOf(folder)
+    if (database === undefined) throw new PgstowError("usage", `${detail.object.key} is not a manifest's key`)
+    const storage = openStorage(settings.storage, { env, signal })
+    try {
+      const manifest = await readManifest(storage, { database, id })
+      if (storedBytes(manifest) > limitBytes) {
+        const command = ["verify", id, "--database", database]
+        return { handedOver: await runTask(ecs, place, { family, command, token: id }, signal) }
+      }
+      const result = await verify(storage, manifest, { now: () => new Date(), progress: silent, signal })
+      await publishEvent(eventBus, verificationEvent(result))
+      return result
+    } catch (cause) {
+      await publishEvent(eventBus, { type: "Verification Failed", database, id, error: messageOf(cause) })
+      throw cause
+    }
+  },
+)
+
+const silent = { update: () => {}, clear: () => {} }

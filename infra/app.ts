@@ -1,0 +1,32 @@
+import { existsSync, readFileSync } from "node:fs"
+import { App } from "aws-cdk-lib"
+import { messageOf, PgstowError } from "../task/errors.ts"
+import { BackupStack } from "./backup-stack.ts"
+import { parseSettings, type Settings } from "./settings.ts"
+
+const defaultFile = "pgstow.config.json"
+
+/**
+ * The settings: from the file that the context "config" names, else from pgstow.config.json where there is one,
+ * else from the context "pgstow" in cdk.json.
+ */
+function readSettings(app: App): Settings {
+  const named: unknown = app.node.tryGetContext("config")
+  const file = typeof named === "string" ? named : existsSync(defaultFile) ? defaultFile : undefined
+  if (file === undefined) return parseSettings(app.node.tryGetContext("pgstow") ?? {}, '"pgstow" in cdk.json')
+  try {
+    return parseSettings(JSON.parse(readFileSync(file, "utf8")), file)
+  } catch (cause) {
+    if (cause instanceof PgstowError) throw cause
+    throw new PgstowError("usage", `the settings in ${file} can't be read`, { cause })
+  }
+}
+
+try {
+  const app = new App()
+  new BackupStack(app, readSettings(app))
+} catch (error) {
+  if (!(error instanceof PgstowError)) throw error
+  process.stderr.write(`${messageOf(error)}\n`)
+  process.exitCode = 1
+}

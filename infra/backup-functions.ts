@@ -1,0 +1,277 @@
+import { ArnFormat, Stack } from "aws-cdk-lib"
+import type { FargateTaskDefinition } from "aws-cdk-lib/aws-ecs"
+import { EventField, type IEventBus, Rule, RuleTargetInput } from "aws-cdk-lib/aws-events"
+import { LambdaFunction } from "aws-cdk-lib/aws-events-targets"
+import { PolicyStatement } from "aws-cdk-lib/aws-iam"
+import type { IFunction } from "aws-cdk-lib/aws-lambda"
+
+import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
+import type { ITopic } from "aws-cdk-lib/aws-sns"
+import { Construct } from "constructs"
+import type * as z from "zod"
+import type { cleanUpSettings } from "../functions/clean-up.ts"
+import type { measureSettings } from "../functions/measure.ts"
+import type { notifySettings } from "../functions/notify.ts"
+import type { TaskPlace } from "../functions/run-task.ts"
+import type { startBackupSettings } from "../functions/start-backup.ts"
+import type { taskStoppedSettings } from "../functions/task-stopped.ts"
+import type { verifyBackupSettings } from "../functions/verify-backup.ts"
+import type { RetentionPolicy } from "../task/core/retention.ts"
+import type { BackupBucket } from "./backup-bucket.ts"
+import { backupFunction, type FunctionPlace } from "./backup-function.ts"
+import type { BackupNetwork } from "./backup-network.ts"
+import type { BackupDatabase, BackupTasks } from "./backup-tasks.ts"
+
+/** Told of everything, or of failures and warnings alone. */
+export type Level = "all" | "error"
+
+export type Webhook = {
+  /** The secret that is the webhook's URL. */
+  readonly secret: ISecret
+  /** Whether it is told of everything, or of failures and warnings alone. */
+  readonly level: Level
+  /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
+  readonly format?: "slack" | "discord" | "teams" | "healthcheck" | "webhook" | undefined
+}
+
+export type BackupFunctionsProps = {
+  readonly place: FunctionPlace
+  readonly databases: readonly BackupDatabase[]
+  readonly storage: BackupBucket
+  readonly network: BackupNetwork
+  readonly tasks: BackupTasks
+  readonly spot: boolean
+  readonly retention: RetentionPolicy
+  readonly eventBus: IEventBus
+  readonly topic: ITopic
+  /** Whether the topic is told of everything, or of failures and warnings alone. */
+  readonly topicLevel: Level
+  readonly webhooks: readonly Webhook[]
+}
+
+/**
+ * What a function reads in its fifteen minutes with time to spare: its network gives some 75 MB a second at worst
+ * (600 Mbit/s), which is 21 GiB in five minutes.
+ */
+const verifyLimitBytes = 20 * 1024 ** 3
+
+/** The functions, what each may do, and the events that call them. Schedules are the caller's. */
+export class BackupFunctions extends Construct {
+  readonly startBackup: IFunction
+  readonly cleanUp: IFunction
+  readonly measure: IFunction
+  readonly notify: IFunction
+  readonly taskPlace: TaskPlace
+  private readonly props: BackupFunctionsProps
+
+  constructor(scope: Construct, id: string, props: BackupFunctionsProps) {
+    super(scope, id)
+    this.props = props
+    const { network, spot, tasks } = props
+    this.taskPlace = {
+      cluster: tasks.cluster.clusterName,
+      subnetIds: [...network.subnetIds],
+      securityGroupIds: [...network.securityGroupIds],
+      publicIp: network.publicIp,
+      spot,
+      capacityWaitSeconds: [15, 60, 120, 240],
+    }
+    this.startBackup = this.makeStartBackup()
+    this.cleanUp = this.makeCleanUp()
+    this.measure = this.makeMeasure()
+    this.notify = this.makeNotify()
+    this.makeVerifyBackup()
+    this.makeTaskStopped()
+  }
+
+  private makeStartBackup(): IFunction {
+    const { databases, eventBus, place, tasks } = this.props
+    const start = backupFunction(this, place, {
+      file: "start-backup",
+      description: "Starts the backup of a database",
+      settings: {
+        databases: databases.map(({ name }) => name),
+        familyPrefix: `${place.name}-backup-`,
+        place: this.taskPlace,
+        eventBus: eventBus.eventBusName,
+      } satisfies z.input<typeof startBackupSettings>,
+      timeoutMinutes: 10,
+      memoryMB: 256,
+    })
+    this.allowTasks(start, [...tasks.backup.values()])
+    start.addToRolePolicy(
+      new PolicyStatement({
+        actions: ["ecs:ListTasks"],
+        // ECS has no resource for this; the cluster is named by the condition.
+        resources: ["*"],
+        conditions: { ArnEquals: { "ecs:cluster": tasks.cluster.clusterArn } },
+      }),
+    )
+    eventBus.grantPutEventsTo(start)
+    return start
+  }
+
+  private makeVerifyBackup(): void {
+    const { eventBus, place, storage, tasks } = this.props
+    const verify = backupFunction(this, place, {
+      file: "verify-backup",
+      description: "Reads a new backup again and holds it against its manifest",
+      settings: {
+        storage: storage.storageUrl,
+        limitBytes: verifyLimitBytes,
+        family: tasks.verify.family,
+        place: this.taskPlace,
+        eventBus: eventBus.eventBusName,
+      } satisfies z.input<typeof verifyBackupSettings>,
+      timeoutMinutes: 15,
+      memoryMB: 1769,
+    })
+    storage.grantRead(verify, "*")
+    storage.grantPutChecks(verify)
+    this.allowTasks(verify, [tasks.verify])
+    eventBus.grantPutEventsTo(verify)
+    new Rule(this, "ManifestArrived", {
+      description: "A manifest arrived: verify its backup",
+      eventPattern: {
+        source: ["aws.s3"],
+        detailType: ["Object Created"],
+        detail: {
+          bucket: { name: [storage.bucket.bucketName] },
+          object: { key: [{ suffix: "/manifest.json" }] },
+        },
+      },
+      targets: [this.target(verify)],
+    })
+  }
+
+  private makeCleanUp(): IFunction {
+    const { databases, eventBus, place, retention, storage } = this.props
+    const own = databases.flatMap(({ name, retention: policy }) => (policy ? [[name, policy] as const] : []))
+    const cleanUp = backupFunction(this, place, {
+      file: "clean-up",
+      description: "Removes the backups that the retention policy does not keep",
+      settings: {
+        storage: storage.storageUrl,
+        retention,
+        retentionOf: Object.fromEntries(own),
+        eventBus: eventBus.eventBusName,
+      } satisfies z.input<typeof cleanUpSettings>,
+      timeoutMinutes: 15,
+      memoryMB: 512,
+    })
+    storage.grantRead(cleanUp, "*/manifest.json")
+    storage.grantRemove(cleanUp)
+    eventBus.grantPutEventsTo(cleanUp)
+    new Rule(this, "BackupVerified", {
+      description: "A backup was verified: clean up behind it",
+      eventBus,
+      eventPattern: { source: ["pgstow"], detailType: ["Verification Succeeded"] },
+      targets: [this.target(cleanUp, { database: EventField.fromPath("$.detail.database") })],
+    })
+    return cleanUp
+  }
+
+  private makeMeasure(): IFunction {
+    const { databases, place, storage } = this.props
+    const measure = backupFunction(this, place, {
+      file: "measure",
+      description: "Measures age, size and duration of the newest verified backups",
+      settings: {
+        stack: place.name,
+        storage: storage.storageUrl,
+        databases: databases.map(({ name }) => name),
+      } satisfies z.input<typeof measureSettings>,
+      timeoutMinutes: 5,
+      memoryMB: 512,
+    })
+    storage.grantRead(measure, "*/manifest.json")
+    return measure
+  }
+
+  private makeNotify(): IFunction {
+    const { eventBus, place, topic, topicLevel, webhooks } = this.props
+    const notify = backupFunction(this, place, {
+      file: "notify",
+      description: "Tells people what happened",
+      settings: {
+        stack: place.name,
+        topicArn: topic.topicArn,
+        topicLevel,
+        webhooks: webhooks.map(({ secret, ...webhook }) => ({ ...webhook, secretArn: secret.secretArn })),
+      } satisfies z.input<typeof notifySettings>,
+      timeoutMinutes: 2,
+      memoryMB: 256,
+    })
+    topic.grantPublish(notify)
+    for (const { secret } of webhooks) secret.grantRead(notify)
+    new Rule(this, "Happened", {
+      description: "Everything that pgstow says: tell people",
+      eventBus,
+      eventPattern: { source: ["pgstow"] },
+      targets: [this.target(notify)],
+    })
+    return notify
+  }
+
+  private makeTaskStopped(): void {
+    const { eventBus, place, tasks } = this.props
+    const stopped = backupFunction(this, place, {
+      file: "task-stopped",
+      description: "Speaks for tasks that ended without a word",
+      settings: {
+        familyPrefix: `${place.name}-`,
+        eventBus: eventBus.eventBusName,
+      } satisfies z.input<typeof taskStoppedSettings>,
+      timeoutMinutes: 1,
+      memoryMB: 256,
+    })
+    eventBus.grantPutEventsTo(stopped)
+    new Rule(this, "TaskStopped", {
+      description: "A task of the cluster ended",
+      eventPattern: {
+        source: ["aws.ecs"],
+        detailType: ["ECS Task State Change"],
+        detail: { clusterArn: [tasks.cluster.clusterArn], lastStatus: ["STOPPED"] },
+      },
+      targets: [this.target(stopped)],
+    })
+  }
+
+  /** May start these tasks, whatever their revision, in this cluster. */
+  private allowTasks(caller: IFunction, definitions: readonly FargateTaskDefinition[]): void {
+    const revisions = definitions.map(({ family }) =>
+      Stack.of(this).formatArn({
+        service: "ecs",
+        resource: "task-definition",
+        resourceName: `${family}:*`,
+        arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+      }),
+    )
+    if (revisions.length === 0) return
+    caller.addToRolePolicy(
+      new PolicyStatement({
+        actions: ["ecs:RunTask"],
+        resources: revisions,
+        conditions: { ArnEquals: { "ecs:cluster": this.props.tasks.cluster.clusterArn } },
+      }),
+    )
+    caller.addToRolePolicy(
+      new PolicyStatement({
+        actions: ["iam:PassRole"],
+        resources: definitions.flatMap(({ taskRole, executionRole }) => [
+          taskRole.roleArn,
+          ...(executionRole === undefined ? [] : [executionRole.roleArn]),
+        ]),
+        conditions: { StringEquals: { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
+      }),
+    )
+  }
+
+  private target(handler: IFunction, event?: Readonly<Record<string, unknown>>): LambdaFunction {
+    return new LambdaFunction(handler, {
+      retryAttempts: 10,
+      deadLetterQueue: this.props.place.deadLetters,
+      ...(event === undefined ? {} : { event: RuleTargetInput.fromObject(event) }),
+    })
+  }
+}

@@ -1,0 +1,89 @@
+import { Annotations, Stack, type StackProps } from "aws-cdk-lib"
+import { SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
+import { ContainerImage } from "aws-cdk-lib/aws-ecs"
+import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
+import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
+import type { Construct } from "constructs"
+import type { BackupNetworkProps } from "./backup-network.ts"
+import type { DatabaseConnection } from "./backup-tasks.ts"
+import { PostgresBackup } from "./postgres-backup.ts"
+import type { Connection, Settings } from "./settings.ts"
+
+/** One stack with everything, made from settings. */
+export class BackupStack extends Stack {
+  readonly backup: PostgresBackup
+
+  constructor(scope: Construct, settings: Settings, props: StackProps = {}) {
+    super(scope, settings.stackName, {
+      description: "pgstow: encrypted, verified, restorable PostgreSQL backups",
+      ...props,
+    })
+    const { architecture, bucket, image, notifications, recipients, retention, spot } = settings
+    this.backup = new PostgresBackup(this, "Backup", {
+      name: settings.stackName,
+      databases: settings.databases.map(({ connection, restoreConnection, ...options }) => ({
+        ...options,
+        connection: this.connection(connection),
+        ...(restoreConnection === undefined ? {} : { restoreConnection: this.connection(restoreConnection) }),
+      })),
+      retention,
+      recipients,
+      bucket,
+      architecture,
+      spot,
+      topicLevel: notifications.emailLevel,
+      webhooks: notifications.webhooks.map(({ secret, ...webhook }) => ({
+        ...webhook,
+        secret: this.secret(secret),
+      })),
+      logRetentionDays: settings.logRetentionDays,
+      ...(settings.network === undefined ? {} : { network: this.existingNetwork(settings.network) }),
+      ...(image === undefined ? {} : { image: ContainerImage.fromRegistry(image) }),
+    })
+    for (const address of notifications.emails)
+      this.backup.topic.addSubscription(new EmailSubscription(address))
+    if (settings.databases.length === 0)
+      Annotations.of(this).addWarningV2(
+        "pgstow:no-databases",
+        "no database is backed up: name one in the settings",
+      )
+    if (notifications.emails.length + notifications.webhooks.length === 0)
+      Annotations.of(this).addWarningV2(
+        "pgstow:nobody-is-told",
+        'nobody is told when a backup fails: set notifications, for example { "emails": ["ops@example.com"] }',
+      )
+  }
+
+  private connection(connection: Connection): DatabaseConnection {
+    if ("urlSecret" in connection) return { urlSecret: this.secret(connection.urlSecret) }
+    if ("rdsSecret" in connection) return { ...connection, rdsSecret: this.secret(connection.rdsSecret) }
+    return connection
+  }
+
+  /** A secret by its name or its ARN; the same one for the same text. */
+  private secret(text: string): ISecret {
+    const id = `Secret ${text}`
+    const known = this.node.tryFindChild(id)
+    // Only this method makes children of such names.
+    if (known !== undefined) return known as Secret
+    return text.startsWith("arn:")
+      ? Secret.fromSecretCompleteArn(this, id, text)
+      : Secret.fromSecretNameV2(this, id, text)
+  }
+
+  private existingNetwork(network: NonNullable<Settings["network"]>): BackupNetworkProps {
+    const { vpcId, subnetIds, securityGroupIds, publicIp, routeTableIds } = network
+    return {
+      // Subnets are named, so their zones are not asked for; the library wants to hear of one all the same.
+      vpc: Vpc.fromVpcAttributes(this, "Vpc", { vpcId, availabilityZones: ["any"] }),
+      subnetIds,
+      publicIp,
+      routeTableIds,
+      ...(securityGroupIds === undefined
+        ? {}
+        : {
+            securityGroups: securityGroupIds.map((id) => SecurityGroup.fromSecurityGroupId(this, id, id)),
+          }),
+    }
+  }
+}

@@ -1,0 +1,235 @@
+import { ArnFormat, Duration, Stack } from "aws-cdk-lib"
+import type { IVpc } from "aws-cdk-lib/aws-ec2"
+import {
+  Capability,
+  type CfnCluster,
+  Cluster,
+  type ContainerImage,
+  ContainerInsights,
+  CpuArchitecture,
+  FargateTaskDefinition,
+  LinuxParameters,
+  LogDrivers,
+  OperatingSystemFamily,
+  Secret as TaskSecret,
+} from "aws-cdk-lib/aws-ecs"
+import type { IEventBus } from "aws-cdk-lib/aws-events"
+import { PolicyStatement } from "aws-cdk-lib/aws-iam"
+import type { ILogGroup } from "aws-cdk-lib/aws-logs"
+import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
+import { Construct } from "constructs"
+import { containerName } from "../functions/run-task.ts"
+import type { BackupBucket } from "./backup-bucket.ts"
+import type { DatabaseOptions } from "./settings.ts"
+import type { TaskSize } from "./task-size.ts"
+
+/** How tasks reach a database, and where their credentials come from. */
+export type DatabaseConnection =
+  /** A secret that is a URL: postgresql://user:password@host:5432/database */
+  | { readonly urlSecret: ISecret }
+  /** A secret as RDS writes it, JSON with username and password. What is not given here is taken from it too. */
+  | {
+      readonly rdsSecret: ISecret
+      readonly host?: string | undefined
+      readonly port?: number | undefined
+      readonly database?: string | undefined
+    }
+  /** RDS IAM authentication: a token in place of a password. `resourceId` is the instance's or the cluster's. */
+  | {
+      readonly iamUser: string
+      readonly resourceId: string
+      readonly host: string
+      readonly port: number
+      readonly database: string
+    }
+
+export type BackupDatabase = DatabaseOptions & {
+  readonly connection: DatabaseConnection
+  readonly restoreConnection: DatabaseConnection
+}
+
+export type BackupTasksProps = {
+  /** What the cluster is called, and what the family of each task definition begins with. */
+  readonly name: string
+  readonly databases: readonly BackupDatabase[]
+  readonly vpc: IVpc
+  readonly storage: BackupBucket
+  readonly identity: ISecret
+  /** The public keys that every backup is sealed for. */
+  readonly recipients: readonly string[]
+  readonly eventBus: IEventBus
+  readonly logGroup: ILogGroup
+  readonly image: ContainerImage
+  readonly architecture: "arm64" | "x86_64"
+}
+
+type TaskOptions = {
+  readonly size: TaskSize
+  readonly command: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  readonly connection?: DatabaseConnection
+}
+
+/**
+ * The cluster, and a task definition for each thing that runs there: `NAME-backup-DATABASE` and
+ * `NAME-restore-DATABASE` for each database, `NAME-verify` for all. Whoever runs one may override its command by any
+ * of pgstow's; what its role may do stays the same.
+ */
+export class BackupTasks extends Construct {
+  readonly cluster: Cluster
+  readonly backup: ReadonlyMap<string, FargateTaskDefinition>
+  readonly restore: ReadonlyMap<string, FargateTaskDefinition>
+  readonly verify: FargateTaskDefinition
+  private readonly props: BackupTasksProps
+
+  constructor(scope: Construct, id: string, props: BackupTasksProps) {
+    super(scope, id)
+    this.props = props
+    const { databases, storage } = props
+    this.cluster = new Cluster(this, "Cluster", {
+      clusterName: props.name,
+      vpc: props.vpc,
+      containerInsightsV2: ContainerInsights.DISABLED,
+    })
+    // `defaultChild` is the CloudFormation resource of the construct above, whose own switch for this would bring
+    // another resource along.
+    const resource = this.cluster.node.defaultChild as CfnCluster
+    resource.capacityProviders = ["FARGATE", "FARGATE_SPOT"]
+    this.backup = new Map(databases.map((database) => [database.name, this.backupTask(database)]))
+    this.restore = new Map(databases.map((database) => [database.name, this.restoreTask(database)]))
+    this.verify = this.task("verify", { size: { cpu: 1024, memoryMiB: 2048 }, command: ["list"] })
+    storage.grantRead(this.verify.taskRole, "*")
+    storage.grantPutChecks(this.verify.taskRole)
+  }
+
+  /** Stores, and can neither read what is stored nor remove it. */
+  private backupTask({ name, size, connection }: BackupDatabase): FargateTaskDefinition {
+    const { recipients, storage } = this.props
+    const task = this.task(`backup-${name}`, {
+      size,
+      command: ["backup"],
+      environment: {
+        PGSTOW_NAME: name,
+        PGSTOW_RECIPIENTS: recipients.join(" "),
+        // What it stored it may not read: a function verifies it as soon as the manifest is there.
+        PGSTOW_VERIFY: "false",
+      },
+      connection,
+    })
+    storage.grantPut(task.taskRole, `${name}/*`)
+    return task
+  }
+
+  /** Reads every backup and the key. Run as it is, it restores nothing and lists what could be. */
+  private restoreTask({ name, size, restoreConnection }: BackupDatabase): FargateTaskDefinition {
+    const { identity, storage } = this.props
+    const task = this.task(`restore-${name}`, {
+      size,
+      command: ["list"],
+      environment: { PGSTOW_IDENTITY: `secretsmanager:${identity.secretArn}` },
+      connection: restoreConnection,
+    })
+    storage.grantRead(task.taskRole, "*")
+    task.addToTaskRolePolicy(
+      new PolicyStatement({
+        actions: ["secretsmanager:GetSecretValue"],
+        resources: [identity.secretArn],
+      }),
+    )
+    return task
+  }
+
+  private task(family: string, options: TaskOptions): FargateTaskDefinition {
+    const { architecture, eventBus, image, logGroup, name, storage } = this.props
+    const { size, connection } = options
+    const task = new FargateTaskDefinition(this, family, {
+      family: `${name}-${family}`,
+      cpu: size.cpu,
+      memoryLimitMiB: size.memoryMiB,
+      runtimePlatform: {
+        cpuArchitecture: architecture === "arm64" ? CpuArchitecture.ARM64 : CpuArchitecture.X86_64,
+        operatingSystemFamily: OperatingSystemFamily.LINUX,
+      },
+      volumes: [{ name: "tmp" }],
+    })
+    const linuxParameters = new LinuxParameters(task, "Linux", { initProcessEnabled: true })
+    linuxParameters.dropCapabilities(Capability.ALL)
+    const { environment, secrets } = connection ? connectionVariables(connection) : {}
+    const container = task.addContainer(containerName, {
+      image,
+      command: [...options.command],
+      environment: {
+        PGSTOW_STORAGE: storage.storageUrl,
+        PGSTOW_EVENT_BUS: eventBus.eventBusName,
+        ...options.environment,
+        ...environment,
+      },
+      secrets: secrets ?? {},
+      linuxParameters,
+      readonlyRootFilesystem: true,
+      // Time to abort uploads, and to say so.
+      stopTimeout: Duration.seconds(60),
+      logging: LogDrivers.awsLogs({ logGroup, streamPrefix: family }),
+    })
+    container.addMountPoints({ containerPath: "/tmp", sourceVolume: "tmp", readOnly: false })
+    eventBus.grantPutEventsTo(task.taskRole)
+    if (connection !== undefined && "iamUser" in connection)
+      task.addToTaskRolePolicy(
+        new PolicyStatement({
+          actions: ["rds-db:connect"],
+          resources: [
+            Stack.of(this).formatArn({
+              service: "rds-db",
+              resource: "dbuser",
+              resourceName: `${connection.resourceId}/${connection.iamUser}`,
+              arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+            }),
+          ],
+        }),
+      )
+    return task
+  }
+}
+
+/** What a container is told of its database: secrets by reference only. TLS is verified unless a URL says otherwise. */
+function connectionVariables(connection: DatabaseConnection): {
+  environment: Record<string, string>
+  secrets: Record<string, TaskSecret>
+} {
+  const verified = { PGSSLMODE: "verify-full" }
+  if ("urlSecret" in connection)
+    return {
+      environment: verified,
+      secrets: { DATABASE_URL: TaskSecret.fromSecretsManager(connection.urlSecret) },
+    }
+  if ("iamUser" in connection)
+    return {
+      environment: {
+        ...verified,
+        PGSTOW_RDS_IAM: "true",
+        PGHOST: connection.host,
+        PGPORT: String(connection.port),
+        PGDATABASE: connection.database,
+        PGUSER: connection.iamUser,
+      },
+      secrets: {},
+    }
+  const { rdsSecret, host, port, database } = connection
+  const field = (name: string) => TaskSecret.fromSecretsManager(rdsSecret, name)
+  return {
+    environment: {
+      ...verified,
+      ...(host === undefined ? {} : { PGHOST: host }),
+      ...(port === undefined ? {} : { PGPORT: String(port) }),
+      ...(database === undefined ? {} : { PGDATABASE: database }),
+    },
+    secrets: {
+      PGUSER: field("username"),
+      PGPASSWORD: field("password"),
+      ...(host === undefined ? { PGHOST: field("host") } : {}),
+      // A secret without a host has no port either: RDS's own hold the user alone.
+      ...(port === undefined && host === undefined ? { PGPORT: field("port") } : {}),
+      ...(database === undefined ? { PGDATABASE: field("dbname") } : {}),
+    },
+  }
+}

@@ -1,0 +1,198 @@
+import { setTimeout as wait } from "node:timers/promises"
+import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation"
+import {
+  CloudWatchLogsClient,
+  GetLogEventsCommand,
+  ResourceNotFoundException,
+} from "@aws-sdk/client-cloudwatch-logs"
+import {
+  DescribeTaskDefinitionCommand,
+  DescribeTasksCommand,
+  ECSClient,
+  ListTasksCommand,
+  type Task,
+} from "@aws-sdk/client-ecs"
+import { Command } from "commander"
+import { runTask, type TaskPlace, taskPlaceSchema } from "../functions/run-task.ts"
+import { messageOf, PgstowError } from "../task/errors.ts"
+
+/** Runs pgstow's commands in the cloud, as tasks of the stack, and follows each to its end: `npm run cloud -- --help`. */
+
+const cloudFormation = new CloudFormationClient()
+const ecs = new ECSClient()
+const logs = new CloudWatchLogsClient()
+const everyMs = 2_000
+
+const program = new Command("cloud")
+  .description("Runs pgstow in the cloud and follows it. Ends with the task's exit code.")
+  .option("--stack <name>", "the stack's name", "Pgstow")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  npm run cloud -- backup orders
+  npm run cloud -- list orders
+  npm run cloud -- restore orders --into orders_restored
+  npm run cloud -- restore orders --backup 20260102T030000Z-k3v9x2ab --into orders_restored --table public.invoices
+  npm run cloud -- verify orders latest
+  npm run cloud -- logs backup-orders`,
+  )
+
+program
+  .command("backup <database>")
+  .description("back up a database now")
+  .action((database: string) => runInCloud(`backup-${database}`, ["backup"]))
+program
+  .command("list [database]")
+  .description("list the backups")
+  .action((database?: string) =>
+    runInCloud("verify", ["list", ...(database === undefined ? [] : [database])]),
+  )
+program
+  .command("verify <database> [backup]")
+  .description("read a backup again and hold it against its manifest")
+  .action((database: string, backup = "latest") =>
+    runInCloud("verify", ["verify", backup, "--database", database]),
+  )
+program
+  .command("restore <database> [options...]")
+  .description("restore a database; options are those of `pgstow restore`")
+  .requiredOption("--into <name>", "the database to restore into: a new one unless it exists")
+  .option("--backup <backup>", "latest, an id, or the beginning of one", "latest")
+  .allowUnknownOption()
+  .action((database: string, more: string[], { into, backup }: { into: string; backup: string }) =>
+    runInCloud(`restore-${database}`, [
+      "restore",
+      ...["--backup", backup, "--database", database, "--into", into, "--yes"],
+      ...more,
+    ]),
+  )
+program
+  .command("logs <task>")
+  .description("follow the newest task of a kind: backup-DATABASE, restore-DATABASE or verify")
+  .action(async (kind: string) => {
+    const place = await placeOfStack()
+    process.exitCode = await follow(place, await newestTask(place, family(kind)))
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`)
+  if (error instanceof PgstowError && error.hint !== undefined) process.stderr.write(`${error.hint}\n`)
+  process.exitCode = error instanceof PgstowError ? error.exitCode : 1
+}
+
+function stackName(): string {
+  return program.opts<{ stack: string }>().stack
+}
+
+function family(kind: string): string {
+  return `${stackName()}-${kind}`
+}
+
+async function runInCloud(kind: string, command: readonly string[]): Promise<void> {
+  const place = await placeOfStack()
+  const signal = new AbortController().signal
+  const taskArn = await runTask(ecs, place, { family: family(kind), command }, signal)
+  process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
+  process.exitCode = await follow(place, taskArn)
+}
+
+/** Where the stack says that tasks run. */
+async function placeOfStack(): Promise<TaskPlace> {
+  const StackName = stackName()
+  const { Stacks } = await cloudFormation
+    .send(new DescribeStacksCommand({ StackName }))
+    .catch((cause: unknown) => {
+      throw new PgstowError("unexpected", `the stack ${StackName} can't be read`, {
+        cause,
+        hint: "Set AWS_PROFILE and AWS_REGION as for `cdk deploy`, and name the stack by --stack.",
+      })
+    })
+  const place = Stacks?.[0]?.Outputs?.find(({ OutputKey }) => OutputKey === "Place")?.OutputValue
+  if (place === undefined)
+    throw new PgstowError("unexpected", `the stack ${StackName} is not one of pgstow's`, {
+      hint: "Name the stack by --stack.",
+    })
+  return taskPlaceSchema.parse(JSON.parse(place))
+}
+
+async function newestTask({ cluster }: TaskPlace, family: string): Promise<string> {
+  for (const desiredStatus of ["RUNNING", "STOPPED"] as const) {
+    const { taskArns } = await ecs.send(new ListTasksCommand({ cluster, family, desiredStatus }))
+    const tasks = taskArns?.length ? await describe(cluster, taskArns) : []
+    const newest = tasks.toSorted((a, b) => (b.createdAt?.getTime() ?? 0) - (a.createdAt?.getTime() ?? 0))[0]
+    if (newest?.taskArn !== undefined) return newest.taskArn
+  }
+  throw new PgstowError("notFound", `no task of ${family} ran within the last hour`, {
+    hint: "CloudWatch Logs keeps what older ones said, in the stack's log group.",
+  })
+}
+
+async function describe(cluster: string, tasks: readonly string[]): Promise<Task[]> {
+  return (await ecs.send(new DescribeTasksCommand({ cluster, tasks: [...tasks] }))).tasks ?? []
+}
+
+/** Prints what a task says until it has ended, and gives its exit code. */
+async function follow({ cluster }: TaskPlace, taskArn: string): Promise<number> {
+  const [first] = await describe(cluster, [taskArn])
+  const stream = await logStream(first, taskArn)
+  let token: string | undefined
+  for (;;) {
+    const [task] = await describe(cluster, [taskArn])
+    const stopped = task?.lastStatus === "STOPPED"
+    // Asked for after the status: what the task said last is there by now.
+    if (stopped) await wait(everyMs)
+    token = await printFrom(stream, token)
+    if (stopped) return exitCodeOf(task)
+    await wait(everyMs)
+  }
+}
+
+type LogStream = { readonly logGroupName: string; readonly logStreamName: string }
+
+async function logStream(task: Task | undefined, taskArn: string): Promise<LogStream> {
+  const definition = new DescribeTaskDefinitionCommand({ taskDefinition: task?.taskDefinitionArn })
+  const { taskDefinition } = await ecs.send(definition)
+  const container = taskDefinition?.containerDefinitions?.[0]
+  const options = container?.logConfiguration?.options ?? {}
+  const id = taskArn.slice(taskArn.lastIndexOf("/") + 1)
+  return {
+    logGroupName: options["awslogs-group"] ?? "",
+    logStreamName: `${options["awslogs-stream-prefix"]}/${container?.name}/${id}`,
+  }
+}
+
+/** Prints what came after `token`, and gives the next one. */
+async function printFrom(stream: LogStream, token: string | undefined): Promise<string | undefined> {
+  for (let from = token; ; ) {
+    const request = new GetLogEventsCommand({ ...stream, startFromHead: true, nextToken: from })
+    const page = await logs.send(request).catch((error: unknown) => {
+      // A task that has said nothing yet has no stream.
+      if (error instanceof ResourceNotFoundException) return undefined
+      throw error
+    })
+    for (const { message } of page?.events ?? []) process.stdout.write(`${readable(message ?? "")}\n`)
+    if (page?.nextForwardToken === undefined || page.nextForwardToken === from) return from
+    from = page.nextForwardToken
+  }
+}
+
+/** The message of a line of the program's log, and what to do where it says; any other line as it is. */
+function readable(line: string): string {
+  if (!line.startsWith("{")) return line
+  try {
+    // The program's own log lines: task/log.ts.
+    const { message, hint } = JSON.parse(line) as { message?: string; hint?: string }
+    return [message ?? line, ...(hint === undefined ? [] : [hint])].join("\n")
+  } catch {
+    return line
+  }
+}
+
+function exitCodeOf(task: Task): number {
+  const exitCode = task.containers?.[0]?.exitCode
+  if (exitCode === undefined) process.stderr.write(`the task did not run: ${task.stoppedReason}\n`)
+  return exitCode ?? 1
+}

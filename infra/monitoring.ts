@@ -1,0 +1,141 @@
+import { Duration } from "aws-cdk-lib"
+import {
+  Alarm,
+  ComparisonOperator,
+  Dashboard,
+  GraphWidget,
+  type IMetric,
+  Metric,
+  Stats,
+  TreatMissingData,
+} from "aws-cdk-lib/aws-cloudwatch"
+import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions"
+import { Rule } from "aws-cdk-lib/aws-events"
+import { LambdaFunction } from "aws-cdk-lib/aws-events-targets"
+import type { IFunction } from "aws-cdk-lib/aws-lambda"
+import type { ITopic } from "aws-cdk-lib/aws-sns"
+import type { IQueue } from "aws-cdk-lib/aws-sqs"
+import { Construct } from "constructs"
+import { type MetricName, metricNamespace } from "../functions/metrics.ts"
+import type { BackupDatabase } from "./backup-tasks.ts"
+
+export type MonitoringProps = {
+  /** What the name of each alarm begins with, and the name of the dashboard. */
+  readonly name: string
+  readonly databases: readonly BackupDatabase[]
+  readonly deadLetters: IQueue
+  readonly topic: ITopic
+  /** Tells the webhooks of alarms. The topic hears of them directly, so that one survives the other. */
+  readonly notify: IFunction
+}
+
+/** Alarms, and a dashboard with a row of graphs for each database. */
+export class Monitoring extends Construct {
+  readonly dashboard: Dashboard
+  private readonly props: MonitoringProps
+
+  constructor(scope: Construct, id: string, props: MonitoringProps) {
+    super(scope, id)
+    this.props = props
+    const { databases, deadLetters, name, notify } = props
+    const alarms = [
+      this.eventAlarm("backup-failed", "A backup failed", this.metric("BackupFailures")),
+      this.eventAlarm(
+        "verification-failed",
+        "A backup is damaged, or could not be verified",
+        this.metric("VerificationFailures"),
+      ),
+      this.eventAlarm(
+        "dead-letters",
+        "A function of pgstow failed: the queue of dead letters holds what it was asked",
+        deadLetters.metricApproximateNumberOfMessagesVisible({
+          period: Duration.minutes(5),
+          statistic: Stats.MAXIMUM,
+        }),
+      ),
+      ...databases.map((database) => this.overdueAlarm(database)),
+    ]
+    new Rule(this, "AlarmChanged", {
+      description: "An alarm of pgstow was raised or is over: tell people",
+      eventPattern: {
+        source: ["aws.cloudwatch"],
+        detailType: ["CloudWatch Alarm State Change"],
+        resources: alarms.map(({ alarmArn }) => alarmArn),
+      },
+      targets: [new LambdaFunction(notify, { deadLetterQueue: deadLetters, retryAttempts: 10 })],
+    })
+    this.dashboard = new Dashboard(this, "Dashboard", {
+      dashboardName: name,
+      defaultInterval: Duration.days(35),
+      widgets: databases.map((database) => this.graphs(database)),
+    })
+  }
+
+  /** Raised by a single event; no events are good news. */
+  private eventAlarm(id: string, description: string, metric: IMetric): Alarm {
+    return this.alarm(id, description, {
+      metric,
+      threshold: 1,
+      evaluationPeriods: 1,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    })
+  }
+
+  /** Raised where the newest verified backup is too old, and where nobody can say how old it is. */
+  private overdueAlarm({ name, maxAgeHours }: BackupDatabase): Alarm {
+    const description = `${name} has no verified backup of the last ${maxAgeHours} hours`
+    return this.alarm(`overdue-${name}`, description, {
+      metric: this.metric("BackupAgeHours", name),
+      threshold: maxAgeHours,
+      evaluationPeriods: 2,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      treatMissingData: TreatMissingData.BREACHING,
+    })
+  }
+
+  private alarm(
+    id: string,
+    alarmDescription: string,
+    props: {
+      readonly metric: IMetric
+      readonly threshold: number
+      readonly evaluationPeriods: number
+      readonly comparisonOperator: ComparisonOperator
+      readonly treatMissingData: TreatMissingData
+    },
+  ): Alarm {
+    const { name, topic } = this.props
+    const alarm = new Alarm(this, id, { ...props, alarmName: `${name}-${id}`, alarmDescription })
+    alarm.addAlarmAction(new SnsAction(topic))
+    alarm.addOkAction(new SnsAction(topic))
+    return alarm
+  }
+
+  private metric(metricName: MetricName, database?: string): Metric {
+    const measured = database !== undefined
+    return new Metric({
+      namespace: metricNamespace,
+      metricName,
+      dimensionsMap: { Stack: this.props.name, ...(measured ? { Database: database } : {}) },
+      statistic: measured ? Stats.MAXIMUM : Stats.SUM,
+      period: measured ? Duration.hours(1) : Duration.minutes(5),
+    })
+  }
+
+  private graphs({ name, maxAgeHours }: BackupDatabase) {
+    const graph = (title: string, metric: MetricName, limit?: number) =>
+      new GraphWidget({
+        title: `${name}: ${title}`,
+        left: [this.metric(metric, name)],
+        leftYAxis: { min: 0 },
+        width: 8,
+        ...(limit === undefined ? {} : { leftAnnotations: [{ value: limit, label: "overdue" }] }),
+      })
+    return [
+      graph("age of the newest verified backup, hours", "BackupAgeHours", maxAgeHours),
+      graph("size, bytes", "BackupSize"),
+      graph("duration, seconds", "BackupDuration"),
+    ]
+  }
+}

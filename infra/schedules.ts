@@ -1,0 +1,61 @@
+import { Stack } from "aws-cdk-lib"
+import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
+import type { IFunction } from "aws-cdk-lib/aws-lambda"
+import { CfnSchedule } from "aws-cdk-lib/aws-scheduler"
+import type { IQueue } from "aws-cdk-lib/aws-sqs"
+import { Construct } from "constructs"
+
+export type ScheduleProps = {
+  readonly name: string
+  readonly description: string
+  /** EventBridge's cron or rate. */
+  readonly expression: string
+  /** @default UTC */
+  readonly timeZone?: string
+  readonly function: IFunction
+  /** The event that the function gets. */
+  readonly event: object
+}
+
+/** Calls functions at set times, with one role that may call only those. */
+export class Schedules extends Construct {
+  private readonly role: Role
+  private readonly deadLetters: IQueue
+  private readonly allowed = new Set<IFunction>()
+
+  /** @param deadLetters where calls go that could not be made */
+  constructor(scope: Construct, id: string, deadLetters: IQueue) {
+    super(scope, id)
+    this.deadLetters = deadLetters
+    this.role = new Role(this, "Role", {
+      assumedBy: new ServicePrincipal("scheduler.amazonaws.com", {
+        conditions: { StringEquals: { "aws:SourceAccount": Stack.of(this).account } },
+      }),
+    })
+    deadLetters.grantSendMessages(this.role)
+  }
+
+  add(id: string, { name, description, expression, timeZone = "UTC", event, ...props }: ScheduleProps): void {
+    if (!this.allowed.has(props.function)) {
+      this.allowed.add(props.function)
+      const { functionArn } = props.function
+      this.role.addToPolicy(
+        new PolicyStatement({ actions: ["lambda:InvokeFunction"], resources: [functionArn] }),
+      )
+    }
+    new CfnSchedule(this, id, {
+      name,
+      description,
+      scheduleExpression: expression,
+      scheduleExpressionTimezone: timeZone,
+      flexibleTimeWindow: { mode: "OFF" },
+      target: {
+        arn: props.function.functionArn,
+        roleArn: this.role.roleArn,
+        input: JSON.stringify(event),
+        deadLetterConfig: { arn: this.deadLetters.queueArn },
+        retryPolicy: { maximumEventAgeInSeconds: 3600, maximumRetryAttempts: 10 },
+      },
+    })
+  }
+}

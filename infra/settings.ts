@@ -1,0 +1,325 @@
+import * as z from "zod"
+import { retentionPolicySchema } from "../task/core/retention.ts"
+import { PgstowError } from "../task/errors.ts"
+import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
+import { problemOfSize } from "./task-size.ts"
+
+/** What each setting looks like, for messages. `[]` stands for any place in a list. */
+const examples: Readonly<Record<string, string>> = {
+  databases: '[{ "name": "orders", "connection": { "urlSecret": "pgstow/orders" } }]',
+  "databases[].name": '"orders"',
+  "databases[].connection": '{ "urlSecret": "pgstow/orders" }',
+  "databases[].restoreConnection": '{ "urlSecret": "pgstow/orders-admin" }',
+  "databases[].schedule": '"cron(0 3 * * ? *)"',
+  "databases[].timeZone": '"Europe/Berlin"',
+  "databases[].maxAgeHours": "26",
+  "databases[].size": '{ "cpu": 1024, "memoryMiB": 2048 }',
+  "databases[].retention": '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
+  retention: '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
+  recipients: '["age1…"]',
+  network: '{ "vpcId": "vpc-0a1b", "subnetIds": ["subnet-0a1b", "subnet-2c3d"] }',
+  "network.subnetIds": '["subnet-0a1b", "subnet-2c3d"]',
+  bucket: '{ "coldAfterDays": 30 }',
+  "bucket.objectLock": '{ "mode": "GOVERNANCE", "days": 14 }',
+  "bucket.copyTo": '{ "bucketArn": "arn:aws:s3:::my-second-bucket" }',
+  notifications: '{ "emails": ["ops@example.com"], "webhooks": [{ "secret": "pgstow/slack" }] }',
+  "notifications.emails": '["ops@example.com"]',
+  "notifications.webhooks": '[{ "secret": "pgstow/slack", "level": "error" }]',
+  architecture: '"arm64"',
+  logRetentionDays: "90",
+}
+
+const secret = z
+  .string("must be the name or ARN of a secret in Secrets Manager")
+  .regex(
+    /^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@!-]+|[\w/+=.@!-]+)$/,
+    "must be the name or ARN of a secret in Secrets Manager, never the secret itself",
+  )
+const wholeNumber = (lowest: number, highest: number) => {
+  const error = `must be a whole number from ${lowest} to ${highest}`
+  return z.int({ error }).min(lowest, { error }).max(highest, { error })
+}
+const port = wholeNumber(1, 65_535)
+const host = z.string().regex(/^[A-Za-z0-9.:_-]+$/, "must be a host name or an address")
+const word = z.string().min(1)
+
+/** Where the credentials of a database come from, and, where they do not say, the database. */
+const connectionSchema = z.union(
+  [
+    /** A secret that is a URL: postgresql://user:password@host:5432/database */
+    z.strictObject({ urlSecret: secret }),
+    /** A secret as RDS writes it: JSON with username and password. What is not given here comes from it too. */
+    z.strictObject({
+      rdsSecret: secret,
+      host: host.optional(),
+      port: port.optional(),
+      database: word.optional(),
+    }),
+    /** RDS IAM authentication: no password anywhere. `resourceId` is the instance's or cluster's, "db-ABC…". */
+    z.strictObject({
+      iamUser: word,
+      resourceId: z
+        .string()
+        .regex(/^(db|cluster|prx)-[A-Za-z0-9]+$/, 'must be like "db-ABCDEF" or "cluster-ABCDEF"'),
+      host,
+      port: port.default(5432),
+      database: word,
+    }),
+  ],
+  'must be { "urlSecret": … }, { "rdsSecret": … } or { "iamUser": …, "resourceId": …, "host": …, "database": … }',
+)
+
+const sizeSchema = z.strictObject({ cpu: z.int(), memoryMiB: z.int() }).superRefine((size, context) => {
+  const message = problemOfSize(size)
+  if (message !== undefined) context.addIssue({ code: "custom", message })
+})
+
+/** What a database's backups are like, whoever says it: the settings, or another CDK app. */
+export const databaseOptionsShape = {
+  /** The name that the catalog keeps the backups under. Names folders, task definitions and schedules. */
+  name: z
+    .string("must be the name that the catalog keeps the backups under")
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/,
+      "must be up to 40 letters, digits, _ and -, the first no sign",
+    ),
+  /** When to back up: EventBridge's cron or rate. @default every night at 3 */
+  schedule: z
+    .string()
+    .superRefine((expression, context) => {
+      const message = problemOfSchedule(expression)
+      if (message !== undefined) context.addIssue({ code: "custom", message })
+    })
+    .default("cron(0 3 * * ? *)"),
+  /** The time zone of `schedule`, by its IANA name. @default UTC */
+  timeZone: z.string().refine(isTimeZone, "must be the name of a time zone, of IANA's list").default("UTC"),
+  /** How old the newest backup may be before an alarm is raised. @default 26, where the schedule is daily */
+  maxAgeHours: wholeNumber(1, 24 * 400).optional(),
+  /** What a backup task is given. @default 1 vCPU and 2 GiB */
+  size: sizeSchema.default({ cpu: 1024, memoryMiB: 2048 }),
+  /** What cleanup keeps. @default the retention of all databases */
+  retention: retentionPolicySchema.optional(),
+}
+
+export const databaseOptionsSchema = z
+  .object(databaseOptionsShape)
+  .superRefine(needsMaxAge)
+  .transform((options) => ({ ...options, maxAgeHours: options.maxAgeHours ?? 26 }))
+
+export type DatabaseOptions = z.output<typeof databaseOptionsSchema>
+
+const databaseSchema = z
+  .strictObject({
+    ...databaseOptionsShape,
+    connection: connectionSchema,
+    /** Who restores, and where to. @default the connection that backs up */
+    restoreConnection: connectionSchema.optional(),
+  })
+  .superRefine(needsMaxAge)
+
+/** The options of databases, each with another name: what another app says of them, or these settings. */
+export const databasesSchema = z.array(databaseOptionsSchema).superRefine(needsOwnNames)
+
+/** Told of everything, or of failures and warnings alone. */
+const level = z.enum(["all", "error"], "must be all or error")
+const arnOf = (service: string) =>
+  z
+    .string()
+    .regex(new RegExp(`^arn:aws[a-z-]*:${service}:`), `must be an ARN that begins with arn:aws:${service}:`)
+
+export const bucketOptionsSchema = z.strictObject({
+  /** Days after which objects move to Glacier Instant Retrieval: a sixth of the price, read at once. @default never */
+  coldAfterDays: wholeNumber(1, 3650).optional(),
+  /** Days that what cleanup removed can still be brought back. @default 30 */
+  undeleteDays: wholeNumber(1, 3650).default(30),
+  /**
+   * Keeps every object from being removed for some days: by anyone but a privileged user (GOVERNANCE), or by
+   * anyone at all, the account's owner included (COMPLIANCE). @default no lock
+   */
+  objectLock: z
+    .strictObject({ mode: z.enum(["GOVERNANCE", "COMPLIANCE"]), days: wholeNumber(1, 36_500) })
+    .optional(),
+  /** A bucket in another region or account, versioned, to which S3 copies every object. @default none */
+  copyTo: z
+    .strictObject({
+      bucketArn: arnOf("s3"),
+      /** The key that the copies are encrypted with. @default the second bucket's own choice, SSE-S3 */
+      kmsKeyArn: arnOf("kms").optional(),
+      /** The account that owns the second bucket, where it is another. */
+      account: z
+        .string()
+        .regex(/^\d{12}$/, "must be twelve digits")
+        .optional(),
+    })
+    .optional(),
+})
+
+export const retentionDefault = { keepDaily: 7, keepWeekly: 5, keepMonthly: 12 }
+
+export const settingsSchema = z.strictObject({
+  /** The stack's name, and the beginning of what it names. @default Pgstow */
+  stackName: z
+    .string()
+    .regex(/^[A-Za-z][A-Za-z0-9-]{0,27}$/, "must be up to 28 letters, digits and -, the first a letter")
+    .default("Pgstow"),
+  databases: z.array(databaseSchema).superRefine(needsOwnNames).default([]),
+  /** What cleanup keeps of every database that does not say. @default 7 daily, 5 weekly, 12 monthly */
+  retention: retentionPolicySchema.default(retentionDefault),
+  /** More public keys to seal every backup for, beside the one that the first deploy makes. @default none */
+  recipients: z
+    .array(
+      z
+        .string()
+        .regex(/^age1[02-9ac-hj-np-z]+$/, "must be an age recipient, a public key that begins with age1"),
+    )
+    .default([]),
+  /** Where the tasks run. @default a small network of their own with public addresses and no NAT gateway */
+  network: z
+    .strictObject({
+      vpcId: z.string().regex(/^vpc-[0-9a-f]+$/, 'must be like "vpc-0a1b2c3d"'),
+      subnetIds: z
+        .array(z.string().regex(/^subnet-[0-9a-f]+$/, 'must be like "subnet-0a1b2c3d"'))
+        .min(1, "must name at least one subnet"),
+      /** @default a new one, which may reach everything and is reached by nothing */
+      securityGroupIds: z
+        .array(z.string().regex(/^sg-[0-9a-f]+$/, 'must be like "sg-0a1b2c3d"'))
+        .min(1, "must name at least one security group")
+        .optional(),
+      /** Whether tasks get public addresses: needed in public subnets. @default false */
+      publicIp: z.boolean().default(false),
+      /** Route tables to give a gateway endpoint to S3, so that backups go past any NAT gateway. @default none */
+      routeTableIds: z.array(z.string().regex(/^rtb-[0-9a-f]+$/, 'must be like "rtb-0a1b2c3d"')).default([]),
+    })
+    .optional(),
+  bucket: bucketOptionsSchema.prefault({}),
+  notifications: z
+    .strictObject({
+      emails: z.array(z.email("must be an e-mail address")).default([]),
+      /** Whether e-mail tells of everything, or of failures and warnings alone. @default error */
+      emailLevel: level.default("error"),
+      webhooks: z
+        .array(
+          z.strictObject({
+            /** The secret that is the webhook's URL. */
+            secret,
+            /** Whether it is told of everything, or of failures and warnings alone. @default error */
+            level: level.default("error"),
+            /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
+            format: z.enum(["slack", "discord", "teams", "healthcheck", "webhook"]).optional(),
+          }),
+        )
+        .default([]),
+    })
+    .prefault({}),
+  /** Start tasks on Fargate Spot, and on demand where Spot has no room. @default false */
+  spot: z.boolean().default(false),
+  /** The processors that tasks and functions run on. @default arm64, which costs a fifth less */
+  architecture: z.enum(["arm64", "x86_64"]).default("arm64"),
+  /** An image that is there already, instead of one built from this checkout. @default built and pushed by cdk */
+  image: word.optional(),
+  /** @default 90 */
+  logRetentionDays: z
+    .union(
+      [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653].map((days) =>
+        z.literal(days),
+      ),
+      "must be a number of days that CloudWatch Logs has: 30, 60, 90, 180, 365, …",
+    )
+    .default(90),
+})
+
+export type Settings = z.output<typeof settingsSchema>
+export type Connection = z.output<typeof connectionSchema>
+
+/**
+ * Checks settings as they were written. Throws a usage error that names every wrong one by its path, says what is
+ * wrong with it, and shows how it is written.
+ */
+export function parseSettings(json: unknown, source: string): Settings {
+  const parsed = settingsSchema.safeParse(json)
+  if (parsed.success) return parsed.data
+  throw wrongSettings(parsed.error, source)
+}
+
+/** The error of `parseSettings`, for whoever parses a part of the settings. `root` is the path of that part. */
+export function wrongSettings(
+  error: z.ZodError,
+  source: string,
+  root: readonly PropertyKey[] = [],
+): PgstowError {
+  const lines = error.issues.map((issue) => describeIssue(issue, root))
+  return new PgstowError("usage", [`${source} can't be used:`, ...lines].join("\n  "))
+}
+
+function describeIssue(issue: z.core.$ZodIssue, root: readonly PropertyKey[]): string {
+  const path = [...root, ...issue.path]
+  const where = pathText(path) || "the settings"
+  const example = exampleOf(path)
+  return `${where}: ${wordsOf(issue)}${example === undefined ? "" : `\n    for example ${example}`}`
+}
+
+function wordsOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === "unrecognized_keys")
+    return `knows no ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}: a slip of the pen?`
+  if (issue.code === "invalid_type" && issue.input === undefined && /received undefined/.test(issue.message))
+    return "is missing"
+  if (issue.code === "too_small" && issue.inclusive === false) return `must be more than ${issue.minimum}`
+  return issue.message.replace(/^Invalid input: expected (\w+), received (\w+)$/, "must be $1, and is $2")
+}
+
+/** databases[0].name */
+function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((step, index) =>
+      typeof step === "number" ? `[${step}]` : `${index === 0 ? "" : "."}${String(step)}`,
+    )
+    .join("")
+}
+
+/** The example of the setting at `path`, or of the nearest one around it; the settings as a whole have none. */
+function exampleOf(path: readonly PropertyKey[]): string | undefined {
+  for (let length = path.length; length > 0; length -= 1) {
+    const key = pathText(path.slice(0, length)).replaceAll(/\[\d+\]/g, "[]")
+    const at = key.lastIndexOf(".") + 1
+    const example = examples[key]
+    if (example !== undefined) return `"${key.slice(at)}": ${example}`
+  }
+  return undefined
+}
+
+function needsMaxAge(
+  { schedule, maxAgeHours }: { schedule: string; maxAgeHours?: number | undefined },
+  context: z.RefinementCtx,
+): void {
+  if (maxAgeHours !== undefined || problemOfSchedule(schedule) !== undefined || isDaily(schedule)) return
+  context.addIssue({
+    code: "custom",
+    path: ["maxAgeHours"],
+    message: "is needed where the schedule does not run every day: after how many hours is a backup overdue?",
+  })
+}
+
+/** Letters and digits alone tell names apart, since CloudFormation's outputs have no others, and people no patience. */
+function needsOwnNames(databases: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+  const first = new Map<string, number>()
+  for (const [index, { name }] of databases.entries()) {
+    const key = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "")
+    const earlier = first.get(key)
+    first.set(key, earlier ?? index)
+    if (earlier === undefined) continue
+    context.addIssue({
+      code: "custom",
+      path: [index, "name"],
+      message: `is ${JSON.stringify(name)}, as databases[${earlier}].name: each database needs its own`,
+    })
+  }
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,69 @@
+import { spawn } from "node:child_process"
+import { openSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { freePort } from "../support/postgres.ts"
+import { pythonTools } from "./python-tools.ts"
+
+/** AWS on this machine, by MiniStack. */
+export type Emulator = {
+  /** What the SDK, the CDK and AWS's command line must find in their environment to talk to it. */
+  readonly env: Readonly<Record<string, string>>
+  /** Where it says what it does. */
+  readonly logFile: string
+  stop(): Promise<void>
+}
+
+const nodeFolder = join(import.meta.dirname, "../../node_modules/.bin")
+
+/** @param dockerUrl where Docker's API is, for ECS tasks */
+export async function startEmulator(folder: string, dockerUrl: string): Promise<Emulator> {
+  const port = await freePort()
+  const logFile = join(folder, "emulator.log")
+  const log = openSync(logFile, "w")
+  const env = {
+    PATH: `${nodeFolder}:${pythonTools()}:${process.env.PATH}`,
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
+    AWS_REGION: "eu-central-1",
+    AWS_DEFAULT_REGION: "eu-central-1",
+    AWS_ACCESS_KEY_ID: "test",
+    AWS_SECRET_ACCESS_KEY: "test",
+    AWS_EC2_METADATA_DISABLED: "true",
+    HOME: folder,
+  }
+  const emulator = spawn(join(pythonTools(), "ministack"), [], {
+    env: {
+      ...env,
+      GATEWAY_PORT: String(port),
+      BIND_HOST: "127.0.0.1",
+      MINISTACK_HOST: "127.0.0.1",
+      MINISTACK_REGION: "eu-central-1",
+      DOCKER_HOST: dockerUrl,
+      TMPDIR: folder,
+      S3_DATA_DIR: join(folder, "s3"),
+      STATE_DIR: join(folder, "state"),
+      IOT_MTLS_ENABLED: "0",
+    },
+    stdio: ["ignore", log, log],
+  })
+  const ended = new Promise<void>((resolve) => emulator.once("close", () => resolve()))
+  const answers = () =>
+    fetch(`${env.AWS_ENDPOINT_URL}/_ministack/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  while (!(await answers())) {
+    if (emulator.exitCode !== null) throw new Error(`the emulator did not start; it said why in ${logFile}`)
+    await sleep(100)
+  }
+  return {
+    env,
+    logFile,
+    stop: async () => {
+      emulator.kill("SIGTERM")
+      const kill = setTimeout(() => emulator.kill("SIGKILL"), 5_000)
+      await ended
+      clearTimeout(kill)
+    },
+  }
+}

@@ -1,0 +1,89 @@
+import { generateX25519Identity, identityToRecipient } from "age-encryption"
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
+import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
+
+const secretArn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:identity-AbCdEf"
+
+let aws: AwsEndpoint
+let request: (type: string) => Promise<unknown>
+/** What the secret holds. */
+let kept: string | undefined
+
+beforeAll(async () => {
+  aws = await startAwsEndpoint()
+  process.env.PGSTOW_SETTINGS = "{}"
+  const { handler } = await import("../../functions/make-key.ts")
+  request = (type) =>
+    handler(
+      {
+        RequestType: type,
+        ResponseURL: `${aws.url}/answer`,
+        StackId: "stack",
+        RequestId: "request",
+        LogicalResourceId: "Identity",
+        ResourceProperties: { secretArn },
+      },
+      lambdaContext,
+    )
+})
+afterAll(() => aws.close())
+beforeEach(() => {
+  aws.reset()
+  kept = undefined
+  aws.answer("GetSecretValue", () =>
+    kept === undefined ? { error: "ResourceNotFoundException" } : { SecretString: kept },
+  )
+  aws.answer("PutSecretValue", ({ SecretString }) => {
+    kept = String(SecretString)
+    return {}
+  })
+})
+
+const operations = () => aws.requests.map(({ operation }) => operation)
+
+it("the first deployment makes an identity and hands out its recipient alone", async () => {
+  await request("Create")
+  expect(kept).toMatch(/^AGE-SECRET-KEY-1/)
+  const recipient = await identityToRecipient(kept ?? "")
+  expect(aws.puts).toEqual([
+    {
+      Status: "SUCCESS",
+      Data: { recipient },
+      StackId: "stack",
+      RequestId: "request",
+      LogicalResourceId: "Identity",
+      PhysicalResourceId: secretArn,
+    },
+  ])
+})
+
+it.each(["Create", "Update"])("%s keeps an identity that is there", async (type) => {
+  const identity = await generateX25519Identity()
+  kept = identity
+  await request(type)
+  expect(kept).toBe(identity)
+  expect(operations()).toEqual(["GetSecretValue"])
+  expect(aws.puts).toMatchObject([{ Data: { recipient: await identityToRecipient(identity) } }])
+})
+
+it("deletion succeeds and touches nothing", async () => {
+  await request("Delete")
+  expect(operations()).toEqual([])
+  expect(aws.puts).toMatchObject([{ Status: "SUCCESS", PhysicalResourceId: secretArn }])
+})
+
+it("a secret that holds something else is not overwritten, and the deployment fails with the reason", async () => {
+  kept = "hunter2"
+  await expect(request("Update")).rejects.toThrow("holds something else than an age identity")
+  expect(kept).toBe("hunter2")
+  expect(aws.puts).toMatchObject([
+    { Status: "FAILED", Reason: expect.stringContaining(secretArn) as unknown },
+  ])
+  expect(JSON.stringify(aws.puts)).not.toContain("hunter2")
+})
+
+it("a secret that can't be read fails the deployment at once", async () => {
+  aws.answer("GetSecretValue", { error: "AccessDeniedException" })
+  await expect(request("Create")).rejects.toThrow("GetSecretValue was refused")
+  expect(aws.puts).toMatchObject([{ Status: "FAILED" }])
+})

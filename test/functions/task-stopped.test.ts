@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
+import { exitCodes } from "../../task/errors.ts"
+import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
+
+let aws: AwsEndpoint
+let stopped: (detail: object) => Promise<unknown>
+
+beforeAll(async () => {
+  aws = await startAwsEndpoint()
+  process.env.PGSTOW_SETTINGS = JSON.stringify({ familyPrefix: "Pgstow-", eventBus: "Pgstow" })
+  const { handler } = await import("../../functions/task-stopped.ts")
+  stopped = (detail) =>
+    handler({ detail: { taskArn: "task/1", group: "family:Pgstow-backup-orders", ...detail } }, lambdaContext)
+})
+afterAll(() => aws.close())
+beforeEach(() => aws.reset())
+
+it("a task out of memory is a failed backup, and people hear what to do", async () => {
+  await stopped({
+    stoppedReason: "Essential container in task exited",
+    containers: [{ exitCode: 137, reason: "OutOfMemoryError: Container killed due to memory usage" }],
+  })
+  expect(aws.events()).toEqual([
+    {
+      type: "Backup Failed",
+      database: "orders",
+      error:
+        "task task/1 ended without a word: exit code 137; Essential container in task exited; OutOfMemoryError: Container killed due to memory usage",
+      hint: "Give the database a larger size in the settings.",
+    },
+  ])
+})
+
+it.each([
+  ["ResourceInitializationError: unable to pull secrets or registry auth", "See that the secret exists"],
+  ["CannotPullContainerError: pull image manifest has been retried", "See that the image exists"],
+])("a task that never started is a failed backup: %s", async (stoppedReason, hint) => {
+  await stopped({ stoppedReason, containers: [{}] })
+  expect(aws.events()).toMatchObject([
+    { type: "Backup Failed", hint: expect.stringContaining(hint) as unknown },
+  ])
+})
+
+it.each([
+  ["restore-orders", "Restore Failed", "orders"],
+  ["verify", "Verification Failed", "*"],
+  ["backup-a-b", "Backup Failed", "a-b"],
+])("a task of %s that was killed tells of itself", async (family, type, database) => {
+  await stopped({ group: `family:Pgstow-${family}`, containers: [{ exitCode: 137 }] })
+  expect(aws.events()).toMatchObject([{ type, database }])
+})
+
+it("a task that ended well, or told by itself why not, is not spoken for", async () => {
+  for (const code of [0, exitCodes.postgres, exitCodes.terminated])
+    await stopped({ containers: [{ exitCode: code }] })
+  expect(aws.events()).toEqual([])
+})
+
+it("an event of another kind is refused", async () => {
+  await expect(stopped({ group: 7 })).rejects.toThrow("the event is refused")
+})

@@ -1,0 +1,93 @@
+const objects = (keys: string) => `AwsSolutions-IAM5[Resource::<BackupStorageBucket.Arn>/${keys}]`
+const revisions = (family: string) =>
+  `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task-definition/Pgstow-${family}:*]`
+
+const keysToCome =
+  "S3 knows no other way to name objects that do not exist yet; the actions are as few as can be"
+const plainVariables = "they hold names and public keys; passwords come by Secrets Manager"
+
+/** What cdk-nag's AwsSolutions find in the stack with one database, and why it stays so. */
+export const acceptedFindings: readonly { rule: string; construct: string; because: string }[] = [
+  {
+    rule: "AwsSolutions-S1",
+    construct: "Storage/Bucket/Resource",
+    because:
+      "who read what is CloudTrail's to tell, where it is wanted; access logs would be a second bucket to guard",
+  },
+  {
+    rule: "AwsSolutions-VPC7",
+    construct: "Network/Vpc/Resource",
+    because: "nothing listens in this network; flow logs of backups cost more than the backups",
+  },
+  {
+    rule: "AwsSolutions-SQS3",
+    construct: "DeadLetters/Resource",
+    because: "it is the queue of dead letters of all functions, schedules and rules",
+  },
+  {
+    rule: "AwsSolutions-SMG4",
+    construct: "Identity/Secret",
+    because: "a rotated key could not open the backups made before; the runbook says how to change it",
+  },
+  {
+    rule: "AwsSolutions-ECS4",
+    construct: "Tasks/Cluster/Resource",
+    because:
+      "the tasks run for minutes a night, and what is measured of them comes from the backups themselves",
+  },
+  { rule: "AwsSolutions-ECS2", construct: "Tasks/backup-orders/Resource", because: plainVariables },
+  { rule: "AwsSolutions-ECS2", construct: "Tasks/restore-orders/Resource", because: plainVariables },
+  { rule: "AwsSolutions-ECS2", construct: "Tasks/verify/Resource", because: plainVariables },
+  {
+    rule: objects("orders/*"),
+    construct: "Tasks/backup-orders/TaskRole/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: objects("*"),
+    construct: "Tasks/restore-orders/TaskRole/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  { rule: objects("*"), construct: "Tasks/verify/TaskRole/DefaultPolicy/Resource", because: keysToCome },
+  {
+    rule: objects("*/checks/*"),
+    construct: "Tasks/verify/TaskRole/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  { rule: objects("*"), construct: "Functions/clean-up-role/DefaultPolicy/Resource", because: keysToCome },
+  {
+    rule: objects("*/manifest.json"),
+    construct: "Functions/clean-up-role/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: objects("*/manifest.json"),
+    construct: "Functions/measure-role/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: objects("*"),
+    construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: objects("*/checks/*"),
+    construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: revisions("backup-orders"),
+    construct: "Functions/start-backup-role/DefaultPolicy/Resource",
+    because: "the newest revision runs, whatever its number",
+  },
+  {
+    rule: revisions("verify"),
+    construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
+    because: "the newest revision runs, whatever its number",
+  },
+  {
+    rule: "AwsSolutions-IAM5[Resource::*]",
+    construct: "Functions/start-backup-role/DefaultPolicy/Resource",
+    because: "ecs:ListTasks knows no resource; a condition names the cluster",
+  },
+]

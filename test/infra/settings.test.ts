@@ -1,0 +1,158 @@
+import { describe, expect, it } from "vitest"
+import { parseSettings } from "../../infra/settings.ts"
+import { PgstowError } from "../../task/errors.ts"
+
+const orders = { name: "orders", connection: { urlSecret: "pgstow/orders" } }
+
+/** What is said of settings that can't be used. */
+function refusal(settings: unknown): string {
+  try {
+    parseSettings(settings, "pgstow.config.json")
+  } catch (error) {
+    if (error instanceof PgstowError && error.kind === "usage") return error.message
+    throw error
+  }
+  throw new Error("the settings were taken")
+}
+
+describe("settings", () => {
+  it("are complete with a database's name and secret", () => {
+    expect(parseSettings({ databases: [orders] }, "x")).toMatchObject({
+      stackName: "Pgstow",
+      databases: [
+        {
+          name: "orders",
+          schedule: "cron(0 3 * * ? *)",
+          timeZone: "UTC",
+          size: { cpu: 1024, memoryMiB: 2048 },
+        },
+      ],
+      retention: { keepDaily: 7, keepWeekly: 5, keepMonthly: 12 },
+      architecture: "arm64",
+      spot: false,
+    })
+  })
+
+  it("take every kind of connection", () => {
+    const connections = [
+      { urlSecret: "arn:aws:secretsmanager:eu-central-1:111122223333:secret:orders-AbCdEf" },
+      { rdsSecret: "rds!db-0a1b2c3d", host: "db.example.com", database: "orders" },
+      { iamUser: "pgstow", resourceId: "db-ABC123", host: "db.example.com", database: "orders" },
+    ]
+    for (const connection of connections)
+      expect(() => parseSettings({ databases: [{ ...orders, connection }] }, "x")).not.toThrow()
+  })
+
+  it.each([
+    [
+      "a missing secret",
+      { databases: [{ name: "orders" }] },
+      'databases[0].connection: must be { "urlSecret": … }',
+      '"connection": { "urlSecret": "pgstow/orders" }',
+    ],
+    [
+      "a password in place of a secret's name",
+      { databases: [{ ...orders, connection: { urlSecret: "postgresql://app:hunter2@db/orders" } }] },
+      "databases[0].connection.urlSecret: must be the name or ARN of a secret in Secrets Manager, never the secret itself",
+      '"connection": { "urlSecret": "pgstow/orders" }',
+    ],
+    [
+      "a schedule of Unix cron",
+      { databases: [{ ...orders, schedule: "0 3 * * *" }] },
+      "databases[0].schedule: looks like cron of five fields",
+      '"schedule": "cron(0 3 * * ? *)"',
+    ],
+    [
+      "a schedule with both days",
+      { databases: [{ ...orders, schedule: "cron(0 3 * * * *)" }] },
+      "databases[0].schedule: must have ? for one of day of month and day of week",
+      "cron(0 3 * * ? *)",
+    ],
+    [
+      "a schedule at an hour that no day has",
+      { databases: [{ ...orders, schedule: "cron(0 24 * * ? *)" }] },
+      'databases[0].schedule: has "24" for its hours',
+      "cron(0 3 * * ? *)",
+    ],
+    [
+      "a rate in bad English",
+      { databases: [{ ...orders, schedule: "rate(1 hours)" }] },
+      'databases[0].schedule: must be "hour" after 1',
+      "cron(0 3 * * ? *)",
+    ],
+    [
+      "a weekly schedule without a limit for the age",
+      { databases: [{ ...orders, schedule: "cron(0 3 ? * SUN *)" }] },
+      "databases[0].maxAgeHours: is needed",
+      '"maxAgeHours": 26',
+    ],
+    [
+      "a time zone that does not exist",
+      { databases: [{ ...orders, timeZone: "Europe/Atlantis" }] },
+      "databases[0].timeZone: must be the name of a time zone",
+      "Europe/Berlin",
+    ],
+    [
+      "a database's name twice",
+      { databases: [orders, { ...orders, name: "Orders" }] },
+      'databases[1].name: is "Orders", as databases[0].name',
+      '"name": "orders"',
+    ],
+    [
+      "a number of CPU units that Fargate does not have",
+      { databases: [{ ...orders, size: { cpu: 1000, memoryMiB: 2048 } }] },
+      "databases[0].size: cpu 1000 is none of Fargate's: write one of 512, 1024",
+      '"size": { "cpu": 1024, "memoryMiB": 2048 }',
+    ],
+    [
+      "a pair of CPU and memory that Fargate does not have",
+      { databases: [{ ...orders, size: { cpu: 4096, memoryMiB: 4096 } }] },
+      "databases[0].size: Fargate has no 4096 MiB for cpu 4096: write 8192 to 30720 in steps of 1024",
+      '"size": { "cpu": 1024, "memoryMiB": 2048 }',
+    ],
+    [
+      "a retention of zero",
+      { databases: [orders], retention: { keepDaily: 0 } },
+      "retention.keepDaily: must be more than 0",
+      '"retention": { "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
+    ],
+    [
+      "a retention that keeps nothing",
+      { databases: [{ ...orders, retention: {} }] },
+      "databases[0].retention: a retention policy must say what to keep",
+      '"retention": { "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
+    ],
+    [
+      "a setting that does not exist",
+      { databases: [{ ...orders, shedule: "cron(0 3 * * ? *)" }] },
+      'databases[0]: knows no "shedule"',
+      '"name": "orders"',
+    ],
+    [
+      "a private key in place of a public one",
+      { databases: [orders], recipients: ["AGE-SECRET-KEY-1ABC"] },
+      "recipients[0]: must be an age recipient",
+      '"recipients": ["age1…"]',
+    ],
+    [
+      "a network without subnets",
+      { databases: [orders], network: { vpcId: "vpc-0a1b" } },
+      "network.subnetIds: is missing",
+      '"subnetIds": ["subnet-0a1b", "subnet-2c3d"]',
+    ],
+  ])("%s is refused with its path and an example", (_, settings, words, example) => {
+    const message = refusal(settings)
+    expect(message).toContain(words)
+    expect(message).toContain(example)
+    expect(message).not.toContain("hunter2")
+  })
+
+  it("that are wrong in several places are refused once, with all of them", () => {
+    const message = refusal({
+      databases: [{ ...orders, schedule: "daily" }],
+      retention: { keepLast: -1 },
+      logRetentionDays: 31,
+    })
+    expect(message.match(/for example/g)).toHaveLength(3)
+  })
+})

@@ -1,0 +1,518 @@
+import { diffTemplate, ResourceImpact } from "@aws-cdk/cloudformation-diff"
+import { AwsSolutionsChecks } from "cdk-nag"
+import { beforeAll, describe, expect, it } from "vitest"
+import * as z from "zod"
+import { acceptedFindings } from "./accepted-findings.ts"
+import { allowed, filled, resource, type Synthesized, synthesize } from "./synthesize.ts"
+
+const orders = { name: "orders", connection: { urlSecret: "pgstow/orders" } }
+
+const named = z.array(z.looseObject({ Name: z.string() })).default([])
+
+let plain: Synthesized
+let rich: Synthesized
+
+beforeAll(() => {
+  plain = synthesize({ databases: [orders] }, [new AwsSolutionsChecks()])
+  rich = synthesize({
+    databases: [
+      {
+        ...orders,
+        schedule: "rate(6 hours)",
+        timeZone: "Europe/Berlin",
+        maxAgeHours: 8,
+        size: { cpu: 4096, memoryMiB: 8192 },
+        retention: { keepLast: 3 },
+        restoreConnection: { urlSecret: "pgstow/orders-admin" },
+      },
+      { name: "shop", connection: { rdsSecret: "rds!shop", host: "shop.example.com", database: "shop" } },
+      {
+        name: "crm",
+        connection: { iamUser: "pgstow", resourceId: "db-ABC123", host: "crm.example.com", database: "crm" },
+      },
+      { name: "wiki", connection: { rdsSecret: "wiki" } },
+    ],
+    recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"],
+    network: {
+      vpcId: "vpc-0a1b",
+      subnetIds: ["subnet-0a1b"],
+      securityGroupIds: ["sg-0a1b"],
+      routeTableIds: ["rtb-0a1b"],
+    },
+    bucket: {
+      coldAfterDays: 30,
+      undeleteDays: 90,
+      objectLock: { mode: "COMPLIANCE", days: 14 },
+      copyTo: { bucketArn: "arn:aws:s3:::second", account: "444455556666" },
+    },
+    notifications: {
+      emails: ["ops@example.com"],
+      emailLevel: "all",
+      webhooks: [{ secret: "pgstow/slack", level: "all" }],
+    },
+    spot: true,
+    architecture: "x86_64",
+    logRetentionDays: 365,
+  })
+})
+
+const log = { Effect: "Allow", Action: ["logs:CreateLogStream", "logs:PutLogEvents"] }
+const viaS3 = { StringEquals: { "kms:ViaService": expect.anything() as unknown } }
+const key = "<StorageKey.Arn>"
+const bucket = "<StorageBucket.Arn>"
+const putEvents = { Effect: "Allow", Action: ["events:PutEvents"], Resource: "<Events.Arn>" }
+const list = { Effect: "Allow", Action: ["s3:ListBucket"], Resource: bucket }
+const decrypt = { Effect: "Allow", Action: ["kms:Decrypt"], Resource: key, Condition: viaS3 }
+const seal = { Effect: "Allow", Action: ["kms:GenerateDataKey"], Resource: key, Condition: viaS3 }
+const read = (keys: string) => ({ Effect: "Allow", Action: ["s3:GetObject"], Resource: `${bucket}/${keys}` })
+const putChecks = { Effect: "Allow", Action: ["s3:PutObject"], Resource: `${bucket}/*/checks/*` }
+const functionLog = { ...log, Resource: "<FunctionLogs.Arn>" }
+const deadLetters = {
+  Effect: "Allow",
+  Action: ["sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
+  Resource: "<DeadLetters.Arn>",
+}
+const runTasks = (name: string, family: string) => [
+  {
+    Effect: "Allow",
+    Action: ["ecs:RunTask"],
+    Resource: `arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task-definition/Pgstow-${family}:*`,
+    Condition: {
+      ArnEquals: { "ecs:cluster": { "Fn::GetAtt": [expect.stringMatching("Cluster") as unknown, "Arn"] } },
+    },
+  },
+  {
+    Effect: "Allow",
+    Action: ["iam:PassRole"],
+    Resource: [`<Tasks${name}TaskRole.Arn>`, `<Tasks${name}ExecutionRole.Arn>`],
+    Condition: { StringEquals: { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
+  },
+]
+
+describe("the roles", () => {
+  it("let a backup store below its own prefix, and neither read nor remove anything", () => {
+    expect(allowed(plain, /backupordersTaskRole/)).toEqual([
+      putEvents,
+      {
+        Effect: "Allow",
+        Action: ["s3:PutObject", "s3:AbortMultipartUpload"],
+        Resource: `${bucket}/orders/*`,
+      },
+      { ...decrypt, Action: ["kms:GenerateDataKey", "kms:Decrypt"] },
+    ])
+  })
+
+  it("let a restore read every backup and the key, and store nothing", () => {
+    expect(allowed(plain, /restoreordersTaskRole/)).toEqual([
+      putEvents,
+      list,
+      read("*"),
+      decrypt,
+      { Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: "<IdentitySecret>" },
+    ])
+  })
+
+  it("let a verification read backups and lay findings beside them, without the key", () => {
+    const verification = [list, read("*"), decrypt, putChecks, seal]
+    expect(allowed(plain, /verifyTaskRole/)).toEqual([putEvents, ...verification])
+    expect(allowed(plain, /verifybackuprole/)).toEqual([
+      functionLog,
+      deadLetters,
+      ...verification,
+      ...runTasks("verify", "verify"),
+      putEvents,
+    ])
+  })
+
+  it("let cleanup alone remove objects, and read nothing but manifests", () => {
+    expect(allowed(plain, /cleanuprole/)).toEqual([
+      functionLog,
+      deadLetters,
+      list,
+      read("*/manifest.json"),
+      decrypt,
+      { Effect: "Allow", Action: ["s3:ListBucketMultipartUploads"], Resource: bucket },
+      { Effect: "Allow", Action: ["s3:DeleteObject", "s3:AbortMultipartUpload"], Resource: `${bucket}/*` },
+      putEvents,
+    ])
+    for (const role of roles(rich).filter((name) => !/cleanup/.test(name)))
+      expect(actions(rich, role), role).not.toContain("s3:DeleteObject")
+  })
+
+  it("let the starting function start backups in this cluster", () => {
+    expect(allowed(plain, /startbackuprole/)).toEqual([
+      functionLog,
+      deadLetters,
+      ...runTasks("backuporders", "backup-orders"),
+      {
+        Effect: "Allow",
+        Action: ["ecs:ListTasks"],
+        Resource: "*",
+        Condition: { ArnEquals: { "ecs:cluster": expect.anything() as unknown } },
+      },
+      putEvents,
+    ])
+  })
+
+  it("let the other functions do their own work only", () => {
+    expect(allowed(plain, /makekeyrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      {
+        Effect: "Allow",
+        Action: ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"],
+        Resource: "<IdentitySecret>",
+      },
+    ])
+    expect(allowed(plain, /measurerole/)).toEqual([
+      functionLog,
+      deadLetters,
+      list,
+      read("*/manifest.json"),
+      decrypt,
+    ])
+    expect(allowed(plain, /notifyrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      { Effect: "Allow", Action: ["sns:Publish"], Resource: "<Topic>" },
+    ])
+    expect(allowed(plain, /taskstoppedrole/)).toEqual([functionLog, deadLetters, putEvents])
+    expect(allowed(plain, /SchedulesRole/).map(({ Action, Resource }) => [Action, Resource])).toEqual([
+      [deadLetters.Action, deadLetters.Resource],
+      [["lambda:InvokeFunction"], "<Functionsstartbackup.Arn>"],
+      [["lambda:InvokeFunction"], "<Functionscleanup.Arn>"],
+      [["lambda:InvokeFunction"], "<Functionsmeasure.Arn>"],
+    ])
+  })
+
+  it("let nobody but restore tasks and the function that makes it read the private key", () => {
+    const readers = roles(rich).filter((role) =>
+      allowed(rich, new RegExp(role)).some(({ Resource }) => Resource === "<IdentitySecret>"),
+    )
+    expect(readers.map((name) => name.slice(0, -8)).sort()).toEqual([
+      "BackupTasksrestorecrmTaskRole",
+      "BackupTasksrestoreordersTaskRole",
+      "BackupTasksrestoreshopTaskRole",
+      "BackupTasksrestorewikiTaskRole",
+      "Backupmakekeyrole",
+    ])
+  })
+
+  it("let each database's tasks start with that database's secret only", () => {
+    const secrets = (role: RegExp) =>
+      allowed(rich, role)
+        .filter(({ Action }) => Action.some((action) => action.startsWith("secretsmanager:")))
+        .map(({ Resource }) => String(Resource).replace(/^.*:secret:/, ""))
+    expect(secrets(/backupordersExecutionRole/)).toEqual(["pgstow/orders-??????"])
+    expect(secrets(/restoreordersExecutionRole/)).toEqual(["pgstow/orders-admin-??????"])
+    expect(secrets(/backupcrmExecutionRole/)).toEqual([])
+  })
+
+  it("connect by RDS IAM authentication as one user of one server", () => {
+    for (const task of ["backupcrm", "restorecrm"])
+      expect(allowed(rich, new RegExp(`${task}TaskRole`))).toContainEqual({
+        Effect: "Allow",
+        Action: ["rds-db:connect"],
+        Resource: "arn:<AWS::Partition>:rds-db:<AWS::Region>:<AWS::AccountId>:dbuser:db-ABC123/pgstow",
+      })
+  })
+})
+
+describe("the bucket", () => {
+  it("is versioned, encrypted with its own key, open to nobody, and reached by TLS only", () => {
+    plain.template.hasResourceProperties("AWS::S3::Bucket", {
+      VersioningConfiguration: { Status: "Enabled" },
+      ObjectLockEnabled: true,
+      BucketEncryption: {
+        ServerSideEncryptionConfiguration: [
+          { BucketKeyEnabled: true, ServerSideEncryptionByDefault: { SSEAlgorithm: "aws:kms" } },
+        ],
+      },
+      PublicAccessBlockConfiguration: {
+        BlockPublicAcls: true,
+        BlockPublicPolicy: true,
+        IgnorePublicAcls: true,
+        RestrictPublicBuckets: true,
+      },
+      OwnershipControls: { Rules: [{ ObjectOwnership: "BucketOwnerEnforced" }] },
+      NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } },
+    })
+    const { PolicyDocument } = resource(plain, "AWS::S3::BucketPolicy").Properties
+    expect(PolicyDocument).toMatchObject({
+      Statement: [
+        { Effect: "Deny", Action: "s3:*", Condition: { Bool: { "aws:SecureTransport": "false" } } },
+        { Effect: "Deny", Condition: { NumericLessThan: { "s3:TlsVersion": 1.2 } } },
+      ],
+    })
+    plain.template.hasResourceProperties("AWS::KMS::Key", { EnableKeyRotation: true })
+  })
+
+  it("ends unfinished uploads and forgets what was removed a month ago", () => {
+    const rules = [
+      {
+        Id: "unfinished uploads and removed backups",
+        Status: "Enabled",
+        AbortIncompleteMultipartUpload: { DaysAfterInitiation: 7 },
+        NoncurrentVersionExpiration: { NoncurrentDays: 30 },
+        ExpiredObjectDeleteMarker: true,
+      },
+    ]
+    expect(resource(plain, "AWS::S3::Bucket").Properties.LifecycleConfiguration).toEqual({ Rules: rules })
+  })
+
+  it("locks, cools and copies objects where it is asked to", () => {
+    expect(resource(plain, "AWS::S3::Bucket").Properties).not.toHaveProperty("ObjectLockConfiguration")
+    rich.template.hasResourceProperties("AWS::S3::Bucket", {
+      ObjectLockConfiguration: { Rule: { DefaultRetention: { Mode: "COMPLIANCE", Days: 14 } } },
+    })
+    expect(resource(rich, "AWS::S3::Bucket").Properties).toMatchObject({
+      LifecycleConfiguration: {
+        Rules: [
+          { NoncurrentVersionExpiration: { NoncurrentDays: 90 } },
+          { Transitions: [{ StorageClass: "GLACIER_IR", TransitionInDays: 30 }] },
+        ],
+      },
+      ReplicationConfiguration: {
+        Rules: [
+          {
+            Status: "Enabled",
+            Destination: {
+              Bucket: "arn:aws:s3:::second",
+              Account: "444455556666",
+              AccessControlTranslation: { Owner: "Destination" },
+            },
+            SourceSelectionCriteria: { SseKmsEncryptedObjects: { Status: "Enabled" } },
+          },
+        ],
+      },
+    })
+  })
+
+  it("stays when the stack goes, with its key and the identity", () => {
+    for (const type of ["AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret"])
+      expect(resource(plain, type)).toMatchObject({ DeletionPolicy: "Retain", UpdateReplacePolicy: "Retain" })
+  })
+
+  it("is never replaced by a change of settings, nor are its key and the identity", () => {
+    const kept = ["AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "Custom::PgstowIdentity"]
+    for (const [before, after] of [
+      [plain, rich],
+      [rich, plain],
+    ] as const) {
+      const { resources } = diffTemplate(before.template.toJSON(), after.template.toJSON())
+      for (const type of kept) {
+        const id = Object.keys(before.resources).find((name) => before.resources[name]?.Type === type)
+        expect(Object.keys(after.resources)).toContain(id)
+        const { changeImpact } = resources.get(id ?? "") ?? {}
+        expect([undefined, ResourceImpact.WILL_UPDATE, ResourceImpact.NO_CHANGE], type).toContain(
+          changeImpact,
+        )
+      }
+    }
+  })
+
+  it("has an identity that CloudFormation has no value for, and never makes up another", () => {
+    expect(Object.keys(resource(plain, "AWS::SecretsManager::Secret").Properties)).toEqual(["Description"])
+  })
+})
+
+describe("the tasks", () => {
+  const definitionSchema = z.looseObject({
+    ContainerDefinitions: z.tuple([z.looseObject({ Secrets: named, Environment: named })]),
+  })
+  const task = (synthesized: Synthesized, family: string) => {
+    const found = Object.values(synthesized.resources).find(
+      ({ Properties }) => Properties.Family === `Pgstow-${family}`,
+    )
+    const definition = definitionSchema.parse(found?.Properties)
+    return { definition, container: definition.ContainerDefinitions[0] }
+  }
+  const names = (list: z.output<typeof named>) => list.map(({ Name }) => Name)
+
+  it("run read-only, without privileges, on the processors and with the size asked for", () => {
+    const small = task(plain, "backup-orders")
+    expect(small.definition).toMatchObject({
+      Cpu: "1024",
+      Memory: "2048",
+      RuntimePlatform: { CpuArchitecture: "ARM64", OperatingSystemFamily: "LINUX" },
+    })
+    expect(small.container).toMatchObject({
+      ReadonlyRootFilesystem: true,
+      LinuxParameters: { InitProcessEnabled: true, Capabilities: { Drop: ["ALL"] } },
+      MountPoints: [{ ContainerPath: "/tmp", SourceVolume: "tmp" }],
+      LogConfiguration: { LogDriver: "awslogs" },
+    })
+    expect(task(rich, "backup-orders").definition).toMatchObject({
+      Cpu: "4096",
+      Memory: "8192",
+      RuntimePlatform: { CpuArchitecture: "X86_64" },
+    })
+  })
+
+  it("are told the public keys, never the private one, and their password by reference", () => {
+    const backup = task(rich, "backup-orders").container
+    expect(backup.Command).toEqual(["backup"])
+    expect(names(backup.Secrets)).toEqual(["DATABASE_URL"])
+    expect(filled(backup.Environment)).toEqual(
+      expect.arrayContaining([
+        { Name: "PGSTOW_STORAGE", Value: "s3://<StorageBucket>?region=<AWS::Region>" },
+        { Name: "PGSTOW_NAME", Value: "orders" },
+        { Name: "PGSTOW_VERIFY", Value: "false" },
+        { Name: "PGSSLMODE", Value: "verify-full" },
+        {
+          Name: "PGSTOW_RECIPIENTS",
+          Value: "<IdentityMade.recipient> age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr",
+        },
+      ]),
+    )
+    expect(names(backup.Environment)).not.toContain("PGSTOW_IDENTITY")
+    const restore = task(rich, "restore-orders").container
+    expect(restore.Command).toEqual(["list"])
+    expect(filled(restore.Environment)).toContainEqual({
+      Name: "PGSTOW_IDENTITY",
+      Value: "secretsmanager:<IdentitySecret>",
+    })
+  })
+
+  it("take from an RDS secret what the settings do not say", () => {
+    const shop = task(rich, "backup-shop").container
+    expect(names(shop.Secrets)).toEqual(["PGUSER", "PGPASSWORD"])
+    expect(shop.Environment).toContainEqual({ Name: "PGHOST", Value: "shop.example.com" })
+    const wiki = task(rich, "backup-wiki").container
+    expect(names(wiki.Secrets)).toEqual(["PGUSER", "PGPASSWORD", "PGHOST", "PGPORT", "PGDATABASE"])
+    expect(names(task(rich, "backup-crm").container.Secrets)).toEqual([])
+  })
+})
+
+describe("the schedules", () => {
+  it("start each database's backup at its time", () => {
+    plain.template.hasResourceProperties("AWS::Scheduler::Schedule", {
+      Name: "Pgstow-backup-orders",
+      ScheduleExpression: "cron(0 3 * * ? *)",
+      ScheduleExpressionTimezone: "UTC",
+      Target: { Input: '{"database":"orders","token":"<aws.scheduler.execution-id>"}' },
+    })
+    rich.template.hasResourceProperties("AWS::Scheduler::Schedule", {
+      Name: "Pgstow-backup-orders",
+      ScheduleExpression: "rate(6 hours)",
+      ScheduleExpressionTimezone: "Europe/Berlin",
+    })
+    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 2)
+  })
+
+  it("and events never make Lambda try a function again, and lose nothing that failed", () => {
+    const configs = plain.template.findResources("AWS::Lambda::EventInvokeConfig")
+    expect(Object.keys(configs)).toHaveLength(7)
+    for (const { Properties } of Object.values(configs))
+      expect(filled(Properties)).toMatchObject({
+        MaximumRetryAttempts: 0,
+        DestinationConfig: { OnFailure: { Destination: "<DeadLetters.Arn>" } },
+      })
+  })
+})
+
+describe("the events", () => {
+  const pattern = (id: RegExp) => filled(resource(plain, "AWS::Events::Rule", id).Properties.EventPattern)
+
+  it("of a manifest's arrival verify it", () => {
+    expect(pattern(/ManifestArrived/)).toEqual({
+      source: ["aws.s3"],
+      "detail-type": ["Object Created"],
+      detail: { bucket: { name: ["<StorageBucket>"] }, object: { key: [{ suffix: "/manifest.json" }] } },
+    })
+  })
+
+  it("of a verified backup clean up behind it", () => {
+    expect(pattern(/BackupVerified/)).toEqual({
+      source: ["pgstow"],
+      "detail-type": ["Verification Succeeded"],
+    })
+  })
+
+  it("of a task that stopped in this cluster are looked at", () => {
+    expect(pattern(/TaskStopped/)).toMatchObject({
+      source: ["aws.ecs"],
+      detail: { clusterArn: ["<TasksCluster.Arn>"], lastStatus: ["STOPPED"] },
+    })
+  })
+})
+
+describe("the alarms", () => {
+  it("take silence for trouble where a backup is overdue, and for peace elsewhere", () => {
+    const alarms = Object.values(rich.template.findResources("AWS::CloudWatch::Alarm"))
+    expect(
+      alarms.map(({ Properties }) => {
+        const { AlarmName, TreatMissingData, Threshold, MetricName } = Properties as Record<string, unknown>
+        return [AlarmName, TreatMissingData, MetricName, Threshold]
+      }),
+    ).toEqual([
+      ["Pgstow-backup-failed", "notBreaching", "BackupFailures", 1],
+      ["Pgstow-verification-failed", "notBreaching", "VerificationFailures", 1],
+      ["Pgstow-dead-letters", "notBreaching", "ApproximateNumberOfMessagesVisible", 1],
+      ["Pgstow-overdue-orders", "breaching", "BackupAgeHours", 8],
+      ["Pgstow-overdue-shop", "breaching", "BackupAgeHours", 26],
+      ["Pgstow-overdue-crm", "breaching", "BackupAgeHours", 26],
+      ["Pgstow-overdue-wiki", "breaching", "BackupAgeHours", 26],
+    ])
+    for (const { Properties } of alarms)
+      expect(filled(Properties)).toMatchObject({ AlarmActions: ["<Topic>"], OKActions: ["<Topic>"] })
+  })
+
+  it("and a row of graphs for each database stand on the dashboard", () => {
+    const body = JSON.stringify(filled(resource(rich, "AWS::CloudWatch::Dashboard").Properties.DashboardBody))
+    for (const database of ["orders", "shop", "crm", "wiki"])
+      for (const graph of ["age of the newest verified backup", "size", "duration"])
+        expect(body).toContain(`${database}: ${graph}`)
+  })
+})
+
+describe("the network", () => {
+  it("of its own has no NAT gateway and reaches S3 by an endpoint", () => {
+    plain.template.resourceCountIs("AWS::EC2::NatGateway", 0)
+    plain.template.hasResourceProperties("AWS::EC2::VPCEndpoint", { VpcEndpointType: "Gateway" })
+    expect(resource(plain, "AWS::EC2::SecurityGroup").Properties).not.toHaveProperty("SecurityGroupIngress")
+  })
+
+  it("that exists is used as it is", () => {
+    for (const type of ["AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup"])
+      rich.template.resourceCountIs(type, 0)
+    rich.template.hasResourceProperties("AWS::EC2::VPCEndpoint", {
+      VpcId: "vpc-0a1b",
+      RouteTableIds: ["rtb-0a1b"],
+    })
+  })
+})
+
+describe("the outputs", () => {
+  it("hold a restore command ready to paste for each database", () => {
+    expect(filled(rich.outputs.Restoreorders?.Value)).toBe(
+      "aws ecs run-task --cluster <TasksCluster> --launch-type FARGATE" +
+        " --task-definition Pgstow-restore-orders" +
+        " --network-configuration 'awsvpcConfiguration={subnets=[subnet-0a1b],securityGroups=[sg-0a1b],assignPublicIp=DISABLED}'" +
+        ` --overrides '{"containerOverrides":[{"name":"pgstow","command":["restore","--backup","latest","--database","orders","--into","orders_restored","--yes"]}]}'`,
+    )
+    expect(Object.keys(rich.outputs).sort()).toEqual(
+      expect.arrayContaining(["Bucket", "IdentitySecret", "Place", "Recipient", "Restorecrm", "Restoreshop"]),
+    )
+  })
+})
+
+describe("cdk-nag", () => {
+  it("finds nothing but what is accepted, each with its reason, and nothing of that is outdated", () => {
+    const accepted = acceptedFindings.map(({ rule, construct }) => `${rule} ${construct}`)
+    const found = plain.violations.map(({ rule, construct }) => {
+      const resourceRule = rule.replaceAll(/[0-9A-F]{8}(?=\.)/g, "")
+      return `${resourceRule} ${construct.replace("Pgstow/Backup/", "")}`
+    })
+    expect([...new Set(found)].sort()).toEqual([...accepted].sort())
+  })
+})
+
+/** The logical ids of all roles. */
+function roles({ resources }: Synthesized): string[] {
+  return Object.keys(resources).filter((id) => resources[id]?.Type === "AWS::IAM::Role")
+}
+
+function actions(synthesized: Synthesized, role: string): string[] {
+  return allowed(synthesized, new RegExp(`^${role}$`)).flatMap(({ Action }) => Action)
+}
