@@ -53,7 +53,7 @@ export async function startDockerStandIn(image: Image): Promise<DockerStandIn> {
   const start = (container: Container) => {
     const [file, ...args] = image.entryPoint
     // What the emulator calls itself from within a container.
-    const env = Object.entries({ ...image.env, ...container.env }).map(([name, value]) => [
+    const env = Object.entries({ ...image.env, ...container.env }).map(([name, value]): [string, string] => [
       name,
       value.replace("http://host.docker.internal:", "http://127.0.0.1:"),
     ])
