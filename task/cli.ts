@@ -1,6 +1,5 @@
 import { realpathSync } from "node:fs"
 import { type Command, InvalidArgumentError } from "commander"
-import { announceBackup } from "./announce-backup.ts"
 import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
 import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { keygen } from "./commands/keygen.ts"
@@ -16,8 +15,7 @@ import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
-import { parseChannels } from "./notify/channel.ts"
-import { type Connection, connectionFrom, describe } from "./postgres/connection.ts"
+import { type Connection, connectionFrom } from "./postgres/connection.ts"
 import { withRdsToken } from "./postgres/rds-token.ts"
 import { parseRecipients } from "./recipients.ts"
 import { openStorage } from "./storage/open-storage.ts"
@@ -295,20 +293,19 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
       hint: "Leave one of them out.",
     })
-  const connection = await connectionOf(settings, flags, context)
-  const options = {
-    connection,
-    clientFolders: settings.pgBin,
-    storages: storagesOf(settings, context),
-    name: settings.name,
-    recipients: unencrypted ? undefined : parseRecipients(recipient),
-    compressLevel: settings.compressLevel,
-    lockWaitSeconds: settings.lockWait,
-    verify: settings.verify,
-  }
-  const name = settings.name ?? connection.params.dbname ?? describe(connection)
-  const channels = parseChannels(settings.notify)
-  const result = await announceBackup(name, channels, context, () => backup(options, context))
+  const result = await backup(
+    {
+      connection: await connectionOf(settings, flags, context),
+      clientFolders: settings.pgBin,
+      storages: storagesOf(settings, context),
+      name: settings.name,
+      recipients: unencrypted ? undefined : parseRecipients(recipient),
+      compressLevel: settings.compressLevel,
+      lockWaitSeconds: settings.lockWait,
+      verify: settings.verify,
+    },
+    context,
+  )
   const title = `backed up ${result.database}`
   const { id, database, storedBytes, rawBytes, seconds } = result
   const failure = backupFailure(result)
@@ -451,6 +448,18 @@ async function keygenWork({ flags }: Invocation, context: Context): Promise<Outc
     `the identity is in ${result.identityFile}: whoever loses it loses the backups, so keep a copy elsewhere`,
   )
   return { title: "made an identity", result, text: result.recipient, isAnswer: true }
+}
+
+/** The database that a command is about, as far as that is known before it runs: "*" where it is not. */
+export function databaseNamed({ name, databaseUrl }: Settings, flags: Flags, env: Context["env"]): string {
+  const named = [flags.database, name, flags.dbname].find((value) => typeof value === "string")
+  if (typeof named === "string") return named
+  try {
+    return connectionFrom({ databaseUrl, env }).params.dbname ?? "*"
+  } catch {
+    // What is wrong with it, the command itself says.
+    return "*"
+  }
 }
 
 function storagesOf({ storage, storageTimeout }: Settings, { env, signal }: Context): Storage[] {
