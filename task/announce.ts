@@ -1,6 +1,9 @@
+import { ChildError } from "./child.ts"
 import { messageOf, type PgstowError } from "./errors.ts"
 import { type PgstowEvent, publishEvent } from "./events.ts"
 import type { Log } from "./log.ts"
+import type { Channel } from "./notify/channel.ts"
+import { notify } from "./notify/notify.ts"
 
 const failed = {
   backup: "Backup Failed",
@@ -15,19 +18,38 @@ export function failureEvents(command: string, database: string, failure: Pgstow
   // The keys of `failed` are its type's.
   const type = failed[command as keyof typeof failed]
   const hint = failure.hint === undefined ? {} : { hint: failure.hint }
-  return [{ type, database, error: messageOf(failure), ...hint }]
+  const output = lastWords(failure)
+  return [{ type, database, error: messageOf(failure), ...hint, ...(output.length === 0 ? {} : { output }) }]
+}
+
+const linesTold = 10
+
+/** The last lines that a program said whose failure is behind `error`. */
+function lastWords(error: unknown): string[] {
+  if (error instanceof ChildError) return error.stderr.trim().split("\n").slice(-linesTold)
+  return error instanceof Error && error.cause !== undefined ? lastWords(error.cause) : []
+}
+
+export type Audience = {
+  /** An event bus, where there is one. */
+  readonly bus: string | undefined
+  readonly channels: readonly Channel[]
+  readonly log: Log
+  /** How long channels may take to listen. */
+  readonly limitMs?: number
 }
 
 /**
- * Puts events on the event bus, where there is one. A bus that does not take them is a warning: what was done is
- * done, and the exit code tells of that.
+ * Puts events on the event bus, and tells channels of them. One that does not take them is a warning: what was
+ * done is done, and the exit code tells of that.
  */
 export async function announce(
   events: readonly PgstowEvent[],
-  bus: string | undefined,
-  log: Log,
+  { bus, channels, log, limitMs = 30_000 }: Audience,
 ): Promise<void> {
-  if (bus === undefined) return
-  for (const event of events)
-    await publishEvent(bus, event).catch((error: unknown) => log.warn(messageOf(error)))
+  for (const event of events) {
+    const published = bus === undefined ? undefined : publishEvent(bus, event)
+    const warn = (error: unknown) => log.warn(messageOf(error))
+    await Promise.all([published?.catch(warn), notify(event, channels, { log, limitMs })])
+  }
 }

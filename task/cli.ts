@@ -1,19 +1,21 @@
+import { realpathSync } from "node:fs"
 import { type Command, InvalidArgumentError } from "commander"
-import { announceBackup } from "./announce-backup.ts"
 import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
 import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
+import { migrateFile } from "./commands/migrate.ts"
 import { formatRestore, restore, restoreFailure } from "./commands/restore.ts"
+import { formatSchedule, schedule } from "./commands/schedule.ts"
 import { formatShow, show } from "./commands/show.ts"
+import { formatStatus, status, statusFailure } from "./commands/status.ts"
 import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
-import { parseChannels } from "./notify/channel.ts"
-import { type Connection, connectionFrom, describe } from "./postgres/connection.ts"
+import { type Connection, connectionFrom } from "./postgres/connection.ts"
 import { withRdsToken } from "./postgres/rds-token.ts"
 import { parseRecipients } from "./recipients.ts"
 import { openStorage } from "./storage/open-storage.ts"
@@ -118,6 +120,31 @@ export function addCommands(program: Command, run: Run): void {
     `pgstow cleanup --dry-run --keep-daily 7 --keep-weekly 5 --keep-monthly 12
      pgstow cleanup 30`,
   ).argument("[days]", "keep the backups of this many days: short for --keep-days")
+  add(
+    "status",
+    "say whether every database has a verified backup that is new enough",
+    statusWork,
+    [storageOptions, ageOptions],
+    `pgstow status
+     pgstow status orders --max-age-hours 50`,
+  ).argument("[database]", "only this one")
+  add(
+    "schedule",
+    "print what backs up every day, for systemd or cron, or install it",
+    scheduleWork,
+    [scheduleOptions],
+    `pgstow schedule --settings /etc/pgstow.env --at 02:30
+     sudo npx pgstow schedule --settings /etc/pgstow.env --install
+     pgstow schedule --cron`,
+  )
+  add(
+    "migrate",
+    "turn an environment file of Emiti or Sentinel into pgstow's settings",
+    migrateWork,
+    [(command) => command.option("--write <file>", "write the settings into a new file, secrets included")],
+    `pgstow migrate /opt/sentinel/.env
+     pgstow migrate /etc/emiti.env --write .env`,
+  ).argument("<file>", "the environment file")
   add(
     "keygen",
     "make an age identity, and print its recipient",
@@ -242,6 +269,20 @@ const retentionOptions: OptionGroup = (command) =>
     .option("--keep-yearly <n>", "one a year for n years (PGSTOW_KEEP_YEARLY)")
     .option("--dry-run", "only say what would be removed, and why")
 
+const ageOptions: OptionGroup = (command) =>
+  command.option(
+    "--max-age-hours <hours>",
+    "how old the newest verified backup may be (PGSTOW_MAX_AGE_HOURS; default 26)",
+  )
+
+const scheduleOptions: OptionGroup = (command) =>
+  command
+    .option("--at <time>", "the time of day, in this machine's time zone", "03:00")
+    .option("--settings <file>", "the file with the settings to run with", ".env")
+    .option("--unit <name>", "the name of the units, or of the cron file", "pgstow")
+    .option("--cron", "a file for /etc/cron.d in place of systemd's units")
+    .option("--install", "put the files where they belong, and start the timer")
+
 async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
   const { recipient, unencrypted } = settings
   if (recipient.length === 0 && !unencrypted)
@@ -252,20 +293,19 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
       hint: "Leave one of them out.",
     })
-  const connection = await connectionOf(settings, flags, context)
-  const options = {
-    connection,
-    clientFolders: settings.pgBin,
-    storages: storagesOf(settings, context),
-    name: settings.name,
-    recipients: unencrypted ? undefined : parseRecipients(recipient),
-    compressLevel: settings.compressLevel,
-    lockWaitSeconds: settings.lockWait,
-    verify: settings.verify,
-  }
-  const name = settings.name ?? connection.params.dbname ?? describe(connection)
-  const channels = parseChannels(settings.notify)
-  const result = await announceBackup(name, channels, context, () => backup(options, context))
+  const result = await backup(
+    {
+      connection: await connectionOf(settings, flags, context),
+      clientFolders: settings.pgBin,
+      storages: storagesOf(settings, context),
+      name: settings.name,
+      recipients: unencrypted ? undefined : parseRecipients(recipient),
+      compressLevel: settings.compressLevel,
+      lockWaitSeconds: settings.lockWait,
+      verify: settings.verify,
+    },
+    context,
+  )
   const title = `backed up ${result.database}`
   const { id, database, storedBytes, rawBytes, seconds } = result
   const failure = backupFailure(result)
@@ -349,6 +389,40 @@ async function cleanupWork({ settings, flags, args }: Invocation, context: Conte
   }
 }
 
+async function statusWork({ settings, args }: Invocation, context: Context): Promise<Outcome> {
+  const options = { database: args[0], maxAgeHours: settings.maxAgeHours }
+  const result = await status(storagesOf(settings, context), options, context)
+  return {
+    title: "looked for backups",
+    result,
+    text: formatStatus(result),
+    isAnswer: true,
+    failure: statusFailure(result),
+  }
+}
+
+async function scheduleWork({ flags }: Invocation, context: Context): Promise<Outcome> {
+  const flag = (name: string, unset: string) => (typeof flags[name] === "string" ? flags[name] : unset)
+  const result = await schedule(
+    {
+      kind: flags.cron === true ? "cron" : "systemd",
+      name: flag("unit", "pgstow"),
+      at: flag("at", "03:00"),
+      settingsFile: flag("settings", ".env"),
+      program: [process.execPath, realpathSync(process.argv[1] ?? "")],
+      install: flags.install === true,
+    },
+    context,
+  )
+  return { title: "made a schedule", result, text: formatSchedule(result), isAnswer: true }
+}
+
+async function migrateWork({ flags, args }: Invocation): Promise<Outcome> {
+  const write = typeof flags.write === "string" ? flags.write : undefined
+  const { result, text } = await migrateFile(args[0] ?? "", { write })
+  return { title: "read the older settings", result, text, isAnswer: true }
+}
+
 async function verifyWork(invocation: Invocation, context: Context): Promise<Outcome> {
   const { settings, flags } = invocation
   const storages = storagesOf(settings, context)
@@ -374,6 +448,18 @@ async function keygenWork({ flags }: Invocation, context: Context): Promise<Outc
     `the identity is in ${result.identityFile}: whoever loses it loses the backups, so keep a copy elsewhere`,
   )
   return { title: "made an identity", result, text: result.recipient, isAnswer: true }
+}
+
+/** The database that a command is about, as far as that is known before it runs: "*" where it is not. */
+export function databaseNamed({ name, databaseUrl }: Settings, flags: Flags, env: Context["env"]): string {
+  const named = [flags.database, name, flags.dbname].find((value) => typeof value === "string")
+  if (typeof named === "string") return named
+  try {
+    return connectionFrom({ databaseUrl, env }).params.dbname ?? "*"
+  } catch {
+    // What is wrong with it, the command itself says.
+    return "*"
+  }
 }
 
 function storagesOf({ storage, storageTimeout }: Settings, { env, signal }: Context): Storage[] {

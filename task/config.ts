@@ -43,6 +43,8 @@ const settings = {
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */
   notify: { env: "PGSTOW_NOTIFY", schema: words.default([]) },
+  /** How old the newest verified backup may be. */
+  maxAgeHours: { env: "PGSTOW_MAX_AGE_HOURS", schema: wholeNumber(1, 100_000).default(26) },
   keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
   keepDays: { env: "PGSTOW_KEEP_DAYS", schema: keep },
   keepDaily: { env: "PGSTOW_KEEP_DAILY", schema: keep },

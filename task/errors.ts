@@ -20,6 +20,8 @@ export const exitCodes = {
   restoreErrors: 9,
   /** Nothing was done because nobody said yes. */
   notConfirmed: 10,
+  /** The newest verified backup is older than the limit. */
+  overdue: 11,
   /** SIGINT. */
   interrupted: 130,
   /** SIGTERM. */

@@ -1,11 +1,14 @@
 import { createInterface } from "node:readline/promises"
 import { Command, CommanderError } from "commander"
 import { announce, failureEvents } from "./announce.ts"
-import { type Ask, addCommands, type Outcome, type Work } from "./cli.ts"
+import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from "./cli.ts"
 import { readSettings } from "./config.ts"
 import { messageOf, PgstowError } from "./errors.ts"
+import type { PgstowEvent } from "./events.ts"
 import { adoptLegacyNames } from "./legacy/adopt-names.ts"
 import { type Log, openLog } from "./log.ts"
+import { parseChannels } from "./notify/channel.ts"
+import { notify } from "./notify/notify.ts"
 import { openProgress } from "./progress.ts"
 import { openTerminal, type Terminal } from "./terminal.ts"
 import { version } from "./version.ts"
@@ -67,14 +70,23 @@ async function runWork(
     for (const note of notes) log.warn(note)
     const progress = openProgress(terminal, log, () => performance.now())
     const context = { env, log, progress, signal: io.signal, now: io.now }
-    const tellFailure = (failure: PgstowError) => {
-      const database = typeof flags.database === "string" ? flags.database : (settings.name ?? "*")
-      return announce(failureEvents(command, database, failure), settings.eventBus, log)
+    const database = databaseNamed(settings, flags, env)
+    const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
+    // Only a healthcheck wants to know of it: a backup does not wait for that.
+    const begun =
+      command === "backup"
+        ? notify({ type: "Backup Started", database }, audience.channels, { log })
+        : undefined
+    const tell = async (events: readonly PgstowEvent[]) => {
+      await begun
+      // Who stops the program does not wait for long.
+      await announce(events, io.signal.aborted ? { ...audience, limitMs: 4_000 } : audience)
     }
+    const tellFailure = (failure: PgstowError) => tell(failureEvents(command, database, failure))
     try {
       const outcome = await work({ settings, flags, args, ask: questioner(io, terminal) }, context)
       progress.clear()
-      if (outcome.events) await announce(outcome.events, settings.eventBus, log)
+      if (outcome.events) await tell(outcome.events)
       else if (outcome.failure) await tellFailure(outcome.failure)
       reportOutcome(outcome, output.json, io, log, terminal)
       return outcome.failure

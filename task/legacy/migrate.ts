@@ -80,13 +80,17 @@ function expansions(file: Record<string, string | undefined>): string[] {
     .map(([name]) => `${name} has a $ or a backquote in it, and is taken as it stands: no shell reads it.`)
 }
 
-/** Settings whose values nobody should read over a shoulder. */
 const secretNames = /^(DATABASE_URL|PGPASSWORD|ENCRYPTION_KEY|PGSTOW_NOTIFY|PGSTOW_IDENTITY|\w+_(KEY|TOKEN))$/
+
+/** Whether nobody should read the value of this setting over a shoulder. */
+export function isSecret(name: string): boolean {
+  return secretNames.test(name)
+}
 
 /** For people: what to set, what will differ, what to look at. Secrets are left out. */
 export function formatMigration({ system, settings, differences, problems }: Migration): string {
   const lines = settings.map(({ name, value, from }) => {
-    const shown = secretNames.test(name) ? "…" : value
+    const shown = isSecret(name) ? "…" : value
     const older = from.filter((one) => one !== name)
     return `  ${name}=${shown}${older.length > 0 ? `   # ${older.join(", ")}` : ""}`
   })

@@ -13,6 +13,6 @@ export type Schedule = {
   readonly user: string | undefined
   /** Folders that the backup writes to: storages, and the log file's. */
   readonly writes: readonly string[]
-  /** Whether PostgreSQL's programs run elsewhere (--exec), by a program that may read its user's home. */
-  readonly runsElsewhere: boolean
+  /** Whether something of it is in a home folder, or it starts a program that reads its user's home (--exec). */
+  readonly needsHome: boolean
 }

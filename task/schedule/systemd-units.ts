@@ -8,7 +8,7 @@ export function systemdUnits(schedule: Schedule): { readonly service: string; re
 /** The name of the credential that holds the settings. */
 const credential = "settings"
 
-function service({ name, program, settingsFile, user, writes, runsElsewhere }: Schedule): string {
+function service({ name, program, settingsFile, user, writes, needsHome }: Schedule): string {
   const [node = "", ...script] = program
   // systemd replaces the variable by the folder that it has put the credential into.
   const command = [
@@ -36,7 +36,7 @@ UMask=0077
 
 # It reads a database and writes its backups: nothing else.
 ProtectSystem=strict
-ProtectHome=${runsElsewhere ? "read-only" : "yes"}
+ProtectHome=${needsHome ? "read-only" : "yes"}
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectClock=yes

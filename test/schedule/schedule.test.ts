@@ -27,7 +27,7 @@ function schedule(rest: Partial<Schedule> = {}): Schedule {
     minute: 5,
     user: "root",
     writes: [folder],
-    runsElsewhere: false,
+    needsHome: false,
     ...rest,
   }
 }
@@ -36,7 +36,7 @@ describe.runIf(process.platform === "linux")("the units for systemd", () => {
   test.each([
     ["as root", { user: "root" }],
     ["as a user of its own", { user: undefined, writes: [] }],
-    ["through another program", { runsElsewhere: true }],
+    ["that need a home folder", { needsHome: true }],
   ])("that run %s pass systemd-analyze, and are judged safe", (_, rest) => {
     const { service, timer } = systemdUnits(schedule(rest))
     const files = [join(folder, "pgstow.service"), join(folder, "pgstow.timer")]

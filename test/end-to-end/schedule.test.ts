@@ -1,0 +1,108 @@
+import { spawnSync } from "node:child_process"
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { expect, test } from "vitest"
+import { schedule } from "../../task/commands/schedule.ts"
+import { run } from "../support/programs.ts"
+import { quiet } from "../support/quiet.ts"
+import { setScene } from "../support/scene.ts"
+
+test("the file for cron backs up, and status then says that all is well", async () => {
+  const scene = await setScene()
+  const { folder } = scene
+  const settings = join(folder, "settings.env")
+  const text = Object.entries(scene.env).map(([name, value]) => `${name}='${value}'`)
+  await writeFile(settings, text.join("\n"), { mode: 0o600 })
+  const overdue = await scene.run(["status"])
+  expect(overdue.exitCode).toBe(11)
+
+  const { exitCode, stdout } = await scene.run(["schedule", "--cron", "--settings", settings, "--at", "4:05"])
+  expect(exitCode).toBe(0)
+  const [, command = ""] = /^5 4 \* \* \* \w+ (.*)$/m.exec(stdout) ?? []
+  const env = { PATH: process.env.PATH }
+  const { status, stderr } = spawnSync("/bin/sh", ["-c", command], { env, encoding: "utf8" })
+  expect(status, stderr).toBe(0)
+  expect(await scene.json(["status"])).toMatchObject({
+    databases: [{ database: scene.database, overdue: false }],
+  })
+})
+
+test.runIf(process.platform === "linux")("the units are printed as systemd takes them", async () => {
+  const scene = await setScene()
+  const { folder } = scene
+  const settings = join(folder, "settings.env")
+  await writeFile(
+    settings,
+    `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\nPGSTOW_RECIPIENTS=age1x`,
+  )
+  const { exitCode, stdout, stderr } = await scene.run(["schedule", "--settings", "settings.env"])
+  expect(exitCode).toBe(0)
+  expect(stderr).toContain("chmod 600")
+  for (const [, path = "", text = ""] of stdout.matchAll(
+    /^# \/etc\/systemd\/system\/(\S+)\n(.*?)(?=^# \/etc|$(?![\s\S]))/gms,
+  )) {
+    await writeFile(join(folder, path), text)
+  }
+  const service = await readFile(join(folder, "pgstow.service"), "utf8")
+  expect(service).toContain(`LoadCredential=settings:${settings}\n`)
+  expect(service).toContain(`ReadWritePaths=${folder}/a,b\nReadWritePaths=${folder}/log\n`)
+  run("systemd-analyze", [
+    "verify",
+    "--man=no",
+    "--recursive-errors=no",
+    join(folder, "pgstow.service"),
+    join(folder, "pgstow.timer"),
+  ])
+})
+
+test("--install puts the files in place, makes the folders and starts the timer; a foreign file stays", async () => {
+  const { folder } = await setScene()
+  const settings = join(folder, "settings.env")
+  await writeFile(settings, `PGSTOW_STORAGE=file://${folder}/backups`, { mode: 0o600 })
+  const bin = join(folder, "bin")
+  await mkdir(bin)
+  await writeFile(join(bin, "systemctl"), `#!/bin/sh\necho "$@" >> ${folder}/called\n`)
+  await chmod(join(bin, "systemctl"), 0o755)
+  const options = {
+    kind: "systemd",
+    name: "pgstow-orders",
+    at: "03:00",
+    settingsFile: settings,
+    program: [process.execPath, "/opt/pgstow/pgstow.mjs"],
+    install: true,
+    folder,
+  } as const
+  const context = {
+    ...quiet,
+    env: { PATH: `${bin}:${process.env.PATH}` },
+    progress: { update: () => {}, clear: () => {} },
+    signal: new AbortController().signal,
+    now: () => new Date(),
+  }
+  for (const _ of ["first", "again"]) await schedule(options, context)
+  expect(await readFile(join(folder, "called"), "utf8")).toBe(
+    "daemon-reload\nenable --now pgstow-orders.timer\n".repeat(2),
+  )
+  expect(await readFile(join(folder, "pgstow-orders.timer"), "utf8")).toContain("Unit=pgstow-orders.service")
+  await expect(readFile(join(folder, "backups"))).rejects.toThrow("EISDIR")
+
+  await writeFile(join(folder, "other.service"), "[Unit]\n")
+  await expect(schedule({ ...options, name: "other" }, context)).rejects.toThrow(
+    "is there already, and not from pgstow",
+  )
+})
+
+test.each([
+  ["PGSTOW_STORAGE=./backups", [], "is relative"],
+  ["PGSTOW_NAME=x", [], "names no storage"],
+  ["PGSTOW_STORAGE=/b", ["--at", "25:00"], "--at 25:00 is not a time of day"],
+  ["PGSTOW_STORAGE=/b", ["--unit", "../x"], "can't be the name of a unit"],
+  ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "missing can't be used"],
+])("settings %j with %j: %s", async (settings, args, problem) => {
+  const scene = await setScene()
+  const { folder } = scene
+  await writeFile(join(folder, ".env"), settings)
+  const { exitCode, stderr } = await scene.run(["schedule", ...args])
+  expect(exitCode).toBe(2)
+  expect(stderr).toContain(problem)
+})
