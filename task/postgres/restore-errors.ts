@@ -148,12 +148,17 @@ export function classOf(message: string): RestoreErrorClass {
   return rules.find(({ pattern }) => pattern.test(message))?.name ?? other.name
 }
 
+/** What to call the errors of a class, and what to do about them. */
+export function adviceOn(name: RestoreErrorClass): { readonly title: string; readonly hint: string } {
+  return rules.find((rule) => rule.name === name) ?? other
+}
+
 const examplesKept = 5
 
 /** Errors by class, in the order in which the classes first came. Their counts add up to all of them. */
 export function groupErrors(errors: readonly RestoreError[]): RestoreErrorGroup[] {
   return [...Map.groupBy(errors, (error) => error.class)].map(([name, found]) => {
-    const { title, hint } = rules.find((rule) => rule.name === name) ?? other
+    const { title, hint } = adviceOn(name)
     return { class: name, title, hint, count: found.length, examples: found.slice(0, examplesKept) }
   })
 }

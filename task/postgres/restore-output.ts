@@ -12,12 +12,14 @@ export type RestoreOutput = {
   /** Every line that it marked as an error is in one of these. */
   readonly errors: readonly RestoreError[]
   readonly warnings: readonly string[]
+  /** It met errors, and went on to the end of its work in spite of them. */
+  readonly wentOn: boolean
 }
 
 export type RestoreOutputReader = {
   /** Takes the next line that `pg_restore --verbose` wrote to stderr. */
-  line(line: string): void
-  end(): RestoreOutput
+  readonly line: (line: string) => void
+  readonly end: () => RestoreOutput
 }
 
 const prefix = "pg_restore: "
@@ -67,7 +69,7 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void): Restore
       finish()
       if (counted !== undefined && counted !== errors.length)
         warnings.push(`pg_restore counted ${counted} errors, and ${errors.length} are reported here`)
-      return { errors, warnings }
+      return { errors, warnings, wentOn: counted !== undefined }
     },
   }
 }

@@ -60,6 +60,30 @@ export async function decompressInto(
   }
 }
 
+/**
+ * Decompresses the beginning of Zstandard frames here, in Node, and resolves to what `read` makes of it, which
+ * need not read to the end; `source` is closed then. `name` is what the stream is called in messages.
+ */
+export async function decompressHead<Value>(
+  source: AsyncIterable<Buffer>,
+  read: (chunks: AsyncIterable<Buffer>) => Promise<Value>,
+  name: string,
+): Promise<Value> {
+  const result: { value?: Value; isThere: boolean } = { isThere: false }
+  try {
+    await pipeline(cutAtFrames(source), createZstdDecompress(), async (chunks: AsyncIterable<Buffer>) => {
+      result.value = await read(chunks)
+      result.isThere = true
+    })
+  } catch (error) {
+    // What is left unread counts as an error, too.
+    if (!result.isThere)
+      throw error instanceof FrameError || isFromZlib(error) ? decompressionFailure(name, error) : error
+  }
+  // It has ended well, or `isThere`.
+  return result.value as Value
+}
+
 /** Resolves with the bytes passed on, or undefined where the source or the consumer ended midway. */
 async function passBeside(
   zstd: string,

@@ -7,7 +7,7 @@ import { constants, zstdCompressSync } from "node:zlib"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
 import { type Child, type Program, startChild } from "../../task/child.ts"
-import { type Decompression, decompressInto } from "../../task/streams/decompress.ts"
+import { type Decompression, decompressHead, decompressInto } from "../../task/streams/decompress.ts"
 import { findZstd } from "../../task/streams/zstd.ts"
 import { failing, inPieces } from "../support/bytes.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -204,4 +204,48 @@ it("a zstd program that dies fails in its own name, not the child's", async () =
   const error = await rejectionOf(rawBytes)
   expect(error).toMatchObject({ kind: "unexpected", message: "decompressing main failed" })
   expect(error.cause).toMatchObject({ program: "zstd", signal: "SIGKILL" })
+})
+
+describe("decompressing the head of a stream", () => {
+  const first = (bytes: number) => async (chunks: AsyncIterable<Buffer>) => {
+    const head: Buffer[] = []
+    for await (const chunk of chunks) {
+      head.push(chunk)
+      if (Buffer.concat(head).length >= bytes) break
+    }
+    return Buffer.concat(head).subarray(0, bytes)
+  }
+
+  it("gives what was read, and closes a source that goes on", async () => {
+    let isClosed = false
+    async function* source() {
+      try {
+        yield* inPieces(Buffer.concat([frame(Buffer.from("one ")), frame(Buffer.from("two"))]), [7])
+        yield* endless()
+      } finally {
+        isClosed = true
+      }
+    }
+    expect((await decompressHead(source(), first(7), "main")).toString()).toBe("one two")
+    expect(isClosed).toBe(true)
+  })
+
+  it("gives what is there of a short source", async () => {
+    expect((await decompressHead(inPieces(frame(Buffer.from("all"))), first(100), "main")).toString()).toBe(
+      "all",
+    )
+  })
+
+  it("fails as the source does, as the reader does, and for what is no whole frame", async () => {
+    const whole = frame(randomBytes(100_000))
+    const [broken, refused] = [new Error("the source broke"), new Error("the reader refused")]
+    await expect(decompressHead(failing([whole.subarray(0, 100)], broken), first(10), "main")).rejects.toBe(
+      broken,
+    )
+    await expect(decompressHead(inPieces(whole), () => Promise.reject(refused), "main")).rejects.toBe(refused)
+    for (const bytes of [whole.subarray(0, 50_000), Buffer.from("no Zstandard frame")])
+      expect((await rejectionOf(decompressHead(inPieces(bytes), first(100_000), "main"))).kind).toBe(
+        "damaged",
+      )
+  })
 })

@@ -1,0 +1,117 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { ChildError, startChild } from "../child.ts"
+import { PgstowError } from "../errors.ts"
+import { decompressInto } from "../streams/decompress.ts"
+import type { Clients } from "./clients.ts"
+import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
+import { adviceOn, type RestoreError } from "./restore-errors.ts"
+import { type RestoreOutput, type RestoreStep, readRestoreOutput } from "./restore-output.ts"
+import { useList } from "./select-entries.ts"
+import type { TocEntry } from "./toc.ts"
+
+/** Who owns what is restored: its owners of old, the user who restores, or one role. */
+export type Owners = "keep" | "none" | { readonly role: string }
+
+export type RestoreOptions = {
+  readonly clients: Pick<Clients, "pgRestore">
+  /** The database to restore into. */
+  readonly connection: Connection
+  /** What the stream is called in messages. */
+  readonly name: string
+  /** What to restore, in this order. */
+  readonly entries: readonly TocEntry[]
+  /** Whether that is less than the archive holds: pg_restore may then leave the end of it unread. */
+  readonly partial: boolean
+  readonly owners: Owners
+  readonly grants: "keep" | "none"
+  /**
+   * `collect`: goes on after errors, to find them all, for a database that is thrown away if there are any.
+   * `rollBack`: in one transaction, which ends with the first error. `clean`: the same, and first drops what it
+   * is about to restore.
+   */
+  readonly mode: "collect" | "rollBack" | "clean"
+  /** As `findZstd` gave it. */
+  readonly zstd: string | undefined
+  readonly env: Environment
+  readonly signal?: AbortSignal | undefined
+  readonly onStep?: ((step: RestoreStep) => void) | undefined
+}
+
+export type RestoreOutcome = {
+  /** What pg_restore reported; where it failed, the last is the reason. */
+  readonly errors: readonly RestoreError[]
+  readonly warnings: readonly string[]
+} & (
+  | { readonly state: "ok"; readonly readToEnd: boolean }
+  /** It came to its end, and some of it was refused. */
+  | { readonly state: "errors" }
+  /** It did not come to its end. */
+  | { readonly state: "failed"; readonly failure: PgstowError }
+)
+
+/**
+ * Restores the main object of a backup, decrypted and still compressed, from a stream. Rejects with the reason of
+ * `signal`; whatever else goes wrong is in the outcome. The last bytes of `source` must come only when all of it
+ * is known to be right: where it fails, pg_restore is ended before it can commit.
+ */
+export async function restoreMain(
+  source: AsyncIterable<Buffer>,
+  options: RestoreOptions,
+): Promise<RestoreOutcome> {
+  const { connection, name, zstd, signal } = options
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-restore-"))
+  const reader = readRestoreOutput(options.onStep)
+  try {
+    const list = join(folder, "entries")
+    await writeFile(list, useList(options.entries))
+    const program = {
+      file: options.clients.pgRestore,
+      args: [...argumentsOf(options), "--use-list", list, "--no-password", "--dbname", conninfo(connection)],
+      env: childEnv(connection, options.env),
+    }
+    const rawBytes = await decompressInto(
+      source,
+      (signal) => startChild(program, { stdin: "pipe", signal, onStderr: reader.line }),
+      { name, zstd, signal, mayEndEarly: options.partial },
+    )
+    const { errors, warnings } = reader.end()
+    if (errors.length > 0) return { state: "errors", errors, warnings }
+    return { state: "ok", errors, warnings, readToEnd: rawBytes !== undefined }
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    return outcomeOfFailure(error, reader.end(), connection)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function argumentsOf({ owners, grants, mode }: RestoreOptions): string[] {
+  return [
+    "--format=custom",
+    "--verbose",
+    ...(owners === "keep" ? [] : ["--no-owner"]),
+    ...(typeof owners === "string" ? [] : [`--role=${owners.role}`]),
+    ...(grants === "keep" ? [] : ["--no-privileges"]),
+    ...(mode === "collect" ? [] : ["--single-transaction", "--exit-on-error"]),
+    ...(mode === "clean" ? ["--clean", "--if-exists"] : []),
+  ]
+}
+
+function outcomeOfFailure(
+  failure: PgstowError,
+  { errors, warnings, wentOn }: RestoreOutput,
+  connection: Connection,
+): RestoreOutcome {
+  if (!(failure instanceof ChildError)) return { state: "failed", errors, warnings, failure }
+  // Without a connection, it goes on and fails at everything.
+  const lost = errors.find((error) => error.class === "connection-lost")
+  if (wentOn && !lost) return { state: "errors", errors, warnings }
+  const reason = lost ?? errors.at(-1)
+  if (!reason) return { state: "failed", errors, warnings, failure }
+  const message = `pg_restore into ${describe(connection)} failed: ${reason.message}`
+  const { hint } = adviceOn(reason.class)
+  return { state: "failed", errors, warnings, failure: new PgstowError("postgres", message, { hint }) }
+}

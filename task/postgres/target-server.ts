@@ -1,0 +1,32 @@
+import * as z from "zod"
+import type { Session } from "./session.ts"
+
+/** What a server has that a restore may need. */
+export type TargetServer = {
+  readonly roles: ReadonlySet<string>
+  /** The extensions that CREATE EXTENSION would find. */
+  readonly availableExtensions: ReadonlySet<string>
+  /** Those of the session's own database. */
+  readonly installedExtensions: readonly string[]
+  readonly isSuperuser: boolean
+}
+
+/** Looks at the session's server, and at its database for what is installed there. */
+export async function inspectTarget(session: Session): Promise<TargetServer> {
+  const names = async (query: string) =>
+    z
+      .array(z.object({ name: z.string() }))
+      .parse(await session.query(query))
+      .map(({ name }) => name)
+  return {
+    roles: new Set(await names("SELECT rolname AS name FROM pg_catalog.pg_roles")),
+    availableExtensions: new Set(await names("SELECT name FROM pg_catalog.pg_available_extensions")),
+    installedExtensions: await names("SELECT extname AS name FROM pg_catalog.pg_extension"),
+    isSuperuser:
+      (
+        await names(
+          "SELECT rolname AS name FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper",
+        )
+      ).length > 0,
+  }
+}
