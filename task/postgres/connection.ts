@@ -74,6 +74,11 @@ export function connectionFrom(source: {
   return password === undefined ? { params } : { params, password }
 }
 
+/** The same server and user, and another database. */
+export function withDatabase(connection: Connection, dbname: string): Connection {
+  return { ...connection, params: { ...connection.params, dbname } }
+}
+
 /**
  * The connection as a program's argument: never with a password. `overrides` go before the connection's own
  * settings. Keepalives are on unless the connection says otherwise: a NAT gateway forgets a silent connection

@@ -1,0 +1,82 @@
+import type { Context } from "./context.ts"
+import { PgstowError } from "./errors.ts"
+import { formatBytes, formatCount, formatName } from "./format.ts"
+import { describe, withDatabase } from "./postgres/connection.ts"
+import { planRestore } from "./postgres/plan-restore.ts"
+import { openSession } from "./postgres/session.ts"
+import { type Contents, describeContents } from "./postgres/target-database.ts"
+import { inspectTarget } from "./postgres/target-server.ts"
+import {
+  analyze,
+  findDamage,
+  missingExtensions,
+  type RestoreEnd,
+  type RestoreJob,
+  refuseMissingRoles,
+  runPlan,
+} from "./restore-job.ts"
+
+/**
+ * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
+ * verified, and where the database holds anything, its user is shown what that is and has to say yes.
+ */
+export async function restoreIntoExisting(job: RestoreJob, context: Context): Promise<RestoreEnd> {
+  const { archive, name, options } = job
+  const { target, contents } = await lookInto(job, context)
+  const plan = planRestore(archive, {
+    selection: options.selection,
+    target: { isNew: false, extensions: target.installedExtensions },
+    clean: options.clean,
+    asSuperuser: target.isSuperuser,
+  })
+  refuseMissingRoles(job, plan, target)
+  const lacking = missingExtensions(plan, target)
+  if (lacking)
+    throw new PgstowError("postgres", lacking, { hint: "Install it there first, or choose tables." })
+
+  const damage = await findDamage(job, context)
+  if (damage) throw damage
+  context.progress.clear()
+  await askFirst(job, contents)
+  const outcome = await runPlan(job, plan, name, options.clean ? "clean" : "rollBack", context)
+  const warnings = [...outcome.warnings]
+  if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
+  warnings.push(...(await analyze(job, plan, name, context)))
+  return { plan, into: name, state: "restored", outcome, warnings }
+}
+
+async function lookInto({ clients, connection, name }: RestoreJob, { env, signal }: Context) {
+  const session = await openSession(clients, withDatabase(connection, name), { env, signal })
+  try {
+    return { target: await inspectTarget(session), contents: await describeContents(session) }
+  } finally {
+    await session.close()
+  }
+}
+
+/** Shows what is there, and goes on only when the database's name has been typed. */
+async function askFirst(
+  { name, connection, options, manifest }: RestoreJob,
+  contents: Contents,
+): Promise<void> {
+  const isEmpty = contents.tables === 0 && contents.largeObjects === 0
+  if (isEmpty || options.yes) return
+  const what = `${formatCount(contents.tables, "table")}, ${formatBytes(contents.sizeBytes)}`
+  const where = formatName(describe(withDatabase(connection, name)))
+  if (!options.ask)
+    throw new PgstowError("notConfirmed", `${where} exists (${what}), and nobody is here to say yes`, {
+      hint: "Say --yes, or leave --into out to restore into a new database.",
+    })
+  const answer = await options.ask(
+    [
+      `${where} exists: ${what}${contents.largeObjects > 0 ? `, ${formatCount(contents.largeObjects, "large object")}` : ""}.`,
+      ...contents.biggest.map((table) => `  ${formatName(table.name)}  ${formatBytes(table.sizeBytes)}`),
+      options.clean
+        ? `What backup ${manifest.id} holds is dropped there, and restored as it was. All else stays.`
+        : "Nothing is dropped there. Where something that is restored exists already, nothing is changed at all.",
+      "Type the database's name to go on: ",
+    ].join("\n"),
+  )
+  if (answer.trim() === name) return
+  throw new PgstowError("notConfirmed", `nothing was restored into ${where}: its name was not typed`)
+}

@@ -1,0 +1,69 @@
+import type { Context } from "./context.ts"
+import { incompleteName } from "./core/restored-name.ts"
+import { PgstowError } from "./errors.ts"
+import { formatName } from "./format.ts"
+import { createDatabase } from "./postgres/create-database.ts"
+import { planRestore } from "./postgres/plan-restore.ts"
+import { databaseExists, dropDatabase, renameDatabase } from "./postgres/target-database.ts"
+import { inspectTarget } from "./postgres/target-server.ts"
+import {
+  analyze,
+  findDamage,
+  missingExtensions,
+  type RestoreEnd,
+  type RestoreJob,
+  refuseMissingRoles,
+  runPlan,
+} from "./restore-job.ts"
+
+/**
+ * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
+ * one. On errors it stays under that name.
+ */
+export async function restoreIntoNew(job: RestoreJob, context: Context): Promise<RestoreEnd> {
+  const { archive, session, manifest, name, options } = job
+  const target = await inspectTarget(session)
+  const plan = planRestore(archive, {
+    selection: options.selection,
+    target: { isNew: true },
+    clean: false,
+    asSuperuser: target.isSuperuser,
+  })
+  refuseMissingRoles(job, plan, target)
+  const lacking = missingExtensions(plan, target)
+  if (lacking) context.log.warn(`${lacking}: what needs them will fail`)
+
+  const incomplete = incompleteName(name)
+  await removeLeftover(job, incomplete)
+  const refused = await createDatabase(session, incomplete, manifest.source, options.locale)
+  const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
+  try {
+    let outcome = await runPlan(job, plan, incomplete, "collect", context)
+    warnings.push(...outcome.warnings)
+    if (outcome.state === "ok" && !outcome.readToEnd) {
+      // Nothing has yet held all of the object against its manifest.
+      const failure = await findDamage(job, context)
+      if (failure) outcome = { ...outcome, state: "failed", failure }
+    }
+    if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
+    warnings.push(...(await analyze(job, plan, incomplete, context)))
+    await renameDatabase(session, incomplete, name)
+    return { plan, into: name, state: "restored", outcome, warnings }
+  } catch (error) {
+    context.log.warn(`what was restored so far is in the database ${formatName(incomplete)}: do not use it`)
+    throw error
+  }
+}
+
+/** What an earlier restore under this name has left goes only with its user's consent. */
+async function removeLeftover({ session, options }: RestoreJob, incomplete: string): Promise<void> {
+  if (!(await databaseExists(session, incomplete))) return
+  const question = `An earlier restore has left the database ${formatName(incomplete)}. Drop it? (yes or no) `
+  if (!options.yes && (await options.ask?.(question))?.trim().toLowerCase() !== "yes")
+    throw new PgstowError(
+      "notConfirmed",
+      `an earlier restore has left the database ${formatName(incomplete)}`,
+      { hint: "Say --yes to drop it, drop it yourself, or restore into another name (--into)." },
+    )
+  await dropDatabase(session, incomplete)
+}

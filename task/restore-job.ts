@@ -1,0 +1,184 @@
+import type { Context } from "./context.ts"
+import type { Manifest, ManifestObject } from "./core/manifest.ts"
+import { PgstowError } from "./errors.ts"
+import { formatName } from "./format.ts"
+import { openObject } from "./open-object.ts"
+import type { Clients } from "./postgres/clients.ts"
+import { type Connection, withDatabase } from "./postgres/connection.ts"
+import type { LocaleChoice } from "./postgres/create-database.ts"
+import { type RestorePlan, rolesNeeded } from "./postgres/plan-restore.ts"
+import { identifier } from "./postgres/quote.ts"
+import { type Owners, type RestoreOutcome, restoreMain } from "./postgres/restore.ts"
+import type { Selection } from "./postgres/select-entries.ts"
+import { openSession, QueryError, type Session } from "./postgres/session.ts"
+import type { TargetServer } from "./postgres/target-server.ts"
+import type { TocEntry } from "./postgres/toc.ts"
+import type { ProgressUpdate } from "./progress.ts"
+import type { Storage } from "./storage/storage.ts"
+import { verifyBackup } from "./verify-backup.ts"
+
+/** What to restore, how, and into what. */
+export type RestoreJob = {
+  readonly storage: Storage
+  readonly manifest: Manifest
+  readonly main: ManifestObject
+  /** What the main object holds. */
+  readonly archive: readonly TocEntry[]
+  /** The database to restore into. */
+  readonly name: string
+  /** A session with another database of the target's server. */
+  readonly session: Session
+  readonly connection: Connection
+  readonly clients: Clients
+  readonly zstd: string | undefined
+  readonly options: RestoreJobOptions
+}
+
+export type RestoreJobOptions = {
+  readonly identities: readonly string[]
+  /** All there is, where it is undefined. */
+  readonly selection: Selection | undefined
+  readonly owners: Owners
+  readonly grants: "keep" | "none"
+  /** Into an existing database: drop first what is then restored. */
+  readonly clean: boolean
+  readonly locale: LocaleChoice
+  /** Whether to ANALYZE what was restored, without which queries are planned badly. */
+  readonly analyze: boolean
+  /** Yes to all questions. */
+  readonly yes: boolean
+  /** Asks a person and resolves to the answer; undefined where there is nobody. */
+  readonly ask: ((question: string) => Promise<string>) | undefined
+}
+
+/** What has become of a job. */
+export type RestoreEnd = {
+  readonly plan: RestorePlan
+  /** The database that holds what was restored. */
+  readonly into: string
+  /** `incomplete`: the database is new and must not be used as it is. `unchanged`: it is as it was before. */
+  readonly state: "restored" | "incomplete" | "unchanged"
+  readonly outcome: RestoreOutcome
+  readonly warnings: readonly string[]
+}
+
+/** Restores the planned entries into `database`, and shows how far it is. */
+export async function runPlan(
+  job: RestoreJob,
+  plan: RestorePlan,
+  database: string,
+  mode: "collect" | "rollBack" | "clean",
+  { env, progress, signal }: Context,
+): Promise<RestoreOutcome> {
+  const { storage, manifest, main, connection, clients, zstd, options } = job
+  let doneBytes = 0
+  let stage = "schema"
+  let detail: string | undefined
+  const show = () =>
+    progress.update({
+      stage: `restoring into ${formatName(database)}: ${stage}`,
+      doneBytes,
+      totalBytes: main.sizeBytes,
+      detail,
+    })
+  const onBytes = (bytes: number) => {
+    doneBytes += bytes
+    show()
+  }
+  const source = openObject(storage, manifest, main, { identities: options.identities, signal, onBytes })
+  return restoreMain(source, {
+    clients,
+    connection: withDatabase(connection, database),
+    name: `${manifest.id} ${main.name}`,
+    entries: plan.entries,
+    partial: options.selection !== undefined,
+    owners: options.owners,
+    grants: options.grants,
+    mode,
+    zstd,
+    env: writable(manifest, env),
+    signal,
+    onStep: (step) => {
+      stage = step.stage
+      detail = formatName(`${step.kind.toLowerCase()} ${step.object}`)
+      show()
+    },
+  })
+}
+
+/** A database may have been set to be read only: but not while it is restored. */
+function writable(manifest: Manifest, env: Context["env"]): Context["env"] {
+  if (!manifest.source.settings.some((setting) => setting.startsWith("default_transaction_read_only=")))
+    return env
+  return { ...env, PGOPTIONS: `${env.PGOPTIONS ?? ""} -c default_transaction_read_only=off` }
+}
+
+/** Reads all of the backup, and gives what is wrong with it. */
+export async function findDamage(
+  { storage, manifest }: RestoreJob,
+  { progress, signal }: Context,
+): Promise<PgstowError | undefined> {
+  const onProgress = (update: ProgressUpdate) => progress.update(update)
+  const [problem] = await verifyBackup(storage, manifest, { signal, onProgress })
+  if (!problem) return undefined
+  const { object, expected, found } = problem
+  const where = `${object} of backup ${manifest.id} in ${storage.url}`
+  return new PgstowError(
+    "damaged",
+    `${where} is not what its manifest says: expected ${expected}, found ${found}`,
+    {
+      hint: "Use another copy of the backup, or another backup.",
+    },
+  )
+}
+
+/** Throws a PgstowError where the target lacks a role that the plan takes: before anything is restored. */
+export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: TargetServer): void {
+  const { manifest, options } = job
+  const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
+  const missing = rolesNeeded(plan.entries, manifest.source.roles, keep).filter(
+    (role) => !target.roles.has(role),
+  )
+  if (missing.length === 0) return
+  const what = missing.length === 1 ? "a role" : `${missing.length} roles`
+  const names = missing.map(formatName).join(", ")
+  throw new PgstowError("postgres", `the target lacks ${what} that the backup names: ${names}`, {
+    hint:
+      `Create what is missing (${missing.map((role) => `CREATE ROLE ${formatName(identifier(role))};`).join(" ")}; ` +
+      "the backup's globals have the roles' rights, too), or leave owners and grants out with --no-owner --no-acl, " +
+      "or give all to one role with --role.",
+  })
+}
+
+/** What is planned to be made and can't be found on the target, in words. */
+export function missingExtensions(plan: RestorePlan, target: TargetServer): string | undefined {
+  const missing = plan.extensions.filter((name) => !target.availableExtensions.has(name))
+  if (missing.length === 0) return undefined
+  return `the target's server does not have ${missing.length === 1 ? "the extension" : "the extensions"} ${missing.join(", ")}`
+}
+
+/** Gathers statistics on what was restored; a failure is a warning. */
+export async function analyze(
+  job: RestoreJob,
+  plan: RestorePlan,
+  database: string,
+  { env, progress, signal }: Context,
+): Promise<string[]> {
+  const { clients, connection, options } = job
+  if (!options.analyze) return []
+  progress.update({ stage: `analyzing ${formatName(database)}`, doneBytes: 0 })
+  const tables = options.selection
+    ? plan.entries.filter(({ kind }) => kind === "TABLE" || kind === "MATERIALIZED VIEW")
+    : []
+  const names = tables.map(({ schema = "", name }) => `${identifier(schema)}.${identifier(name)}`)
+  const session = await openSession(clients, withDatabase(connection, database), { env, signal })
+  try {
+    await session.execute(`ANALYZE ${names.join(", ")}`)
+    return []
+  } catch (error) {
+    if (!(error instanceof QueryError)) throw error
+    return [`could not gather statistics, so run ANALYZE: ${error.message}`]
+  } finally {
+    await session.close()
+  }
+}
