@@ -3,7 +3,10 @@ import { incompleteName } from "./core/restored-name.ts"
 import { PgstowError } from "./errors.ts"
 import { formatName } from "./format.ts"
 import { createDatabase } from "./postgres/create-database.ts"
-import { planRestore } from "./postgres/plan-restore.ts"
+import { propertyStatements } from "./postgres/database-properties.ts"
+import { planRestore, type RestorePlan } from "./postgres/plan-restore.ts"
+import { classOf, type RestoreError } from "./postgres/restore-errors.ts"
+import { QueryError } from "./postgres/session.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "./postgres/target-database.ts"
 import { inspectTarget } from "./postgres/target-server.ts"
 import {
@@ -45,6 +48,8 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
       const failure = await findDamage(job, context)
       if (failure) outcome = { ...outcome, state: "failed", failure }
     }
+    const refusedProperties = outcome.state === "ok" ? await setProperties(job, plan, incomplete) : []
+    if (refusedProperties.length > 0) outcome = { ...outcome, state: "errors", errors: refusedProperties }
     if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
     warnings.push(...(await analyze(job, plan, incomplete, context)))
     await renameDatabase(session, incomplete, name)
@@ -66,4 +71,23 @@ async function removeLeftover({ session, options }: RestoreJob, incomplete: stri
       { hint: "Say --yes to drop it, drop it yourself, or restore into another name (--into)." },
     )
   await dropDatabase(session, incomplete)
+}
+
+/** Gives the new database what the old one had beside its contents, and resolves to what was refused. */
+async function setProperties(
+  { session, options }: RestoreJob,
+  plan: RestorePlan,
+  database: string,
+): Promise<RestoreError[]> {
+  const errors: RestoreError[] = []
+  for (const { entry, sql } of propertyStatements(plan.entries, database, options)) {
+    try {
+      await session.execute(sql)
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error
+      const { reason } = error
+      errors.push({ class: classOf(reason), message: reason, entry, detail: null, statement: sql })
+    }
+  }
+  return errors
 }

@@ -28,12 +28,15 @@ export type Session = {
 export class QueryError extends PgstowError {
   /** Five characters: "42501". PostgreSQL documentation, appendix A. */
   readonly sqlstate: string
+  /** The server's own words. */
+  readonly reason: string
 
   constructor(connection: Connection, sqlstate: string, message: string) {
     const hint = queryHints[sqlstate]
     super("postgres", `${describe(connection)}: ${message}`, hint === undefined ? {} : { hint })
     this.name = "QueryError"
     this.sqlstate = sqlstate
+    this.reason = message
   }
 }
 

@@ -42,8 +42,13 @@ test("the commands of the format document restore a backup without pgstow", asyn
   }
   expect(said[0]).toMatch(/"sha256": "[0-9a-f]{64}"/)
 
-  const settings = `ALTER DATABASE orders_restored SET TimeZone = 'Europe/Vienna'`
-  await target.psql(settings, "postgres")
+  // As the document says: what is said of the database itself comes only under its old name.
+  await target.psql(`
+    ALTER DATABASE orders_restored SET TimeZone = 'Europe/Vienna';
+    ALTER ROLE sample_reader IN DATABASE orders_restored SET search_path = shop, "Odd.Schema & Späße";
+    REVOKE TEMPORARY ON DATABASE orders_restored FROM PUBLIC;
+    GRANT CREATE ON DATABASE orders_restored TO "Sample ""Writer""";
+    COMMENT ON DATABASE orders_restored IS 'one like real ones; "really"'`)
   expect(
     await compareDatabases({ server, name: database }, { server: target, name: "orders_restored" }),
   ).toEqual([])

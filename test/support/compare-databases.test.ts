@@ -74,9 +74,13 @@ describe.for(majors)("on PostgreSQL %i", (major) => {
   })
 
   async function copy(): Promise<string> {
-    const name = `${sample}_copy_${Math.random()}`
-    await server.psql(`CREATE DATABASE "${name}" TEMPLATE ${sample};
-      ALTER DATABASE "${name}" SET timezone = 'Europe/Vienna'`)
+    const name = await server.createDatabase()
+    await server.psql(`DROP DATABASE ${name}; CREATE DATABASE ${name} TEMPLATE ${sample};
+      ALTER DATABASE ${name} SET timezone = 'Europe/Vienna';
+      ALTER ROLE sample_reader IN DATABASE ${name} SET search_path = shop, "Odd.Schema & Späße";
+      REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC;
+      GRANT CREATE ON DATABASE ${name} TO "Sample ""Writer""";
+      COMMENT ON DATABASE ${name} IS 'one like real ones; "really"'`)
     return name
   }
 

@@ -10,7 +10,7 @@ export type Database = { readonly server: PostgresServer; readonly name: string 
  *
  * Compared are the schemas, as pg_dump writes them; the rows of every table and materialized view, by a checksum
  * that the server computes and that does not depend on their order; the sequences; the large objects with their
- * owners, grants and comments; encoding, locale and settings of the database. Nothing may
+ * owners, grants and comments; encoding, locale, owner, grants, comment and settings of the database. Nothing may
  * write to them meanwhile.
  */
 export async function compareDatabases(a: Database, b: Database): Promise<string[]> {
@@ -68,10 +68,15 @@ SET LOCAL timezone = 'UTC';
 SET LOCAL bytea_output = 'hex';
 SET LOCAL extra_float_digits = 1;
 
-SELECT json_build_array('database', concat_ws(', ', pg_encoding_to_char(encoding), datlocprovider, datcollate, datctype,
-    to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', 'settings ' || (
-      SELECT string_agg(setting, ', ' ORDER BY setting) FROM pg_db_role_setting, unnest(setconfig) AS setting
-       WHERE setdatabase = d.oid AND setrole = 0)))
+SELECT json_build_array('database', format('%s, owner %s, granted %s, comment %s, limit %s, settings %s',
+    concat_ws(', ', pg_encoding_to_char(encoding), datlocprovider, datcollate, datctype, to_jsonb(d) ->> 'datlocale',
+      to_jsonb(d) ->> 'daticulocale'),
+    datdba::regrole,
+    (SELECT string_agg(item, ' ' ORDER BY item) FROM unnest(datacl::text[]) AS item),
+    shobj_description(oid, 'pg_database'),
+    datconnlimit,
+    (SELECT string_agg(concat_ws(' of ', setting, nullif(setrole, 0)::regrole), ', ' ORDER BY setrole, setting)
+       FROM pg_db_role_setting, unnest(setconfig) AS setting WHERE setdatabase = d.oid)))
   FROM pg_database AS d WHERE datname = current_database();
 
 SELECT json_build_array('large object ' || oid, format('sha256 %s, owner %s, granted %s, comment %s',

@@ -16,7 +16,13 @@ BEGIN
   END LOOP;
 END $$;
 
-SELECT format('ALTER DATABASE %I SET timezone = %L', current_database(), 'Europe/Vienna') \gexec
+SELECT format(statement, current_database()) FROM unnest(ARRAY[
+  'ALTER DATABASE %I SET timezone = ''Europe/Vienna''',
+  'ALTER ROLE sample_reader IN DATABASE %I SET search_path = shop, "Odd.Schema & Späße"',
+  'REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC',
+  'GRANT CREATE ON DATABASE %I TO "Sample ""Writer"""',
+  'COMMENT ON DATABASE %I IS ''one like real ones; "really"'''
+]) AS statement \gexec
 
 BEGIN;
 
