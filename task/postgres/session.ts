@@ -30,8 +30,7 @@ export class QueryError extends PgstowError {
   readonly sqlstate: string
 
   constructor(connection: Connection, sqlstate: string, message: string) {
-    const hint = queryHints[sqlstate]
-    super("postgres", `${describe(connection)}: ${message}`, hint === undefined ? {} : { hint })
+    super("postgres", `${describe(connection)}: ${message}`, { hint: queryHints[sqlstate] })
     this.name = "QueryError"
     this.sqlstate = sqlstate
   }
@@ -81,7 +80,7 @@ export async function openSession(
     if (options.signal?.aborted) return options.signal.reason
     if (psql.pid === undefined) return error
     const failed = state === "connecting" ? "could not connect to" : "lost the connection to"
-    return connectionFailure(connection, psql.stderr(), failed)
+    return connectionFailure(connection, psql.stderr(), error, failed)
   }
   const over = psql.ended
     .catch((error: unknown) => error)
