@@ -50,7 +50,8 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
   const { log, progress, signal } = context
   const failures = new Map<Storage, unknown>()
   const manifestSent = new Set<Storage>()
-  const keys: string[] = []
+  /** The keys of what each storage holds. */
+  const held = new Map<Storage, string[]>(storages.map((storage) => [storage, []]))
 
   const remaining = () => storages.filter((storage) => !failures.has(storage))
   const fail = (storage: Storage, failure: unknown) => {
@@ -68,11 +69,11 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
       const stage = `backing up ${name.database}`
       const report = () => progress.update({ stage, doneBytes: rawBytes(), totalBytes: expectedBytes })
       const shown = showProgress ? watched(stream, report) : stream
-      keys.push(key)
       const sealed = recipients ? seal(shown, recipients) : shown
       // Real data comes to a third or less; a guess too high costs memory, one too low does no harm.
       const stored = await storeObject(sealed, remaining(), key, { expectedBytes: expectedBytes / 3 })
       for (const [storage, failure] of stored.failures) fail(storage, failure)
+      for (const storage of remaining()) held.get(storage)?.push(key)
       return {
         name: objectName,
         kind,
@@ -91,8 +92,8 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
     },
     discard: async () => {
       // Where a manifest was sent there may be one, whatever the answer: its objects must stay.
-      const without = storages.filter((storage) => !manifestSent.has(storage))
-      const removals = await Promise.allSettled(without.map((storage) => storage.remove(keys)))
+      const without = [...held].filter(([storage]) => !manifestSent.has(storage))
+      const removals = await Promise.allSettled(without.map(([storage, keys]) => storage.remove(keys)))
       for (const removal of removals)
         if (removal.status === "rejected") log.debug(`left for cleanup: ${messageOf(removal.reason)}`)
     },

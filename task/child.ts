@@ -53,21 +53,25 @@ export class ChildError extends PgstowError {
       signal?: NodeJS.Signals | undefined
       stderr?: string
       cause?: unknown
-      hint?: string
+      hint?: string | undefined
     },
   ) {
-    super("postgres", message, {
-      ...(detail.cause === undefined ? {} : { cause: detail.cause }),
-      ...(detail.hint === undefined ? {} : { hint: detail.hint }),
-    })
+    const { cause, hint = detail.signal === "SIGKILL" ? killedHint : undefined } = detail
+    super("postgres", message, { cause, hint })
     this.name = "ChildError"
     this.program = program
     this.exitStatus = detail.status
     this.signal = detail.signal
     this.stderr = detail.stderr ?? ""
   }
+
+  /** "exited with 1", "was ended by SIGKILL". */
+  get ending(): string {
+    return endingOf(this.exitStatus, this.signal)
+  }
 }
 
+const killedHint = "The system may have run out of memory: look into its log, and give it more."
 const stderrKeepBytes = 64 * 1024
 const killAfterMs = 5_000
 
@@ -110,9 +114,9 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
     child.once("close", (status, signal) => {
       if (partialLine !== "") options.onStderr?.(partialLine)
       if (status === 0) return resolve()
-      const how = signal ? `was ended by ${signal}` : `exited with ${status}`
       const words = lastWords(stderr)
-      const failure = new ChildError(name, `${name} ${how}${words === "" ? "" : `: ${words}`}`, {
+      const message = `${name} ${endingOf(status, signal)}${words === "" ? "" : `: ${words}`}`
+      const failure = new ChildError(name, message, {
         status: status ?? undefined,
         signal: signal ?? undefined,
         stderr,
@@ -151,6 +155,10 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
     kill: (signal) => child.kill(signal),
     ended,
   }
+}
+
+function endingOf(status: number | null | undefined, signal: NodeJS.Signals | null | undefined): string {
+  return signal ? `was ended by ${signal}` : `exited with ${status}`
 }
 
 /** The last lines of what a program said, on one line. */

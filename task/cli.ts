@@ -183,7 +183,7 @@ const storageOptions: OptionGroup = (command) =>
     )
     .option(
       "--storage-timeout <seconds>",
-      "give a storage up after so long without progress (PGSTOW_STORAGE_TIMEOUT)",
+      "try a request again, five times at most, after so long without progress (PGSTOW_STORAGE_TIMEOUT; default 60)",
     )
 
 const serverOptions: OptionGroup = (command) =>

@@ -24,7 +24,7 @@ const settings = {
   /** The source or target, as libpq reads it: a URI or "key=value" pairs. No flag: a password may be in it. */
   databaseUrl: { env: "DATABASE_URL", schema: text },
   storage: { env: "PGSTOW_STORAGE", schema: words.default([]) },
-  /** Seconds without progress after which a storage is given up. */
+  /** Seconds without progress after which a request to a storage is tried again. */
   storageTimeout: { env: "PGSTOW_STORAGE_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
   /** Authenticate at RDS by a token of IAM's in place of a password. */
   rdsIam: { env: "PGSTOW_RDS_IAM", schema: yesNo.default(false) },

@@ -34,17 +34,21 @@ export type FailureKind = keyof typeof exitCodes
  * A failure that a person can act on.
  *
  * `message` says what failed and on what, lower case, without a full stop; `hint` is a sentence that says
- * what to do. Neither ever holds a secret.
+ * what to do, by default what the cause says. Neither ever holds a secret.
  */
 export class PgstowError extends Error {
   readonly kind: FailureKind
   readonly hint: string | undefined
 
-  constructor(kind: FailureKind, message: string, options: { cause?: unknown; hint?: string } = {}) {
+  constructor(
+    kind: FailureKind,
+    message: string,
+    options: { cause?: unknown; hint?: string | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = "PgstowError"
     this.kind = kind
-    this.hint = options.hint
+    this.hint = options.hint ?? (options.cause instanceof PgstowError ? options.cause.hint : undefined)
   }
 
   get exitCode(): number {

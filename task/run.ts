@@ -135,11 +135,11 @@ function reportFailure(
 ): number {
   const failure = asFailure(error)
   const message = messageOf(failure).replaceAll(/\s*\n\s*/g, " ")
-  const { kind, hint, exitCode } = failure
+  const { kind, exitCode, hint = "Run it again with --debug to see where it failed." } = failure
   if (output.json)
     io.stdout.write(`${JSON.stringify({ error: { kind, message, hint, exitCode } }, null, 2)}\n`)
   log.error(message, { kind, hint, exitCode })
-  if (terminal.interactive && hint !== undefined) terminal.line(hint)
+  if (terminal.interactive) terminal.line(hint)
   if (output.debug) terminal.line(error instanceof Error ? (error.stack ?? "") : String(error))
   return exitCode
 }

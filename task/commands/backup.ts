@@ -84,10 +84,15 @@ export function backupFailure({ id, database, storages }: BackupResult): PgstowE
   if (bad.length === 0) return undefined
   const what = bad.map(({ storage, state, error }) => `${storage}: ${state}: ${error}`).join("; ")
   const damaged = bad.some(({ state }) => state === "damaged")
+  const unread = bad.every(({ state }) => state === "stored")
   return new PgstowError(
     damaged ? "damaged" : bad.length < storages.length ? "partial" : "storage",
     `backup ${id} of ${formatName(database)} is not good everywhere: ${what}`,
-    { hint: "Mend the storage and back up again; the good copies stay." },
+    {
+      hint: unread
+        ? "Verify it from where it may be read; --no-verify says that this is not to be tried here."
+        : "Mend the storage and back up again; the good copies stay.",
+    },
   )
 }
 

@@ -60,10 +60,11 @@ const hints: readonly (readonly [RegExp, string])[] = [
   ],
 ]
 
-/** The failure of a libpq program to get or to keep a connection, from what it wrote to stderr. */
+/** How psql failed to get or to keep a connection: in its own words or, where it wrote none, for its `cause`. */
 export function connectionFailure(
   connection: Connection,
   stderr: string,
+  cause: unknown,
   failed: "could not connect to" | "lost the connection to",
 ): PgstowError {
   const words = stderr
@@ -71,9 +72,9 @@ export function connectionFailure(
     .filter((line) => line !== "" && !/^(\t|(ERROR|WARNING|NOTICE|DETAIL|HINT|CONTEXT|LINE \d+):)/.test(line))
     .map((line) => line.replace(/^\w+: (error: )?/, "").trim())
   const reason = [...new Set(words)].slice(-3).join("; ")
-  const hint = connectionHint(stderr)
-  const message = `${failed} ${describe(connection)}${reason === "" ? "" : `: ${reason}`}`
-  return new PgstowError("postgres", message, hint === undefined ? {} : { hint })
+  const message = `${failed} ${describe(connection)}`
+  if (reason === "") return new PgstowError("postgres", message, { cause })
+  return new PgstowError("postgres", `${message}: ${reason}`, { hint: connectionHint(stderr) })
 }
 
 /** What to do about it; undefined where the messages of a libpq program complain of no connection. */

@@ -42,10 +42,12 @@ const hints: readonly (readonly [RegExp, string])[] = [
 /** The failure of pg_dump or pg_dumpall in the server's words, with what to do about it. */
 export function explainDumpFailure(failure: ChildError, connection: Connection): ChildError {
   const { program, stderr, signal, exitStatus: status } = failure
-  const hint = hints.find(([pattern]) => pattern.test(stderr))?.[1] ?? connectionHint(stderr)
-  const ending = signal ? `it was ended by ${signal}` : `it exited with ${status}`
-  const message = `${program} of ${describe(connection)} failed: ${reasonIn(stderr) || ending}`
-  return new ChildError(program, message, { status, signal, stderr, ...(hint === undefined ? {} : { hint }) })
+  const hint =
+    hints.find(([pattern]) => pattern.test(stderr))?.[1] ??
+    connectionHint(stderr) ??
+    (signal ? undefined : "Look into the server's log.")
+  const message = `${program} of ${describe(connection)} failed: ${reasonIn(stderr) || `it ${failure.ending}`}`
+  return new ChildError(program, message, { status, signal, stderr, hint })
 }
 
 /** What is said of the error, without the statement that it came from, which may be long. */

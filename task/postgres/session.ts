@@ -32,8 +32,7 @@ export class QueryError extends PgstowError {
   readonly reason: string
 
   constructor(connection: Connection, sqlstate: string, message: string) {
-    const hint = queryHints[sqlstate]
-    super("postgres", `${describe(connection)}: ${message}`, hint === undefined ? {} : { hint })
+    super("postgres", `${describe(connection)}: ${message}`, { hint: queryHints[sqlstate] })
     this.name = "QueryError"
     this.sqlstate = sqlstate
     this.reason = message
@@ -84,7 +83,7 @@ export async function openSession(
     if (options.signal?.aborted) return options.signal.reason
     if (psql.pid === undefined) return error
     const failed = state === "connecting" ? "could not connect to" : "lost the connection to"
-    return connectionFailure(connection, psql.stderr(), failed)
+    return connectionFailure(connection, psql.stderr(), error, failed)
   }
   const over = psql.ended
     .catch((error: unknown) => error)

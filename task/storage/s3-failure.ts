@@ -14,7 +14,9 @@ export type S3Place = {
 export function s3Failure(place: S3Place, action: string, cause: unknown): unknown {
   if (cause instanceof PgstowError || !(cause instanceof Error)) return cause
   const [reason, hint] = reasonOf(place, cause)
-  return new PgstowError("storage", `cannot ${action} in ${place.url}: ${reason}`, { cause, hint })
+  const message = `cannot ${action} in ${place.url}: ${reason}`
+  // What the SDK says of a time limit names parts of its own.
+  return new PgstowError("storage", message, cause.name === "TimeoutError" ? { hint } : { cause, hint })
 }
 
 /** Whether S3 answered with one of these error codes or statuses. */

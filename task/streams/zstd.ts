@@ -3,7 +3,7 @@ import { access } from "node:fs/promises"
 import { delimiter, isAbsolute, join } from "node:path"
 import { buffer } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
-import { type Child, type ChildOptions, startChild } from "../child.ts"
+import { type Child, ChildError, type ChildOptions, startChild } from "../child.ts"
 
 /**
  * The `zstd` program on the PATH of `env`; undefined where there is none, or one that does not say how many
@@ -25,7 +25,15 @@ export function startZstd(
   args: readonly string[],
   options: Omit<ChildOptions, "stdin">,
 ): Child {
-  return startChild({ file, args: ["-c", ...args], env: {} }, { ...options, stdin: "pipe" })
+  return startChild({ file, args: ["-c", ...args], env: {} }, { ...options, stdin: "pipe", explain })
+}
+
+/** The same failure without the words on how far it had come. */
+function explain(failure: ChildError): ChildError {
+  const { program, exitStatus: status, signal, stderr } = failure
+  const words = [...stderr.matchAll(/^zstd: (?:error \d+ ?: ?)?(.+)$/gm)].map(([, word]) => word)
+  const message = [`${program} ${failure.ending}`, ...words.slice(-3)].join(": ")
+  return new ChildError(program, message, { status, signal, stderr })
 }
 
 /** One thread, and words on stderr. With less than two -v the numbers in them are rounded to three digits. */

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process"
 import { resolve } from "node:path"
+import { type ProcessInfo, processesOfSession } from "./processes.ts"
 
 const script = resolve(import.meta.dirname, "../../task/main.ts")
 
@@ -8,8 +9,13 @@ export type Finished = { readonly exitCode: number | null; readonly stdout: stri
 export type Running = {
   readonly pid: number
   kill(signal: NodeJS.Signals): void
+  /** Sends a signal to the program and to all that it started, as Ctrl-C in a terminal does. */
+  killAll(signal: NodeJS.Signals): void
+  /** The program and what it started, as far as they run now. */
+  processes(): ProcessInfo[]
   /** What it has written to standard error so far. */
   stderr(): string
+  /** Rejects where the program leaves something running that it started. */
   readonly finished: Promise<Finished>
 }
 
@@ -26,7 +32,11 @@ export function startPgstow(
     cwd: options.cwd ?? import.meta.dirname,
     env: { PATH: process.env.PATH, HOME: "/nonexistent", AWS_EC2_METADATA_DISABLED: "true", ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    // A session of its own, by which everything that it starts can be told.
+    detached: true,
   })
+  const { pid } = child
+  if (pid === undefined) throw new Error("the program could not be started")
   let stdout = ""
   let stderr = ""
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -37,10 +47,20 @@ export function startPgstow(
   })
   const finished = new Promise<Finished>((done, fail) => {
     child.once("error", fail)
-    child.once("close", (exitCode) => done({ exitCode, stdout, stderr }))
+    child.once("close", (exitCode) => {
+      const left = processesOfSession(pid).map(({ args }) => args.join(" "))
+      if (left.length > 0) fail(new Error(`the program left behind: ${left.join("; ")}`))
+      done({ exitCode, stdout, stderr })
+    })
   })
-  if (child.pid === undefined) throw new Error("the program could not be started")
-  return { pid: child.pid, kill: (signal) => child.kill(signal), stderr: () => stderr, finished }
+  return {
+    pid,
+    kill: (signal) => child.kill(signal),
+    killAll: (signal) => process.kill(-pid, signal),
+    processes: () => processesOfSession(pid),
+    stderr: () => stderr,
+    finished,
+  }
 }
 
 export function runPgstow(

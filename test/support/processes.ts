@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Program } from "../../task/child.ts"
 
@@ -14,5 +15,36 @@ export function isRunning(pid: number | undefined): boolean {
     return true
   } catch {
     return false
+  }
+}
+
+/** A running process. */
+export type ProcessInfo = { readonly pid: number; readonly name: string; readonly args: readonly string[] }
+
+/** The running processes of a session (setsid), as Linux tells of them in /proc; none where there is no /proc. */
+export function processesOfSession(session: number): ProcessInfo[] {
+  return pids().flatMap((pid) => {
+    const stat = readProc(pid, "stat")
+    const [, name = "", state, owner] = /^\d+ \((.*)\) (\S) \d+ \d+ (\d+) /s.exec(stat) ?? []
+    // A zombie has ended, and waits for its parent to notice.
+    if (Number(owner) !== session || state === "Z") return []
+    return [{ pid, name, args: readProc(pid, "cmdline").split("\0").slice(0, -1) }]
+  })
+}
+
+function pids(): number[] {
+  try {
+    return readdirSync("/proc").map(Number).filter(Number.isInteger)
+  } catch {
+    return []
+  }
+}
+
+/** "" where the process has ended. */
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8")
+  } catch {
+    return ""
   }
 }

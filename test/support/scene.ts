@@ -20,15 +20,15 @@ export type Scene = {
   readonly recipient: string
   /** What the user has exported: DATABASE_URL, PGSTOW_STORAGE, PGSTOW_RECIPIENTS, PGSTOW_IDENTITY. */
   readonly env: Readonly<Record<string, string>>
-  run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Finished>
-  start(args: readonly string[], env?: Readonly<Record<string, string>>): Running
+  readonly run: (args: readonly string[], env?: Readonly<Record<string, string>>) => Promise<Finished>
+  readonly start: (args: readonly string[], env?: Readonly<Record<string, string>>) => Running
   /** Runs the program, and fails the test unless it ends well. Gives what it says with --json. */
-  json(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<unknown>
+  readonly json: (args: readonly string[], env?: Readonly<Record<string, string>>) => Promise<unknown>
 }
 
-/** Sets a scene that is taken down when the test ends. */
-export async function setScene(major?: number): Promise<Scene> {
-  const server = await sharedPostgres(major)
+/** Sets a scene that is taken down when the test ends, on the shared server of a major version or on `from`. */
+export async function setScene(from?: number | PostgresServer): Promise<Scene> {
+  const server = typeof from === "object" ? from : await sharedPostgres(from)
   const database = await server.createDatabase()
   const folder = await mkdtemp(join(tmpdir(), "pgstow-scene-"))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
@@ -41,6 +41,7 @@ export async function setScene(major?: number): Promise<Scene> {
     PGSTOW_STORAGE: storage,
     PGSTOW_RECIPIENTS: recipient,
     PGSTOW_IDENTITY: identity,
+    TMPDIR: folder,
   }
   const run: Scene["run"] = (args, more) => runPgstow(args, { ...env, ...more }, { cwd: folder })
   return {

@@ -1,0 +1,87 @@
+import { describe, expect, onTestFinished, test } from "vitest"
+import { setBackupScene } from "../support/backup-scene.ts"
+import { clientsWith } from "../support/client-folder.ts"
+import { failureOfRun } from "../support/failure-line.ts"
+import { holdDump } from "../support/held-dump.ts"
+import { startPostgres } from "../support/postgres.ts"
+
+describe("a dump that stops midway leaves no backup, and nothing else", () => {
+  test.each([
+    ["pg_dump", "postgres", /^pg_dump of .* failed: it was ended by SIGKILL$/],
+    ["zstd", "unexpected", /^compressing the output of pg_dump failed: zstd was ended by SIGKILL$/],
+    ["psql", "postgres", /^lost the connection to .*: psql was ended by SIGKILL$/],
+  ])("where %s is killed", async (name, kind, message) => {
+    const { server, database, start, expectNothing } = await setBackupScene()
+    const held = await holdDump(server, database)
+    const running = start(["backup"])
+    await held.reached()
+    const victims = running.processes().filter((each) => each.name === name)
+    expect(victims).toHaveLength(1)
+    for (const { pid } of victims) process.kill(pid, "SIGKILL")
+    const failure = failureOfRun(await running.finished)
+    expect(failure.message).toMatch(message)
+    expect(failure.kind).toBe(kind)
+    expect(failure.hint).toContain("memory")
+    await expectNothing()
+  })
+
+  test("where the server ends the dump's connection", async () => {
+    const { server, database, start, expectNothing } = await setBackupScene()
+    const held = await holdDump(server, database)
+    const running = start(["backup"])
+    await held.reached()
+    const waiting = "SELECT pid FROM pg_locks WHERE relation = 'pg_largeobject'::regclass AND NOT granted"
+    await server.psql(`SELECT pg_terminate_backend(pid) FROM (${waiting}) AS waiting`, database)
+    const failure = failureOfRun(await running.finished)
+    expect(failure.message).toMatch(/^pg_dump of .* failed: .*terminating connection/)
+    expect(failure.kind).toBe("postgres")
+    await expectNothing()
+  })
+
+  test("where the server crashes", async () => {
+    const server = await startPostgres()
+    onTestFinished(() => server.stop())
+    const { database, start, expectNothing } = await setBackupScene(server)
+    const held = await holdDump(server, database)
+    const running = start(["backup"])
+    await held.reached()
+    await server.crash()
+    const failure = failureOfRun(await running.finished)
+    expect(failure.message).toMatch(/^pg_dump of .* failed: .*server closed the connection/)
+    expect(failure.kind).toBe("postgres")
+    await expectNothing()
+  })
+
+  test.each([
+    ["its header", `"$real" "$@" | head -c 300`],
+    ["all of its output", `"$real" "$@"`],
+  ])("where pg_dump fails after %s", async (_, dump) => {
+    const { server, run, expectNothing } = await setBackupScene()
+    const script = `${dump}\necho "pg_dump: error: query failed: ERROR:  out of memory" >&2\nexit 1`
+    const clients = await clientsWith(server, "pg_dump", script)
+    const failure = failureOfRun(await run(["backup"], { PGSTOW_PG_BIN: clients }))
+    expect(failure.message).toMatch(/^pg_dump of .* failed: out of memory$/)
+    expect(failure.kind).toBe("postgres")
+    await expectNothing()
+  })
+
+  test("where the roles can't be dumped, though the database was", async () => {
+    const { server, run, expectNothing } = await setBackupScene()
+    const clients = await clientsWith(server, "pg_dumpall", `"$real" "$@"\nkill -KILL $$`)
+    const failure = failureOfRun(await run(["backup"], { PGSTOW_PG_BIN: clients }))
+    expect(failure.message).toMatch(/^pg_dumpall of .* failed: it was ended by SIGKILL$/)
+    await expectNothing()
+  })
+
+  test("where the program itself is killed, nothing is taken for a backup", async () => {
+    const { server, database, start, json, bucket } = await setBackupScene()
+    const held = await holdDump(server, database)
+    const running = start(["backup"])
+    await held.reached()
+    running.kill("SIGKILL")
+    await running.finished.catch(() => {}) // Its children go once they find it gone.
+    await held.release()
+    expect(await json(["list"])).toMatchObject({ backups: [] })
+    expect(await bucket.keys()).toEqual([])
+  })
+})

@@ -1,0 +1,28 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { onTestFinished } from "vitest"
+import type { PostgresServer } from "./postgres.ts"
+import { connectionTo, openTestSession } from "./session.ts"
+
+/** What keeps dumps of a database from coming to their end. */
+export type HeldDump = {
+  /** Resolves when a dump has written the rows of all tables, and waits. */
+  reached(): Promise<void>
+  /** Lets it go on. */
+  release(): Promise<void>
+}
+
+/** Makes every dump of the database stop, after the rows of its tables, before its large objects, of which it gets one. */
+export async function holdDump(server: PostgresServer, database: string): Promise<HeldDump> {
+  await server.psql("SELECT lo_from_bytea(0, 'large')", database)
+  const session = await openTestSession(server, connectionTo(server, database))
+  onTestFinished(() => session.close())
+  await session.execute("BEGIN")
+  await session.execute("LOCK TABLE pg_catalog.pg_largeobject")
+  const waiting = "SELECT FROM pg_locks WHERE relation = 'pg_largeobject'::regclass AND NOT granted"
+  return {
+    reached: async () => {
+      while ((await session.query(waiting)).length === 0) await sleep(20)
+    },
+    release: () => session.close(),
+  }
+}
