@@ -1,7 +1,9 @@
 import { realpathSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
 import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
 import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
+import { formatImport, importFailure, importFiles } from "./commands/import.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
 import { migrateFile } from "./commands/migrate.ts"
@@ -15,6 +17,7 @@ import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
+import type { LegacyKeys } from "./legacy/open-legacy.ts"
 import { type Connection, connectionFrom } from "./postgres/connection.ts"
 import { withRdsToken } from "./postgres/rds-token.ts"
 import { parseRecipients } from "./recipients.ts"
@@ -138,6 +141,14 @@ export function addCommands(program: Command, run: Run): void {
      pgstow schedule --cron`,
   )
   add(
+    "import",
+    "make backups of files that Emiti and Sentinel left behind",
+    importWork,
+    [storageOptions, sealOptions, importOptions],
+    `pgstow import /var/backups/emiti --legacy-key-file emiti.key
+     pgstow import sentinel_backup_20251216_163138.sql.gz.enc --legacy-key-file sentinel.key --name orders`,
+  ).argument("<files...>", "files, or folders with files")
+  add(
     "migrate",
     "turn an environment file of Emiti or Sentinel into pgstow's settings",
     migrateWork,
@@ -227,6 +238,18 @@ const backupOptions: OptionGroup = (command) =>
     )
     .option("--no-verify", "do not read the backup back after it was stored (PGSTOW_VERIFY=false)")
 
+const legacyKeyOptions: OptionGroup = (command) =>
+  command.option(
+    "--legacy-key-file <file>",
+    "the file with the key of Emiti or Sentinel (ENCRYPTION_KEY_PATH)",
+  )
+
+const importOptions: OptionGroup = (command) =>
+  legacyKeyOptions(command.optionsGroup("Import:"))
+    .option("--name <name>", "the database to keep them as backups of (PGSTOW_NAME)")
+    .option("--compress-level <level>", "zstd's, 1 to 19 (PGSTOW_COMPRESS_LEVEL; default 1)")
+    .option("--no-verify", "do not read back what was stored (PGSTOW_VERIFY=false)")
+
 const choiceOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Which backup:")
@@ -283,8 +306,8 @@ const scheduleOptions: OptionGroup = (command) =>
     .option("--cron", "a file for /etc/cron.d in place of systemd's units")
     .option("--install", "put the files where they belong, and start the timer")
 
-async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
-  const { recipient, unencrypted } = settings
+/** Whom to seal for; undefined where backups are to be readable by anyone. */
+function recipientsOf({ recipient, unencrypted }: Settings): readonly string[] | undefined {
   if (recipient.length === 0 && !unencrypted)
     throw new PgstowError("usage", "nobody was named who can open the backup", {
       hint: "Give --recipient age1... (PGSTOW_RECIPIENTS); `pgstow keygen` makes one. Or say --unencrypted.",
@@ -293,13 +316,18 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
       hint: "Leave one of them out.",
     })
+  return unencrypted ? undefined : parseRecipients(recipient)
+}
+
+async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
+  const recipients = recipientsOf(settings)
   const result = await backup(
     {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
       storages: storagesOf(settings, context),
       name: settings.name,
-      recipients: unencrypted ? undefined : parseRecipients(recipient),
+      recipients,
       compressLevel: settings.compressLevel,
       lockWaitSeconds: settings.lockWait,
       verify: settings.verify,
@@ -415,6 +443,39 @@ async function scheduleWork({ flags }: Invocation, context: Context): Promise<Ou
     context,
   )
   return { title: "made a schedule", result, text: formatSchedule(result), isAnswer: true }
+}
+
+async function importWork({ settings, flags, args }: Invocation, context: Context): Promise<Outcome> {
+  const sentinelName = databaseNamed(settings, {}, context.env)
+  const result = await importFiles(
+    {
+      paths: args,
+      storages: storagesOf(settings, context),
+      keys: await legacyKeysOf(settings, flags),
+      name: settings.name,
+      sentinelName: sentinelName === "*" ? undefined : sentinelName,
+      recipients: recipientsOf(settings),
+      compressLevel: settings.compressLevel,
+      verify: settings.verify,
+    },
+    context,
+  )
+  return {
+    title: "imported",
+    result,
+    text: formatImport(result),
+    isAnswer: true,
+    failure: importFailure(result),
+  }
+}
+
+async function legacyKeysOf({ legacyKey, legacyKeyFile }: Settings, flags: Flags): Promise<LegacyKeys> {
+  if (legacyKeyFile === undefined) return { emiti: legacyKey }
+  const key = await readFile(legacyKeyFile).catch((cause: unknown) => {
+    throw new PgstowError("key", `the key file ${legacyKeyFile} can't be read`, { cause })
+  })
+  const wanted = flags.legacyKeyFile !== undefined || legacyKey === undefined
+  return { emiti: wanted ? key.toString() : legacyKey, sentinel: key }
 }
 
 async function migrateWork({ flags, args }: Invocation): Promise<Outcome> {
