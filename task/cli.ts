@@ -7,11 +7,12 @@ import { formatImport, importFailure, importFiles } from "./commands/import.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
 import { migrateFile } from "./commands/migrate.ts"
-import { formatRestore, restore, restoreFailure } from "./commands/restore.ts"
+import { formatRestore, restore, restoreFailure, restoreFile } from "./commands/restore.ts"
 import { formatSchedule, schedule } from "./commands/schedule.ts"
 import { formatShow, show } from "./commands/show.ts"
 import { formatStatus, status, statusFailure } from "./commands/status.ts"
 import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
+import { formatVerifyFile, verifyFile } from "./commands/verify-file.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
@@ -103,18 +104,20 @@ export function addCommands(program: Command, run: Run): void {
     "verify",
     "read a backup again and check it against its manifest",
     verifyWork,
-    [storageOptions, choiceOptions, keyOptions, verifyOptions],
+    [storageOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
     `pgstow verify latest
-     pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key`,
-  ).argument("[backup]", "latest, an id, or the beginning of one")
+     pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key
+     pgstow verify ./emiti_metrics_20240115_030000.sql.gz.enc --legacy-key-file emiti.key`,
+  ).argument("[backup]", "latest, an id, or the beginning of one; or a file of Emiti or Sentinel")
   add(
     "restore",
     "restore a backup, into a new database unless told otherwise",
     restoreWork,
-    [serverOptions, storageOptions, choiceOptions, keyOptions, restoreOptions],
+    [serverOptions, storageOptions, choiceOptions, keyOptions, legacyKeyOptions, restoreOptions],
     `pgstow restore latest --into orders_restored --identity pgstow.key
-     pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue`,
-  ).argument("[backup]", "latest, an id, or the beginning of one")
+     pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue
+     pgstow restore ./sentinel_backup_20251215_163138.sql.gz --into assets`,
+  ).argument("[backup]", "latest, an id, or the beginning of one; or a file of Emiti or Sentinel")
   add(
     "cleanup",
     "remove the backups that the retention policy does not keep",
@@ -353,30 +356,42 @@ async function showWork(invocation: Invocation, context: Context): Promise<Outco
   return { title: `showed ${result.manifest.id}`, result, text: formatShow(result), isAnswer: true }
 }
 
+/** A file of an older system in place of a backup's id, which has neither of these characters. */
+function legacyFileIn({ args: [first] }: Invocation): string | undefined {
+  return first !== undefined && /[./]/.test(first) ? first : undefined
+}
+
 async function restoreWork(invocation: Invocation, context: Context): Promise<Outcome> {
   const { settings, flags, ask } = invocation
   const tables = namesOf(flags.table)
   const schemas = namesOf(flags.schema)
   const role = typeof flags.role === "string" ? flags.role : undefined
-  const result = await restore(
-    {
-      ...choiceOf(invocation),
-      storages: storagesOf(settings, context),
-      connection: await connectionOf(settings, flags, context),
-      clientFolders: settings.pgBin,
-      into: typeof flags.into === "string" ? flags.into : undefined,
-      identities: await identitiesOf(settings, context),
-      selection: tables.length + schemas.length > 0 ? { tables, schemas } : undefined,
-      owners: role === undefined ? (flags.owner === false ? "none" : "keep") : { role },
-      grants: flags.acl === false ? "none" : "keep",
-      clean: flags.clean === true,
-      locale: flags.locale === "default" ? "default" : "original",
-      analyze: flags.analyze !== false,
-      yes: flags.yes === true,
-      ask,
-    },
-    context,
-  )
+  const options = {
+    connection: await connectionOf(settings, flags, context),
+    clientFolders: settings.pgBin,
+    into: typeof flags.into === "string" ? flags.into : undefined,
+    selection: tables.length + schemas.length > 0 ? { tables, schemas } : undefined,
+    owners: role === undefined ? (flags.owner === false ? "none" : "keep") : { role },
+    grants: flags.acl === false ? "none" : "keep",
+    clean: flags.clean === true,
+    locale: flags.locale === "default" ? "default" : "original",
+    analyze: flags.analyze !== false,
+    yes: flags.yes === true,
+    ask,
+  } as const
+  const file = legacyFileIn(invocation)
+  const result =
+    file === undefined
+      ? await restore(
+          {
+            ...options,
+            ...choiceOf(invocation),
+            storages: storagesOf(settings, context),
+            identities: await identitiesOf(settings, context),
+          },
+          context,
+        )
+      : await restoreFile(file, { ...options, keys: await legacyKeysOf(settings, flags) }, context)
   const title = `restored ${result.id} into ${result.into}`
   const { id, database, into, seconds } = result
   const failure = restoreFailure(result)
@@ -486,6 +501,11 @@ async function migrateWork({ flags, args }: Invocation): Promise<Outcome> {
 
 async function verifyWork(invocation: Invocation, context: Context): Promise<Outcome> {
   const { settings, flags } = invocation
+  const file = legacyFileIn(invocation)
+  if (file !== undefined) {
+    const result = await verifyFile(file, await legacyKeysOf(settings, flags), context)
+    return { title: "verified", result, text: formatVerifyFile(result), isAnswer: true }
+  }
   const storages = storagesOf(settings, context)
   const deep =
     flags.deep === true

@@ -9,7 +9,7 @@ import { backupId } from "../core/backup-id.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatName, formatTable, formatTime } from "../format.ts"
-import { countTables, dumpFacts, factsBytes } from "../legacy/dump-facts.ts"
+import { countTables, dumpFacts, factsBytes, unknownSource } from "../legacy/dump-facts.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { peek } from "../legacy/peek.ts"
 import { type LegacyFile, NotABackupError, recognise } from "../legacy/recognise.ts"
@@ -188,18 +188,6 @@ async function store(
     context.progress.clear()
     await writer.discard()
   }
-}
-
-/** What a plain dump says nothing of. */
-const unknownSource = {
-  localeProvider: "",
-  collate: "",
-  ctype: "",
-  locale: null,
-  icuRules: null,
-  settings: [],
-  roles: [],
-  extensions: [],
 }
 
 function databaseOf({ system, title }: LegacyFile, { name, sentinelName }: ImportOptions): string {

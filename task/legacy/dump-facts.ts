@@ -7,6 +7,18 @@ export type DumpFacts = {
   readonly encoding: string
 }
 
+/** What a plain dump says nothing of. */
+export const unknownSource = {
+  localeProvider: "",
+  collate: "",
+  ctype: "",
+  locale: null,
+  icuRules: null,
+  settings: [],
+  roles: [],
+  extensions: [],
+}
+
 /** How much of a dump to read for its facts. */
 export const factsBytes = 8 * 1024
 
