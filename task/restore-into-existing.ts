@@ -10,6 +10,7 @@ import {
   analyze,
   findDamage,
   missingExtensions,
+  type Questions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -67,8 +68,16 @@ async function lookInto({ clients, connection, name }: RestoreJob, { env, signal
 }
 
 /** Shows what is there, and goes on only when the database's name has been typed. */
-async function askFirst(
-  { name, connection, options, manifest }: RestoreJob,
+export async function askFirst(
+  {
+    name,
+    connection,
+    options,
+    manifest,
+  }: Pick<RestoreJob, "name" | "connection"> & {
+    readonly options: Questions & { readonly clean: boolean }
+    readonly manifest: { readonly id: string }
+  },
   contents: Contents,
 ): Promise<void> {
   const isEmpty = contents.tables === 0 && contents.largeObjects === 0

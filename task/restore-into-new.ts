@@ -13,6 +13,7 @@ import {
   analyze,
   findDamage,
   missingExtensions,
+  type Questions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -73,7 +74,10 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
 }
 
 /** What an earlier restore under this name has left goes only with its user's consent. */
-async function removeLeftover({ session, options }: RestoreJob, incomplete: string): Promise<void> {
+export async function removeLeftover(
+  { session, options }: Pick<RestoreJob, "session"> & { readonly options: Questions },
+  incomplete: string,
+): Promise<void> {
   if (!(await databaseExists(session, incomplete))) return
   const question = `An earlier restore has left the database ${formatName(incomplete)}. Drop it? (yes or no) `
   if (!options.yes && (await options.ask?.(question))?.trim().toLowerCase() !== "yes")

@@ -51,6 +51,9 @@ export type RestoreJobOptions = {
   readonly ask: ((question: string) => Promise<string>) | undefined
 }
 
+/** What a person is asked. */
+export type Questions = Pick<RestoreJobOptions, "yes" | "ask">
+
 /** What has become of a job. */
 export type RestoreEnd = {
   readonly plan: RestorePlan
