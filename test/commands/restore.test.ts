@@ -302,6 +302,29 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       })
     })
 
+    // PostgreSQL 17 has dropped one.
+    test.runIf(major < 17 && (majors.at(-1) ?? 0) >= 17)(
+      "an extension that the target does not have is named before anything is made",
+      async () => {
+        const newest = await sharedPostgres(majors.at(-1))
+        const database = await server.createDatabase()
+        await server.psql("CREATE EXTENSION old_snapshot; CREATE TABLE t ()", database)
+        await backUp(database)
+        const to = { database, connection: connectionTo(newest), clientFolders: [newest.binDir] }
+
+        const context = testContext()
+        const result = await run({ ...to, into: newName() }, context)
+        expect(context.warnings[0]).toContain("does not have the extension old_snapshot")
+        expect(result.state).toBe("incomplete")
+        expect(result.errors.map((group) => group.class)).toEqual(["missing-extension"])
+
+        const into = await newest.createDatabase()
+        const failure = await rejectionOf(run({ ...to, into }))
+        expect(failure.message).toContain("does not have the extension old_snapshot")
+        expect(await newest.psql("SELECT count(*) FROM pg_class WHERE relname = 't'", into)).toBe("0")
+      },
+    )
+
     once("what an earlier restore left is dropped only with consent", async () => {
       const into = newName()
       const incomplete = await server.createDatabase(incompleteName(into))
