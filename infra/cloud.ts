@@ -63,7 +63,13 @@ program
   .action((database: string, more: string[], { into, backup }: { into: string; backup: string }) =>
     runInCloud(`restore-${database}`, [
       "restore",
-      ...["--backup", backup, "--database", database, "--into", into, "--yes"],
+      "--backup",
+      backup,
+      "--database",
+      database,
+      "--into",
+      into,
+      "--yes",
       ...more,
     ]),
   )
