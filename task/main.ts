@@ -16,7 +16,8 @@ for (const [signal, kind] of [
   process.on(signal, () => {
     // The second one is from somebody who does not want to wait.
     if (interruption.signal.aborted) process.exit(exitCodes[kind])
-    interruption.abort(new PgstowError(kind, `stopped by ${signal}`))
+    const hint = "Run it again when you like: it begins anew."
+    interruption.abort(new PgstowError(kind, `stopped by ${signal}`, { hint }))
     setTimeout(() => process.exit(exitCodes[kind]), endWithinMs).unref()
   })
 }

@@ -22,7 +22,16 @@ import {
  * verified, and where the database holds anything, its user is shown what that is and has to say yes.
  */
 export async function restoreIntoExisting(job: RestoreJob, context: Context): Promise<RestoreEnd> {
-  const { archive, name, options } = job
+  const { archive, name, options, clients, session } = job
+  // It sets transaction_timeout, which came with 17, and in one transaction it can't go on without.
+  if (clients.major >= 17 && session.serverMajor < 17)
+    throw new PgstowError(
+      "postgres",
+      `pg_restore ${clients.version} can't restore into PostgreSQL ${session.serverMajor} in one transaction`,
+      {
+        hint: "Restore into a new database (leave --into out), and rename it or take from it what you need.",
+      },
+    )
   const { target, contents } = await lookInto(job, context)
   const plan = planRestore(archive, {
     selection: options.selection,

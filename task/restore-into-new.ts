@@ -39,13 +39,15 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
 
   const incomplete = incompleteName(name)
   await removeLeftover(job, incomplete)
-  const refused = await createDatabase(session, incomplete, manifest.source, options.locale)
+  const refused = await createDatabase(session, incomplete, manifest.source, {
+    choice: options.locale,
+    owner: typeof options.owners === "string" ? undefined : options.owners.role,
+  })
   const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
   try {
     let outcome = await runPlan(job, plan, incomplete, "collect", context)
     warnings.push(...outcome.warnings)
     if (outcome.state === "ok" && !outcome.readToEnd) {
-      // Nothing has yet held all of the object against its manifest.
       const failure = await findDamage(job, context)
       if (failure) outcome = { ...outcome, state: "failed", failure }
     }

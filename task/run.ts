@@ -99,7 +99,7 @@ async function runWork(
       progress.clear()
     }
   } catch (error) {
-    return reportFailure(io.signal.aborted ? io.signal.reason : error, output, io, log, terminal)
+    return reportFailure(whatEnded(error, io.signal), output, io, log, terminal)
   } finally {
     log.close()
   }
@@ -142,6 +142,12 @@ function reportFailure(
   if (terminal.interactive) terminal.line(hint)
   if (output.debug) terminal.line(error instanceof Error ? (error.stack ?? "") : String(error))
   return exitCode
+}
+
+/** The signal, whatever it made fail first, unless that tells of the signal itself. */
+function whatEnded(error: unknown, { aborted, reason }: AbortSignal): unknown {
+  const tells = error instanceof PgstowError && reason instanceof PgstowError && error.kind === reason.kind
+  return aborted && !tells ? reason : error
 }
 
 function asFailure(error: unknown): PgstowError {

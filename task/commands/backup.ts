@@ -76,6 +76,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     if (failure) copies.push({ storage: storage.url, state: "failed", error: messageOf(failure) })
     else if (!options.verify) copies.push({ storage: storage.url, state: "stored", error: null })
     else copies.push(await readBack(storage, manifest, context))
+    if (context.signal.aborted) throw unread(manifest, context.signal)
   }
   return {
     id: manifest.id,
@@ -166,9 +167,16 @@ export async function readBack(storage: Storage, manifest: Manifest, context: Co
     )
     return { storage: storage.url, state: "damaged", error: what.join("; ") }
   } catch (error) {
-    context.signal.throwIfAborted()
     return { storage: storage.url, state: "stored", error: `could not be read back: ${messageOf(error)}` }
   }
+}
+
+/** What an interruption leaves once the manifests are written. */
+function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
+  if (!(reason instanceof PgstowError)) return reason
+  return new PgstowError(reason.kind, `${reason.message} before all of backup ${id} was read back`, {
+    hint: `It is stored: check it by \`pgstow verify ${id}\`.`,
+  })
 }
 
 /** Dumps the database into every storage, and returns the manifest and why storages failed. */

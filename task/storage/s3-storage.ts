@@ -35,6 +35,8 @@ import {
 const connectSeconds = 10
 const maxAttempts = 5
 const removeAtOnce = 1000
+/** How long the beginning of an upload may still take after an interruption. */
+const beginMs = 3_000
 
 export type S3StorageOptions = {
   readonly signal?: AbortSignal | undefined
@@ -129,14 +131,14 @@ export class S3Storage implements Storage {
 
   async create(key: string): Promise<ObjectWriter> {
     checkKey(this.url, key)
-    return this.#attempt(`write ${key}`, async (options) => {
+    return this.#attempt(`write ${key}`, async () => {
       const target = this.#object(key)
-      const created = await this.#client.send(
-        new CreateMultipartUploadCommand({ ...target, ...this.#newObject() }),
-        options,
-      )
+      const command = new CreateMultipartUploadCommand({ ...target, ...this.#newObject() })
+      // Broken off, it might begin an upload that nobody could end, since its id would be lost.
+      using patience = later(this.#signal, beginMs)
+      const created = await this.#client.send(command, { abortSignal: patience.signal })
       if (!created.UploadId) throw new Error("the service began no upload")
-      return new S3Upload(
+      const upload = new S3Upload(
         { ...target, UploadId: created.UploadId },
         {
           client: this.#client,
@@ -148,6 +150,9 @@ export class S3Storage implements Storage {
           storedBytes: async () => (await this.stat(key))?.sizeBytes,
         },
       )
+      if (this.#signal?.aborted) await upload.abort()
+      this.#signal?.throwIfAborted()
+      return upload
     })
   }
 
@@ -287,6 +292,23 @@ function s3Client(settings: S3Settings, timeoutSeconds: number): S3Client {
     // All that is read is checked by its SHA-256; the service's own checksum would cost as much again.
     responseChecksumValidation: "WHEN_REQUIRED",
   })
+}
+
+/** A signal that aborts `ms` after `signal` does. */
+function later(signal: AbortSignal | undefined, ms: number): Disposable & { readonly signal: AbortSignal } {
+  const late = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const wait = () => {
+    timer = setTimeout(() => late.abort(), ms)
+  }
+  signal?.addEventListener("abort", wait)
+  return {
+    signal: late.signal,
+    [Symbol.dispose]: () => {
+      signal?.removeEventListener("abort", wait)
+      clearTimeout(timer)
+    },
+  }
 }
 
 function markersOf({ NextKeyMarker, NextUploadIdMarker }: ListMultipartUploadsCommandOutput): UploadMarkers {

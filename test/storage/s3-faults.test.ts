@@ -197,6 +197,33 @@ test("an interrupt ends requests that hang at once, and the upload can still be 
   expect(world.endpoint.openUploads()).toEqual([])
 })
 
+test("an interrupt while an upload begins leaves none", async () => {
+  await using world = await startS3World()
+  const stop = new AbortController()
+  const reason = new Error("interrupted")
+  world.endpoint.inject(({ operation }) => {
+    if (operation === "CreateMultipartUpload") stop.abort(reason)
+    return undefined
+  })
+  await expect(world.open({ signal: stop.signal }).create("object")).rejects.toBe(reason)
+  expect(world.countOf("CreateMultipartUpload")).toBe(1)
+  expect(world.endpoint.openUploads()).toEqual([])
+})
+
+test("an interrupt does not wait long for an upload that does not begin", async () => {
+  await using world = await startS3World()
+  const stop = new AbortController()
+  const reason = new Error("interrupted")
+  world.endpoint.inject(() => {
+    stop.abort(reason)
+    return "hang"
+  })
+  const startedAt = Date.now()
+  const interrupted = world.open({ signal: stop.signal, timeoutSeconds: 60 })
+  await expect(interrupted.create("object")).rejects.toBe(reason)
+  expect(Date.now() - startedAt).toBeLessThan(5_000)
+})
+
 describe("what the URL asks for", () => {
   test("storage class and KMS key are set on every object", async () => {
     await using world = await startS3World()

@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { describe, expect, test } from "vitest"
+import { type BackupScene, setBackupScene } from "../support/backup-scene.ts"
+import { clientsWith } from "../support/client-folder.ts"
+import { failureOfRun } from "../support/failure-line.ts"
+import { holdDump } from "../support/held-dump.ts"
+import type { Running } from "../support/pgstow.ts"
+import type { SeenRequest } from "../support/s3-endpoint.ts"
+
+const signals = [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const
+
+/** Makes the bucket leave such requests without an answer; resolves at the first of them. */
+function hang({ bucket }: BackupScene, such: (request: SeenRequest) => boolean): Promise<void> {
+  const first = Promise.withResolvers<void>()
+  bucket.endpoint.inject((request) => {
+    if (!such(request)) return undefined
+    first.resolve()
+    return "hang"
+  })
+  return first.promise
+}
+
+const isPart = ({ operation }: SeenRequest) => operation === "UploadPart"
+const isRead = ({ operation }: SeenRequest) => operation === "GetObject"
+
+/** Waits for the program to end after a signal, and fails the test where that takes 10 s or has another reason. */
+async function expectEnd(
+  running: Running,
+  signal: string,
+  exitCode: number,
+  sentAt = Date.now(),
+): Promise<string> {
+  const finished = await running.finished
+  expect(Date.now() - sentAt).toBeLessThan(10_000)
+  const { message, ...failure } = failureOfRun(finished)
+  expect(failure.exitCode).toBe(exitCode)
+  expect(message).toMatch(new RegExp(`^stopped by ${signal}`))
+  return `${message}. ${failure.hint}`
+}
+
+describe.each(signals)("%s", (signal, exitCode) => {
+  test("during the dump ends the children, and leaves nothing", async () => {
+    const scene = await setBackupScene()
+    const held = await holdDump(scene.server, scene.database)
+    const running = scene.start(["backup"])
+    await held.reached()
+    running.kill(signal)
+    await expectEnd(running, signal, exitCode)
+    await scene.expectNothing()
+  })
+
+  test("to the children too, as Ctrl-C in a terminal sends it, is still what is told of", async () => {
+    const scene = await setBackupScene()
+    const held = await holdDump(scene.server, scene.database)
+    const running = scene.start(["backup"])
+    await held.reached()
+    running.killAll(signal)
+    await expectEnd(running, signal, exitCode)
+    await scene.expectNothing()
+  })
+
+  test("during an upload that hangs ends it, and leaves nothing", async () => {
+    const scene = await setBackupScene()
+    const hanging = hang(scene, isPart)
+    const running = scene.start(["backup"])
+    await hanging
+    running.kill(signal)
+    await expectEnd(running, signal, exitCode)
+    await scene.expectNothing()
+  })
+
+  test("while the backup is read back leaves it, unverified, and says so", async () => {
+    const scene = await setBackupScene()
+    const hanging = hang(scene, isRead)
+    const running = scene.start(["backup"])
+    await hanging
+    running.kill(signal)
+    const told = await expectEnd(running, signal, exitCode)
+    scene.bucket.endpoint.inject()
+    const [, id = ""] =
+      / before all of backup (\S+) was read back\. It is stored: check it by `pgstow verify \1`\.$/.exec(
+        told,
+      ) ?? []
+    const list = await scene.json(["list"], { PGSTOW_STORAGE: scene.bucket.storage })
+    expect(list).toMatchObject({ backups: [{ id, state: "unverified" }] })
+    expect(await scene.json(["verify", id])).toMatchObject([{ kind: "verified" }, { kind: "verified" }])
+  })
+})
+
+test("a program that does not heed SIGTERM is ended all the same", async () => {
+  const scene = await setBackupScene()
+  const clients = await clientsWith(scene.server, "pg_dump", "trap '' TERM\nexec sleep 60")
+  const running = scene.start(["backup"], { PGSTOW_PG_BIN: clients })
+  while (!running.processes().some(({ name }) => name === "sleep")) await sleep(10)
+  running.kill("SIGTERM")
+  await expectEnd(running, "SIGTERM", 143)
+  await scene.expectNothing()
+})
+
+test("a storage that answers nothing any more does not hold up an interruption for long", async () => {
+  const scene = await setBackupScene()
+  const hanging = hang(scene, isPart)
+  const running = scene.start(["backup"])
+  await hanging
+  scene.bucket.endpoint.inject(() => "hang")
+  running.kill("SIGTERM")
+  await expectEnd(running, "SIGTERM", 143)
+  expect(await scene.bucket.keys()).toEqual([])
+})
+
+test("an interrupted verify of a storage that hangs says nothing of the backup", async () => {
+  const scene = await setBackupScene()
+  const storage = { PGSTOW_STORAGE: scene.bucket.storage }
+  await scene.json(["backup", "--no-verify"], storage)
+  const hanging = hang(scene, (request) => isRead(request) && request.key.includes("main.dump"))
+  const running = scene.start(["verify"], storage)
+  await hanging
+  running.kill("SIGINT")
+  await expectEnd(running, "SIGINT", 130)
+  expect(await scene.bucket.keys()).not.toContainEqual(expect.stringContaining("/checks/"))
+})
