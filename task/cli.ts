@@ -1,8 +1,9 @@
 import { realpathSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
-import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
-import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
+import { failureEvents } from "./announce.ts"
+import { type BackupResult, backup, backupFailure, formatBackup } from "./commands/backup.ts"
+import { checkPolicy, cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { formatImport, importFailure, importFiles } from "./commands/import.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
@@ -15,6 +16,7 @@ import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
 import { formatVerifyFile, verifyFile } from "./commands/verify-file.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
+import type { RetentionPolicy } from "./core/retention.ts"
 import { PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
@@ -240,6 +242,11 @@ const backupOptions: OptionGroup = (command) =>
       "give up when a table stays locked for so long (PGSTOW_LOCK_WAIT; default 60)",
     )
     .option("--no-verify", "do not read the backup back after it was stored (PGSTOW_VERIFY=false)")
+    .option(
+      "--shrink-warning <percent>",
+      "warn when so much less came than the last times (PGSTOW_SHRINK_WARNING; default 50)",
+    )
+    .option("--cleanup", "clean up after a good backup, by the policy of PGSTOW_KEEP_... (PGSTOW_CLEANUP)")
 
 const legacyKeyOptions: OptionGroup = (command) =>
   command.option(
@@ -324,26 +331,61 @@ function recipientsOf({ recipient, unencrypted }: Settings): readonly string[] |
 
 async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
   const recipients = recipientsOf(settings)
-  const result = await backup(
+  const storages = storagesOf(settings, context)
+  const policy = policyOf(settings)
+  if (settings.cleanup) checkPolicy(policy)
+  const made = await backup(
     {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
-      storages: storagesOf(settings, context),
+      storages,
       name: settings.name,
       recipients,
       compressLevel: settings.compressLevel,
       lockWaitSeconds: settings.lockWait,
       verify: settings.verify,
+      shrinkWarning: settings.shrinkWarning,
     },
     context,
   )
-  const title = `backed up ${result.database}`
-  const { id, database, storedBytes, rawBytes, seconds } = result
-  const failure = backupFailure(result)
+  const { database } = made
+  const title = `backed up ${database}`
+  const failure = backupFailure(made)
+  if (failure) return { title, result: made, text: formatBackup(made), isAnswer: false, failure }
+  if (!settings.cleanup)
+    return { title, result: made, text: formatBackup(made), isAnswer: false, events: [succeeded(made)] }
+  const cleaned = await cleanup(storages, { policy, database, dryRun: false }, context)
+  const left = cleanupFailure(cleaned)
+  return {
+    title,
+    result: { ...made, cleanup: cleaned },
+    text: `${formatBackup(made)}\n${formatCleanup(cleaned)}`,
+    isAnswer: false,
+    failure: left,
+    events: [succeeded(made), ...(left ? failureEvents("cleanup", database, left) : [])],
+  }
+}
+
+function succeeded(result: BackupResult): PgstowEvent {
+  const { database, id, storedBytes, rawBytes, seconds, lastStoredBytes, warnings } = result
   const storages = result.storages.map(({ storage }) => storage)
-  const event = { type: "Backup Succeeded", database, id, storages, storedBytes, rawBytes, seconds } as const
-  const events = failure === undefined ? [event] : undefined
-  return { title, result, text: formatBackup(result), isAnswer: false, failure, events }
+  const last = lastStoredBytes === null ? {} : { lastStoredBytes }
+  return {
+    type: "Backup Succeeded",
+    database,
+    id,
+    storages,
+    storedBytes,
+    rawBytes,
+    seconds,
+    warnings,
+    ...last,
+  }
+}
+
+function policyOf(settings: Settings): RetentionPolicy {
+  const { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
+  return { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly }
 }
 
 async function listWork({ settings, args }: Invocation, context: Context): Promise<Outcome> {
@@ -405,7 +447,6 @@ function namesOf(flag: unknown): string[] {
 }
 
 async function cleanupWork({ settings, flags, args }: Invocation, context: Context): Promise<Outcome> {
-  const { keepLast, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
   const [days] = args
   if (days !== undefined && flags.keepDays !== undefined)
     throw new PgstowError("usage", `the days to keep were given twice, as ${days} and by --keep-days`, {
@@ -413,9 +454,7 @@ async function cleanupWork({ settings, flags, args }: Invocation, context: Conte
     })
   // A number of days on the command line stands alone, whatever the environment says of other rules.
   const policy =
-    days === undefined
-      ? { keepLast, keepDays: settings.keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly }
-      : { keepDays: readSettings({ keepDays: days }, {}).keepDays }
+    days === undefined ? policyOf(settings) : { keepDays: readSettings({ keepDays: days }, {}).keepDays }
   const database = typeof flags.database === "string" ? flags.database : undefined
   const result = await cleanup(
     storagesOf(settings, context),

@@ -47,6 +47,10 @@ const settings = {
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */
   notify: { env: "PGSTOW_NOTIFY", schema: words.default([]) },
+  /** By how many percent a backup, or a table, must shrink for a warning. */
+  shrinkWarning: { env: "PGSTOW_SHRINK_WARNING", schema: wholeNumber(1, 100).default(50) },
+  /** Whether a good backup is followed by a cleanup. */
+  cleanup: { env: "PGSTOW_CLEANUP", schema: yesNo.default(false) },
   /** How old the newest verified backup may be. */
   maxAgeHours: { env: "PGSTOW_MAX_AGE_HOURS", schema: wholeNumber(1, 100_000).default(26) },
   keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
