@@ -3,7 +3,7 @@ import type { Context } from "./context.ts"
 import type { Manifest, ManifestObject } from "./core/manifest.ts"
 import { messageOf } from "./errors.ts"
 import { ObjectExistsError, type Storage } from "./storage/storage.ts"
-import { compressOutput, type StartProducer } from "./streams/compress.ts"
+import { compressOutput, compressStream, type StartProducer } from "./streams/compress.ts"
 import { seal } from "./streams/seal.ts"
 import { storeObject } from "./streams/store-object.ts"
 
@@ -26,17 +26,21 @@ export type Piece = {
   readonly expectedBytes: number
   /** Whether it takes so long that somebody wants to see how far it has come. */
   readonly showProgress: boolean
-  /** Starts the program whose output it is. */
-  readonly start: StartProducer
-}
+} & (
+  | {
+      /** Starts the program whose output it is. */
+      readonly start: StartProducer
+    }
+  | { readonly source: AsyncIterable<Buffer> }
+)
 
 /** One backup while it is written to several storages. A storage that fails is left out of what follows. */
 export type BackupWriter = {
   /** Why storages failed. */
   readonly failures: ReadonlyMap<Storage, unknown>
   /**
-   * Compresses, seals and stores what a program writes. Rejects where the program fails, or the last storage: then
-   * no storage has the object.
+   * Compresses, seals and stores what a program writes, or a stream. Rejects where that fails, or the last
+   * storage: then no storage has the object.
    */
   store(piece: Piece): Promise<ManifestObject>
   /** Makes the backup exist. Rejects where it could be made to in no storage. */
@@ -62,10 +66,13 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
 
   return {
     failures,
-    store: async ({ kind, baseName, expectedBytes, showProgress, start }) => {
+    store: async ({ kind, baseName, expectedBytes, showProgress, ...piece }) => {
       const objectName = `${baseName}.zst${recipients ? ".age" : ""}`
       const key = keyOf(name, objectName)
-      const { stream, rawBytes } = compressOutput(start, { level, zstd, signal })
+      const { stream, rawBytes } =
+        "start" in piece
+          ? compressOutput(piece.start, { level, zstd, signal })
+          : compressStream(piece.source, level)
       const stage = `backing up ${name.database}`
       const report = () => progress.update({ stage, doneBytes: rawBytes(), totalBytes: expectedBytes })
       const shown = showProgress ? watched(stream, report) : stream

@@ -1,20 +1,24 @@
 import { realpathSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
 import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
 import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
+import { formatImport, importFailure, importFiles } from "./commands/import.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
 import { migrateFile } from "./commands/migrate.ts"
-import { formatRestore, restore, restoreFailure } from "./commands/restore.ts"
+import { formatRestore, restore, restoreFailure, restoreFile } from "./commands/restore.ts"
 import { formatSchedule, schedule } from "./commands/schedule.ts"
 import { formatShow, show } from "./commands/show.ts"
 import { formatStatus, status, statusFailure } from "./commands/status.ts"
 import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
+import { formatVerifyFile, verifyFile } from "./commands/verify-file.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
 import { PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
+import type { LegacyKeys } from "./legacy/open-legacy.ts"
 import { type Connection, connectionFrom } from "./postgres/connection.ts"
 import { withRdsToken } from "./postgres/rds-token.ts"
 import { parseRecipients } from "./recipients.ts"
@@ -100,18 +104,20 @@ export function addCommands(program: Command, run: Run): void {
     "verify",
     "read a backup again and check it against its manifest",
     verifyWork,
-    [storageOptions, choiceOptions, keyOptions, verifyOptions],
+    [storageOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
     `pgstow verify latest
-     pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key`,
-  ).argument("[backup]", "latest, an id, or the beginning of one")
+     pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key
+     pgstow verify ./emiti_metrics_20240115_030000.sql.gz.enc --legacy-key-file emiti.key`,
+  ).argument("[backup]", "latest, an id, or the beginning of one; or a file of Emiti or Sentinel")
   add(
     "restore",
     "restore a backup, into a new database unless told otherwise",
     restoreWork,
-    [serverOptions, storageOptions, choiceOptions, keyOptions, restoreOptions],
+    [serverOptions, storageOptions, choiceOptions, keyOptions, legacyKeyOptions, restoreOptions],
     `pgstow restore latest --into orders_restored --identity pgstow.key
-     pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue`,
-  ).argument("[backup]", "latest, an id, or the beginning of one")
+     pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue
+     pgstow restore ./sentinel_backup_20251215_163138.sql.gz --into assets`,
+  ).argument("[backup]", "latest, an id, or the beginning of one; or a file of Emiti or Sentinel")
   add(
     "cleanup",
     "remove the backups that the retention policy does not keep",
@@ -137,6 +143,14 @@ export function addCommands(program: Command, run: Run): void {
      sudo npx pgstow schedule --settings /etc/pgstow.env --install
      pgstow schedule --cron`,
   )
+  add(
+    "import",
+    "make backups of files that Emiti and Sentinel left behind",
+    importWork,
+    [storageOptions, sealOptions, importOptions],
+    `pgstow import /var/backups/emiti --legacy-key-file emiti.key
+     pgstow import sentinel_backup_20251216_163138.sql.gz.enc --legacy-key-file sentinel.key --name orders`,
+  ).argument("<files...>", "files, or folders with files")
   add(
     "migrate",
     "turn an environment file of Emiti or Sentinel into pgstow's settings",
@@ -227,6 +241,18 @@ const backupOptions: OptionGroup = (command) =>
     )
     .option("--no-verify", "do not read the backup back after it was stored (PGSTOW_VERIFY=false)")
 
+const legacyKeyOptions: OptionGroup = (command) =>
+  command.option(
+    "--legacy-key-file <file>",
+    "the file with the key of Emiti or Sentinel (ENCRYPTION_KEY_PATH)",
+  )
+
+const importOptions: OptionGroup = (command) =>
+  legacyKeyOptions(command.optionsGroup("Import:"))
+    .option("--name <name>", "the database to keep them as backups of (PGSTOW_NAME)")
+    .option("--compress-level <level>", "zstd's, 1 to 19 (PGSTOW_COMPRESS_LEVEL; default 1)")
+    .option("--no-verify", "do not read back what was stored (PGSTOW_VERIFY=false)")
+
 const choiceOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Which backup:")
@@ -283,8 +309,8 @@ const scheduleOptions: OptionGroup = (command) =>
     .option("--cron", "a file for /etc/cron.d in place of systemd's units")
     .option("--install", "put the files where they belong, and start the timer")
 
-async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
-  const { recipient, unencrypted } = settings
+/** Whom to seal for; undefined where backups are to be readable by anyone. */
+function recipientsOf({ recipient, unencrypted }: Settings): readonly string[] | undefined {
   if (recipient.length === 0 && !unencrypted)
     throw new PgstowError("usage", "nobody was named who can open the backup", {
       hint: "Give --recipient age1... (PGSTOW_RECIPIENTS); `pgstow keygen` makes one. Or say --unencrypted.",
@@ -293,13 +319,18 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
       hint: "Leave one of them out.",
     })
+  return unencrypted ? undefined : parseRecipients(recipient)
+}
+
+async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
+  const recipients = recipientsOf(settings)
   const result = await backup(
     {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
       storages: storagesOf(settings, context),
       name: settings.name,
-      recipients: unencrypted ? undefined : parseRecipients(recipient),
+      recipients,
       compressLevel: settings.compressLevel,
       lockWaitSeconds: settings.lockWait,
       verify: settings.verify,
@@ -325,30 +356,42 @@ async function showWork(invocation: Invocation, context: Context): Promise<Outco
   return { title: `showed ${result.manifest.id}`, result, text: formatShow(result), isAnswer: true }
 }
 
+/** A file of an older system in place of a backup's id, which has neither of these characters. */
+function legacyFileIn({ args: [first] }: Invocation): string | undefined {
+  return first !== undefined && /[./]/.test(first) ? first : undefined
+}
+
 async function restoreWork(invocation: Invocation, context: Context): Promise<Outcome> {
   const { settings, flags, ask } = invocation
   const tables = namesOf(flags.table)
   const schemas = namesOf(flags.schema)
   const role = typeof flags.role === "string" ? flags.role : undefined
-  const result = await restore(
-    {
-      ...choiceOf(invocation),
-      storages: storagesOf(settings, context),
-      connection: await connectionOf(settings, flags, context),
-      clientFolders: settings.pgBin,
-      into: typeof flags.into === "string" ? flags.into : undefined,
-      identities: await identitiesOf(settings, context),
-      selection: tables.length + schemas.length > 0 ? { tables, schemas } : undefined,
-      owners: role === undefined ? (flags.owner === false ? "none" : "keep") : { role },
-      grants: flags.acl === false ? "none" : "keep",
-      clean: flags.clean === true,
-      locale: flags.locale === "default" ? "default" : "original",
-      analyze: flags.analyze !== false,
-      yes: flags.yes === true,
-      ask,
-    },
-    context,
-  )
+  const options = {
+    connection: await connectionOf(settings, flags, context),
+    clientFolders: settings.pgBin,
+    into: typeof flags.into === "string" ? flags.into : undefined,
+    selection: tables.length + schemas.length > 0 ? { tables, schemas } : undefined,
+    owners: role === undefined ? (flags.owner === false ? "none" : "keep") : { role },
+    grants: flags.acl === false ? "none" : "keep",
+    clean: flags.clean === true,
+    locale: flags.locale === "default" ? "default" : "original",
+    analyze: flags.analyze !== false,
+    yes: flags.yes === true,
+    ask,
+  } as const
+  const file = legacyFileIn(invocation)
+  const result =
+    file === undefined
+      ? await restore(
+          {
+            ...options,
+            ...choiceOf(invocation),
+            storages: storagesOf(settings, context),
+            identities: await identitiesOf(settings, context),
+          },
+          context,
+        )
+      : await restoreFile(file, { ...options, keys: await legacyKeysOf(settings, flags) }, context)
   const title = `restored ${result.id} into ${result.into}`
   const { id, database, into, seconds } = result
   const failure = restoreFailure(result)
@@ -417,6 +460,39 @@ async function scheduleWork({ flags }: Invocation, context: Context): Promise<Ou
   return { title: "made a schedule", result, text: formatSchedule(result), isAnswer: true }
 }
 
+async function importWork({ settings, flags, args }: Invocation, context: Context): Promise<Outcome> {
+  const sentinelName = databaseNamed(settings, {}, context.env)
+  const result = await importFiles(
+    {
+      paths: args,
+      storages: storagesOf(settings, context),
+      keys: await legacyKeysOf(settings, flags),
+      name: settings.name,
+      sentinelName: sentinelName === "*" ? undefined : sentinelName,
+      recipients: recipientsOf(settings),
+      compressLevel: settings.compressLevel,
+      verify: settings.verify,
+    },
+    context,
+  )
+  return {
+    title: "imported",
+    result,
+    text: formatImport(result),
+    isAnswer: true,
+    failure: importFailure(result),
+  }
+}
+
+async function legacyKeysOf({ legacyKey, legacyKeyFile }: Settings, flags: Flags): Promise<LegacyKeys> {
+  if (legacyKeyFile === undefined) return { emiti: legacyKey }
+  const key = await readFile(legacyKeyFile).catch((cause: unknown) => {
+    throw new PgstowError("key", `the key file ${legacyKeyFile} can't be read`, { cause })
+  })
+  const wanted = flags.legacyKeyFile !== undefined || legacyKey === undefined
+  return { emiti: wanted ? key.toString() : legacyKey, sentinel: key }
+}
+
 async function migrateWork({ flags, args }: Invocation): Promise<Outcome> {
   const write = typeof flags.write === "string" ? flags.write : undefined
   const { result, text } = await migrateFile(args[0] ?? "", { write })
@@ -425,6 +501,11 @@ async function migrateWork({ flags, args }: Invocation): Promise<Outcome> {
 
 async function verifyWork(invocation: Invocation, context: Context): Promise<Outcome> {
   const { settings, flags } = invocation
+  const file = legacyFileIn(invocation)
+  if (file !== undefined) {
+    const result = await verifyFile(file, await legacyKeysOf(settings, flags), context)
+    return { title: "verified", result, text: formatVerifyFile(result), isAnswer: true }
+  }
   const storages = storagesOf(settings, context)
   const deep =
     flags.deep === true

@@ -35,6 +35,10 @@ const settings = {
   recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },
   unencrypted: { env: "PGSTOW_UNENCRYPTED", schema: yesNo.default(false) },
   identity: { env: "PGSTOW_IDENTITY", schema: text },
+  /** Emiti's key, to open the files that it left behind. No flag: it is a secret. */
+  legacyKey: { env: "ENCRYPTION_KEY", schema: text },
+  /** The file with the key of Sentinel, or of Emiti. */
+  legacyKeyFile: { env: "ENCRYPTION_KEY_PATH", schema: text },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
   /** Seconds that pg_dump waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },

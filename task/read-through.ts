@@ -59,6 +59,7 @@ function reader(object: ManifestObject, clients: Clients, env: Context["env"]): 
   const { PATH, HOME, LANG } = env
   const program = {
     main: { file: clients.pgRestore, args: ["--file=/dev/null"] },
+    plain: { file: "cat", args: [] },
     globals: { file: "cat", args: [] },
   }[object.kind]
   return (signal) =>

@@ -10,6 +10,7 @@ import {
   analyze,
   findDamage,
   missingExtensions,
+  type Questions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -21,7 +22,16 @@ import {
  * verified, and where the database holds anything, its user is shown what that is and has to say yes.
  */
 export async function restoreIntoExisting(job: RestoreJob, context: Context): Promise<RestoreEnd> {
-  const { archive, name, options } = job
+  const { archive, name, options, clients, session } = job
+  // It sets transaction_timeout, which came with 17, and in one transaction it can't go on without.
+  if (clients.major >= 17 && session.serverMajor < 17)
+    throw new PgstowError(
+      "postgres",
+      `pg_restore ${clients.version} can't restore into PostgreSQL ${session.serverMajor} in one transaction`,
+      {
+        hint: "Restore into a new database (leave --into out), and rename it or take from it what you need.",
+      },
+    )
   const { target, contents } = await lookInto(job, context)
   const plan = planRestore(archive, {
     selection: options.selection,
@@ -55,8 +65,16 @@ async function lookInto({ clients, connection, name }: RestoreJob, { env, signal
 }
 
 /** Shows what is there, and goes on only when the database's name has been typed. */
-async function askFirst(
-  { name, connection, options, manifest }: RestoreJob,
+export async function askFirst(
+  {
+    name,
+    connection,
+    options,
+    manifest,
+  }: Pick<RestoreJob, "name" | "connection"> & {
+    readonly options: Questions & { readonly clean: boolean }
+    readonly manifest: { readonly id: string }
+  },
   contents: Contents,
 ): Promise<void> {
   const isEmpty = contents.tables === 0 && contents.largeObjects === 0

@@ -13,6 +13,7 @@ import {
   analyze,
   findDamage,
   missingExtensions,
+  type Questions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -38,13 +39,15 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
 
   const incomplete = incompleteName(name)
   await removeLeftover(job, incomplete)
-  const refused = await createDatabase(session, incomplete, manifest.source, options.locale)
+  const refused = await createDatabase(session, incomplete, manifest.source, {
+    choice: options.locale,
+    owner: typeof options.owners === "string" ? undefined : options.owners.role,
+  })
   const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
   try {
     let outcome = await runPlan(job, plan, incomplete, "collect", context)
     warnings.push(...outcome.warnings)
     if (outcome.state === "ok" && !outcome.readToEnd) {
-      // Nothing has yet held all of the object against its manifest.
       const failure = await findDamage(job, context)
       if (failure) outcome = { ...outcome, state: "failed", failure }
     }
@@ -61,7 +64,10 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
 }
 
 /** What an earlier restore under this name has left goes only with its user's consent. */
-async function removeLeftover({ session, options }: RestoreJob, incomplete: string): Promise<void> {
+export async function removeLeftover(
+  { session, options }: Pick<RestoreJob, "session"> & { readonly options: Questions },
+  incomplete: string,
+): Promise<void> {
   if (!(await databaseExists(session, incomplete))) return
   const question = `An earlier restore has left the database ${formatName(incomplete)}. Drop it? (yes or no) `
   if (!options.yes && (await options.ask?.(question))?.trim().toLowerCase() !== "yes")

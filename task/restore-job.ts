@@ -51,6 +51,9 @@ export type RestoreJobOptions = {
   readonly ask: ((question: string) => Promise<string>) | undefined
 }
 
+/** What a person is asked. */
+export type Questions = Pick<RestoreJobOptions, "yes" | "ask">
+
 /** What has become of a job. */
 export type RestoreEnd = {
   readonly plan: RestorePlan
@@ -136,9 +139,12 @@ export async function findDamage(
 export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: TargetServer): void {
   const { manifest, options } = job
   const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
-  const missing = rolesNeeded(plan.entries, manifest.source.roles, keep).filter(
-    (role) => !target.roles.has(role),
-  )
+  const needed = rolesNeeded(plan.entries, manifest.source.roles, keep)
+  if (typeof options.owners !== "string" && !target.roles.has(options.owners.role))
+    throw new PgstowError("usage", `the target has no role ${formatName(options.owners.role)}`, {
+      hint: "Give --role one that is there, or create it.",
+    })
+  const missing = needed.filter((role) => !target.roles.has(role))
   if (missing.length === 0) return
   const what = missing.length === 1 ? "a role" : `${missing.length} roles`
   const names = missing.map(formatName).join(", ")

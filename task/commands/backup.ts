@@ -123,8 +123,8 @@ async function refusePooler(
   }
 }
 
-/** Reads back what one storage holds of the backup. */
-async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
+/** Reads back what one storage holds of a backup. */
+export async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
   try {
     const { problems } = await verify(storage, manifest, context)
     if (problems.length === 0) return { storage: storage.url, state: "verified", error: null }

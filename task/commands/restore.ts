@@ -6,6 +6,8 @@ import { restoredName } from "../core/restored-name.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { findBackup, readCatalog } from "../find-backup.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
+import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
+import { recognise } from "../legacy/recognise.ts"
 import { openObject } from "../open-object.ts"
 import { chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
 import type { Connection } from "../postgres/connection.ts"
@@ -17,8 +19,9 @@ import { readToc, type TocEntry } from "../postgres/toc.ts"
 import { restoreIntoExisting } from "../restore-into-existing.ts"
 import { restoreIntoNew } from "../restore-into-new.ts"
 import type { RestoreEnd, RestoreJob, RestoreJobOptions } from "../restore-job.ts"
+import { restorePlain } from "../restore-plain.ts"
 import type { Storage } from "../storage/storage.ts"
-import { decompressHead } from "../streams/decompress.ts"
+import { decompress, decompressHead } from "../streams/decompress.ts"
 import { findZstd } from "../streams/zstd.ts"
 
 export type RestoreOptions = RestoreJobOptions & {
@@ -79,6 +82,8 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     log.warn(
       `passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : "its manifest can't be read"}`,
     )
+  const plain = manifest.objects.find(({ kind }) => kind === "plain")
+  if (plain) return restoreImported(storage, manifest, plain, options, context)
   const [main] = manifest.objects.filter(({ kind }) => kind === "main")
   // The manifest's schema has made sure that there is one.
   if (!main) throw new TypeError(`backup ${manifest.id} has no main object`)
@@ -116,6 +121,83 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     progress.clear()
     await session.close()
   }
+}
+
+/** Restores what was imported: SQL, all of it or nothing. */
+async function restoreImported(
+  storage: Storage,
+  manifest: Manifest,
+  object: ManifestObject,
+  options: RestoreOptions,
+  context: Context,
+): Promise<RestoreResult> {
+  const { identities, into } = options
+  refuseChoices(options)
+  const startedAt = context.now()
+  const name = into ?? restoredName(manifest.source.database, startOf(manifest.id))
+  const title = `${manifest.id} ${object.name}`
+  const dump = () =>
+    decompress(openObject(storage, manifest, object, { identities, signal: context.signal }), title)
+  const end = await restorePlain({ ...options, title, dump, totalBytes: object.rawBytes, name }, context)
+  return {
+    ...wholly,
+    ...end,
+    id: manifest.id,
+    database: manifest.database,
+    storage: storage.url,
+    into: name,
+    name,
+    storedBytes: object.sizeBytes,
+    seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+/** What a restore comes to that can only succeed. */
+const wholly = { state: "restored", errors: [], leftOut: [], warnings: [], failure: null } as const
+
+export type RestoreFileOptions = Omit<RestoreOptions, "storages" | "backup" | "database" | "identities"> & {
+  readonly keys: LegacyKeys
+}
+
+/** Restores a file of Emiti or Sentinel from where it lies. */
+export async function restoreFile(
+  path: string,
+  options: RestoreFileOptions,
+  context: Context,
+): Promise<RestoreResult> {
+  refuseChoices(options)
+  const startedAt = context.now()
+  const file = await recognise(path)
+  const name = options.into ?? restoredName(file.title, file.madeAt)
+  const dump = () => openLegacy(file, options.keys)
+  const end = await restorePlain({ ...options, title: path, dump, totalBytes: undefined, name }, context)
+  return {
+    ...wholly,
+    ...end,
+    id: path,
+    database: file.title,
+    storage: path,
+    into: name,
+    name,
+    storedBytes: file.sizeBytes,
+    seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+/** Throws where more is asked for than all of the SQL as it is. */
+function refuseChoices({
+  selection,
+  clean,
+  owners,
+}: Pick<RestoreOptions, "selection" | "clean" | "owners">): void {
+  if (selection === undefined && !clean && typeof owners === "string") return
+  throw new PgstowError(
+    "usage",
+    "a plain dump is restored as it is: --table, --schema, --clean and --role can't be",
+    {
+      hint: "Restore all of it into a new database, and take from there what you need.",
+    },
+  )
 }
 
 /** The head of the main object. It also shows, before anything is made, that the key fits. */

@@ -44,7 +44,7 @@ export async function show(
 
 export function formatShow(result: ShowResult): string {
   const { storage, state, manifest, checks, passedOver } = result
-  const { source, snapshot, compression, encryption } = manifest
+  const { source, importedFrom, snapshot, compression, encryption } = manifest
   const seconds = (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000
   const facts: [string, string][] = [
     ["backup", manifest.id],
@@ -59,6 +59,7 @@ export function formatShow(result: ShowResult): string {
       `${formatTime(new Date(snapshot.time))}${snapshot.lsn === null ? "" : `, LSN ${snapshot.lsn}`}`,
     ],
     ["source", sourceInWords(source)],
+    ["imported", importedFrom ? `from ${formatName(importedFrom.file)} of ${importedFrom.system}` : ""],
     ["locale", localeInWords(source)],
     ["settings", source.settings.map(formatName).join(", ")],
     ["extensions", source.extensions.map(({ name, version }) => `${formatName(name)} ${version}`).join(", ")],
@@ -104,6 +105,7 @@ function sourceInWords({ database, serverVersion, sizeBytes, tables }: Manifest[
 }
 
 function localeInWords({ encoding, localeProvider, collate, ctype, locale }: Manifest["source"]): string {
+  if (localeProvider === "") return encoding
   const libc = collate === ctype ? collate : `${collate} (ctype ${ctype})`
   return `${encoding}, ${localeProvider}, ${locale ?? libc}`
 }

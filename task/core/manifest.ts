@@ -14,8 +14,8 @@ const storedObject = z.object({
   name: z
     .string()
     .regex(/^(?!manifest\.json$|checks\/)[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/),
-  /** `main`: pg_dump's custom format. `globals`: SQL that makes the roles. */
-  kind: z.enum(["main", "globals"]),
+  /** `main`: pg_dump's custom format. `plain`: its SQL, in its place. `globals`: SQL that makes the roles. */
+  kind: z.enum(["main", "plain", "globals"]),
   sizeBytes: count,
   sha256,
   /** Bytes before compression and encryption. */
@@ -41,7 +41,7 @@ const manifestSchema = z.object({
     /** What `pg_database_size` said, in bytes. */
     sizeBytes: count,
     encoding: z.string(),
-    /** One of libc, icu, builtin. */
+    /** One of libc, icu, builtin; empty where it is not known. */
     localeProvider: z.string(),
     collate: z.string(),
     ctype: z.string(),
@@ -55,6 +55,21 @@ const manifestSchema = z.object({
     extensions: z.array(z.object({ name: z.string(), version: z.string() })),
     tables: count,
   }),
+  /**
+   * Where the backup was imported from. `source` then holds what the dump tells, and is empty where it does not;
+   * its `sizeBytes` is that of the dump.
+   */
+  importedFrom: z
+    .object({
+      /** Who wrote the file. */
+      system: z.enum(["emiti", "sentinel", "pg_dump"]),
+      /** The file's name, without its folder. */
+      file: z.string(),
+      /** Of the file as it was. */
+      sha256,
+      at: time,
+    })
+    .optional(),
   /** What the backup is a picture of. `lsn` is null where the server would not say. */
   snapshot: z.object({ time, lsn: z.string().nullable() }),
   compression: z.object({ algorithm: z.literal("zstd"), level: z.int() }),
@@ -67,8 +82,8 @@ const manifestSchema = z.object({
     .array(storedObject)
     .min(1)
     .refine(
-      (objects) => objects.filter(({ kind }) => kind === "main").length === 1,
-      "must hold one main object",
+      (objects) => objects.filter(({ kind }) => kind === "main" || kind === "plain").length === 1,
+      "must hold one main object, or one plain one",
     )
     .refine(
       (objects) => new Set(objects.map(({ name }) => name)).size === objects.length,

@@ -5,7 +5,7 @@ import { fernetKey, openFernet } from "./fernet.ts"
 import { gunzip, isGzip } from "./gunzip.ts"
 import { openSalted, passPhrase } from "./openssl.ts"
 import { peek } from "./peek.ts"
-import { describe, headBytes, isPlainDump, type LegacyFile } from "./recognise.ts"
+import { describe, headBytes, isPlainDump, type LegacyFile, NotABackupError } from "./recognise.ts"
 
 /** The keys of the older systems, as far as there are any. */
 export type LegacyKeys = {
@@ -80,8 +80,7 @@ function wrongPassPhrase(file: LegacyFile): PgstowError {
 }
 
 function notADump(file: LegacyFile, head: Buffer): PgstowError {
-  return new PgstowError(
-    "usage",
+  return new NotABackupError(
     `${file.path} holds no plain dump of pg_dump; what is in it is ${describe(head)}`,
   )
 }

@@ -24,21 +24,28 @@ export type LegacyFile = {
   readonly madeAt: Date
 }
 
+/** A file that is something else. */
+export class NotABackupError extends PgstowError {
+  constructor(message: string) {
+    super("usage", message, {
+      hint: "Emiti and Sentinel leave plain SQL of pg_dump behind, most often compressed by gzip and encrypted.",
+    })
+    this.name = "NotABackupError"
+  }
+}
+
 /** Enough of a file to recognise it by. */
 export const headBytes = 512
 
 /**
- * Recognises a file by its content; only its time is taken from its name. Throws a usage error that says what the
- * file is instead, where it is no backup of either system.
+ * Recognises a file by its content; only its time is taken from its name. Throws a NotABackupError that says what the
+ * file is instead.
  */
 export async function recognise(path: string): Promise<LegacyFile> {
   const { head, sizeBytes, modifiedAt } = await readHead(path)
   const name = basename(path)
   const kind = kindOf(head)
-  if (!kind)
-    throw new PgstowError("usage", `${path} is ${describe(head)}, not a backup of Emiti or Sentinel`, {
-      hint: "They leave plain SQL of pg_dump behind, most often compressed by gzip and encrypted.",
-    })
+  if (!kind) throw new NotABackupError(`${path} is ${describe(head)}, not a backup of Emiti or Sentinel`)
   const system =
     kind === "fernet"
       ? "emiti"

@@ -18,7 +18,8 @@ export type RefusedSetting = { readonly setting: string; readonly reason: string
 
 /**
  * Makes an empty database like `original`, its settings (ALTER DATABASE … SET) included, and resolves to those
- * that the target refused, which are no failure: it may lack an extension, or the right to set them.
+ * that the target refused, which are no failure: it may lack an extension, or the right to set them. It belongs to
+ * `owner`, or to the user.
  *
  * The session is one with another database of the same server. Rejects with a PgstowError where the name is
  * taken, the user may not create databases, or the target does not have the locale.
@@ -27,12 +28,20 @@ export async function createDatabase(
   session: Session,
   name: string,
   original: OriginalDatabase,
-  choice: LocaleChoice = "original",
+  {
+    choice = "original",
+    owner,
+  }: { readonly choice?: LocaleChoice; readonly owner?: string | undefined } = {},
 ): Promise<RefusedSetting[]> {
   checkDatabaseName(name)
   const locale = choice === "original" ? localeClauses(original, session.serverMajor) : []
+  const clauses = [
+    ...(owner === undefined ? [] : [`OWNER ${identifier(owner)}`]),
+    "TEMPLATE template0",
+    ...locale,
+  ]
   try {
-    await session.execute([`CREATE DATABASE ${identifier(name)} TEMPLATE template0`, ...locale].join(" "))
+    await session.execute([`CREATE DATABASE ${identifier(name)}`, ...clauses].join(" "))
   } catch (cause) {
     throw explained(cause, name, original, choice)
   }
@@ -77,7 +86,10 @@ function explained(cause: unknown, name: string, original: OriginalDatabase, cho
   const database = `could not create the database ${JSON.stringify(name)}`
   if (cause.sqlstate === "42P04") return fail(database, "Choose another name, or drop the database first.")
   if (cause.sqlstate === "42501")
-    return fail(database, "Let the user create databases: ALTER ROLE … CREATEDB.")
+    return fail(
+      database,
+      "Let the user create databases (ALTER ROLE … CREATEDB), and be a member of the role that is to own them.",
+    )
   if (choice === "default") return fail(database, "Look into the server's log.")
   const { localeProvider, locale, collate, encoding } = original
   return fail(

@@ -8,7 +8,8 @@ export type PropertyStatement = { readonly entry: string; readonly sql: string }
 /**
  * What pg_restore does only where it makes the database itself, under its old name: who owns it, who may use it,
  * its comment, settings of roles in it, limits. For the database `name`; in this order, from a session with any
- * database. Settings of the database (ALTER DATABASE … SET) are not here: it must be made with them.
+ * database. Settings of the database (ALTER DATABASE … SET), and an owner that is not the old one, are not here: it
+ * must be made with them.
  */
 export function propertyStatements(
   entries: readonly TocEntry[],
@@ -26,13 +27,13 @@ export function propertyStatements(
     )
     .flatMap(({ kind, name, definition }) => splitStatements(definition).map((sql) => ({ kind, name, sql })))
     .filter(({ sql }) => !sql.startsWith(`ALTER DATABASE ${oldName} SET `))
+    .filter(({ sql }) => keep.grants === "keep" || !sql.startsWith("ALTER ROLE "))
     .map(({ kind, name: of, sql }) => ({
       entry: `${kind} ${of}`,
       sql: sql.replace(`DATABASE ${oldName} `, () => `DATABASE ${identifier(name)} `),
     }))
-  const owner = keep.owners === "keep" ? database.owner : keep.owners === "none" ? "" : keep.owners.role
-  if (owner === "") return statements
-  const sql = `ALTER DATABASE ${identifier(name)} OWNER TO ${identifier(owner)}`
+  if (keep.owners !== "keep") return statements
+  const sql = `ALTER DATABASE ${identifier(name)} OWNER TO ${identifier(database.owner)}`
   return [...statements, { entry: `DATABASE ${database.name}`, sql }]
 }
 

@@ -43,6 +43,9 @@ export function planRestore(
   }
 }
 
+/** What says something of roles, and can be left out. */
+const grantKinds = new Set(["ACL", "DEFAULT ACL", "DATABASE PROPERTIES"])
+
 /**
  * Those of the backup's `roles` that restoring the entries takes. Grants and policies are searched for words that
  * are names of roles, so one too many may be found, and never one too few.
@@ -55,7 +58,7 @@ export function rolesNeeded(
   const named = new Set<string>()
   for (const { kind, owner, definition } of entries) {
     if (keep.owners) named.add(owner)
-    if (kind === "POLICY" || (keep.grants && (kind === "ACL" || kind === "DEFAULT ACL")))
+    if (kind === "POLICY" || (keep.grants && grantKinds.has(kind)))
       for (const [word] of definition.matchAll(/"(?:[^"]|"")*"|[\p{L}_][\p{L}\p{N}_$]*/gu))
         named.add(unquoted(word))
   }

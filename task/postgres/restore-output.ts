@@ -9,7 +9,7 @@ export type RestoreStep = {
 
 /** All that pg_restore said. */
 export type RestoreOutput = {
-  /** Every line that it marked as an error is in one of these. */
+  /** Every line that it marked as an error is in one of these; what only its own session lacks is a warning. */
   readonly errors: readonly RestoreError[]
   readonly warnings: readonly string[]
   /** It met errors, and went on to the end of its work in spite of them. */
@@ -69,9 +69,26 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void): Restore
       finish()
       if (counted !== undefined && counted !== errors.length)
         warnings.push(`pg_restore counted ${counted} errors, and ${errors.length} are reported here`)
-      return { errors, warnings, wentOn: counted !== undefined }
+      const own = errors.filter(isOfOwnSession)
+      return {
+        errors: errors.filter((error) => !own.includes(error)),
+        warnings: [
+          ...warnings,
+          ...own.map(({ message }) => `pg_restore went on without a setting: ${message}`),
+        ],
+        wentOn: counted !== undefined,
+      }
     },
   }
+}
+
+/** A setting that pg_restore makes for its own session, and an older server does not know: transaction_timeout. */
+function isOfOwnSession(error: RestoreError): boolean {
+  return (
+    error.class === "unknown-setting" &&
+    error.entry === null &&
+    /^SET \w+ = \w+;$/.test(error.statement ?? "")
+  )
 }
 
 function stepOf(message: string, stage: RestoreStep["stage"]): RestoreStep | undefined {

@@ -39,15 +39,17 @@ export type RestoreOptions = {
   readonly onStep?: ((step: RestoreStep) => void) | undefined
 }
 
+/**
+ * How a restore ended. `ok`: all is there; where pg_restore did not need the end of the stream, nobody has read it.
+ * `errors`: it came to its end, and some of it was refused. `failed`: it did not come to its end.
+ */
 export type RestoreOutcome = {
   /** What pg_restore reported; where it failed, the last is the reason. */
   readonly errors: readonly RestoreError[]
   readonly warnings: readonly string[]
 } & (
   | { readonly state: "ok"; readonly readToEnd: boolean }
-  /** It came to its end, and some of it was refused. */
   | { readonly state: "errors" }
-  /** It did not come to its end. */
   | { readonly state: "failed"; readonly failure: PgstowError }
 )
 
@@ -108,6 +110,7 @@ function outcomeOfFailure(
   if (!(failure instanceof ChildError)) return { state: "failed", errors, warnings, failure }
   // Without a connection, it goes on and fails at everything.
   const lost = errors.find((error) => error.class === "connection-lost")
+  if (wentOn && errors.length === 0) return { state: "ok", errors, warnings, readToEnd: false }
   if (wentOn && !lost) return { state: "errors", errors, warnings }
   const reason = lost ?? errors.at(-1)
   if (!reason) return { state: "failed", errors, warnings, failure }

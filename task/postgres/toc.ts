@@ -103,14 +103,14 @@ function parseEntry(cursor: Cursor, archive: number): TocEntry {
   const [name = "", kind = ""] = [cursor.text(), cursor.text()]
   cursor.integer() // the section
   const definition = cursor.text() ?? ""
-  cursor.text() // how to drop it
-  cursor.text() // the COPY command
+  cursor.skipText() // how to drop it
+  cursor.skipText() // the COPY command
   const schema = cursor.text()
-  cursor.text() // the tablespace
-  cursor.text() // the access method
+  cursor.skipText() // the tablespace
+  cursor.skipText() // the access method
   if (archive >= version.withRelationKind) cursor.integer()
   const owner = cursor.text() ?? ""
-  cursor.text() // whether the table has oids, long gone
+  cursor.skipText() // whether the table has oids, long gone
   const dependsOn: number[] = []
   for (let id = cursor.text(); id !== undefined; id = cursor.text()) dependsOn.push(Number(id))
   cursor.byte() // whether there is an offset, and that
@@ -162,5 +162,8 @@ class Cursor {
   text(): string | undefined {
     const length = this.integer()
     return length < 0 ? undefined : this.bytes(length).toString("utf8")
+  }
+  skipText(): void {
+    this.bytes(Math.max(0, this.integer()))
   }
 }

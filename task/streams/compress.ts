@@ -41,6 +41,12 @@ export function compressOutput(start: StartProducer, compression: Compression): 
   }
 }
 
+/** Compresses a stream here, in Node: the same as of a child's output. */
+export function compressStream(source: AsyncIterable<Buffer>, level: number): Compressed {
+  const count = { rawBytes: 0 }
+  return { stream: compressInto(source, level, count), rawBytes: () => count.rawBytes }
+}
+
 async function* compressBeside(
   zstd: string,
   start: StartProducer,
@@ -92,17 +98,32 @@ async function* compressHere(
   const producer = group.add(start("pipe", group.signal))
   async function* output() {
     const raw: AsyncIterable<Buffer> = producer.stdout
-    for await (const chunk of raw) {
+    yield* raw
+    signal?.throwIfAborted()
+    await producer.ended
+  }
+  try {
+    yield* compressInto(output(), level, count)
+  } finally {
+    await group.end()
+  }
+}
+
+async function* compressInto(
+  source: AsyncIterable<Buffer>,
+  level: number,
+  count: { rawBytes: number },
+): AsyncGenerator<Buffer, void, undefined> {
+  async function* counted() {
+    for await (const chunk of source) {
       count.rawBytes += chunk.length
       yield chunk
     }
-    signal?.throwIfAborted()
-    await producer.ended
   }
   const compressor = createZstdCompress({
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   })
-  const compressing = pipeline(output(), compressor)
+  const compressing = pipeline(counted(), compressor)
   // It is awaited below; until then a failure is not an unhandled one.
   compressing.catch(() => {})
   try {
@@ -110,7 +131,6 @@ async function* compressHere(
     yield* compressed
     await compressing
   } finally {
-    await group.end()
     await Promise.allSettled([compressing])
   }
 }

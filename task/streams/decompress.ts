@@ -84,6 +84,21 @@ export async function decompressHead<Value>(
   return result.value as Value
 }
 
+/** Decompresses Zstandard frames here, in Node, into a stream that fails where they are damaged or cut short. */
+export async function* decompress(source: AsyncIterable<Buffer>, name: string): AsyncGenerator<Buffer> {
+  const decompressor = createZstdDecompress()
+  const feeding = pipeline(cutAtFrames(source), decompressor)
+  // It is awaited below; until then a failure is not an unhandled one.
+  feeding.catch(() => {})
+  try {
+    const raw: AsyncIterable<Buffer> = decompressor
+    yield* raw
+    await feeding
+  } catch (error) {
+    throw error instanceof FrameError || isFromZlib(error) ? decompressionFailure(name, error) : error
+  }
+}
+
 /** Resolves with the bytes passed on, or undefined where the source or the consumer ended midway. */
 async function passBeside(
   zstd: string,

@@ -90,7 +90,7 @@ describe.for(majors)("a database made on PostgreSQL %i", (major) => {
       const error = await rejectionOf(createDatabase(session, name, missing))
       expect(error.message).toContain(missing.locale ?? missing.collate)
       expect(error.hint).toContain("--locale default")
-      await createDatabase(session, name, missing, "default")
+      await createDatabase(session, name, missing, { choice: "default" })
       expect(await inspect(name)).toMatchObject({ collate: "C", encoding: "UTF8" })
       await server.psql(`DROP DATABASE ${name}`)
     }

@@ -148,3 +148,19 @@ pg_restore: creating MATERIALIZED VIEW DATA "analytics.daily"`)
     { stage: "indexes and constraints", kind: "MATERIALIZED VIEW DATA", object: "analytics.daily" },
   ])
 })
+
+test("a setting of pg_restore's own session that the server does not know is a warning", () => {
+  const { errors, warnings, wentOn } = read(`pg_restore: while INITIALIZING:
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"
+Command was: SET transaction_timeout = 0;
+pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 9; 1255 24538 FUNCTION f() app
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "x"
+Command was: CREATE FUNCTION f() SET x = 1;
+pg_restore: warning: errors ignored on restore: 2`)
+  expect(errors.map(({ entry }) => entry)).toEqual(["FUNCTION f() app"])
+  expect(warnings).toEqual([
+    'pg_restore went on without a setting: unrecognized configuration parameter "transaction_timeout"',
+  ])
+  expect(wentOn).toBe(true)
+})
