@@ -62,7 +62,7 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
       )
     } else {
       await removeLeftover({ session, options }, into)
-      await createDatabase(session, into, { ...unknownSource, encoding: "" }, "default")
+      await createDatabase(session, into, { ...unknownSource, encoding: "" }, { choice: "default" })
     }
     const count = { rawBytes: 0 }
     const sql = watched(dump(), `restoring into ${formatName(into)}`, options, context, count)
