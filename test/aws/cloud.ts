@@ -138,7 +138,7 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
     aws,
     shell,
     emulatorLog: emulator.logFile,
-    running: docker.running,
+    running: () => docker.running(),
     outputs: async () => {
       const all = z.record(z.string(), z.record(z.string(), z.string()))
       return all.parse(JSON.parse(await readFile(outputsFile, "utf8"))).Pgstow ?? {}
