@@ -209,6 +209,7 @@ const serverOptions: OptionGroup = (command) =>
     .option("--port <port>", "the server's port")
     .option("--username <role>", "the role to connect as")
     .option("--dbname <name>", "the database to connect to")
+    .option("--exec <prefix>", 'run every PostgreSQL program through this: "docker exec -i db" (PGSTOW_EXEC)')
     .option("--sslmode <mode>", "disable, allow, prefer, require, verify-ca or verify-full")
     .option("--sslrootcert <file>", "the certificates to trust, or system")
     .option(

@@ -43,6 +43,8 @@ const settings = {
   /** Seconds that pg_dump waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
+  /** What PostgreSQL's programs are run through: "docker exec -i db". */
+  exec: { env: "PGSTOW_EXEC", schema: text },
   /** Folders with PostgreSQL client programs, searched first. */
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */
