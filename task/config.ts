@@ -16,6 +16,9 @@ const wholeNumber = (lowest: number, highest: number) => {
 }
 const keep = wholeNumber(1, 100_000).optional()
 
+/** A folder's name is up to three times as long, and file systems take 255 bytes. */
+const isShort = (name: string | undefined) => Buffer.byteLength(name ?? "") <= 63
+
 /**
  * Every setting: the environment variable that holds it, and what it may be. A flag of the same name in kebab
  * case goes before the variable, the variable before `.env`.
@@ -31,7 +34,10 @@ const settings = {
   /** The EventBridge bus, by name or ARN, that is told what happens. */
   eventBus: { env: "PGSTOW_EVENT_BUS", schema: text },
   /** The name that the catalog keeps backups under. */
-  name: { env: "PGSTOW_NAME", schema: text },
+  name: {
+    env: "PGSTOW_NAME",
+    schema: text.refine(isShort, "must be at most 63 bytes long, as PostgreSQL's names"),
+  },
   recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },
   unencrypted: { env: "PGSTOW_UNENCRYPTED", schema: yesNo.default(false) },
   identity: { env: "PGSTOW_IDENTITY", schema: text },

@@ -14,6 +14,8 @@ import {
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
+  refuseRole,
+  restoresAsSuperuser,
   runPlan,
 } from "./restore-job.ts"
 
@@ -37,8 +39,9 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
     selection: options.selection,
     target: { isNew: false, extensions: target.installedExtensions },
     clean: options.clean,
-    asSuperuser: target.isSuperuser,
+    asSuperuser: restoresAsSuperuser(options, target),
   })
+  refuseRole(job, target)
   refuseMissingRoles(job, plan, target)
   const lacking = missingExtensions(plan, target)
   if (lacking)

@@ -17,6 +17,8 @@ import {
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
+  refuseRole,
+  restoresAsSuperuser,
   runPlan,
 } from "./restore-job.ts"
 
@@ -31,8 +33,9 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
     selection: options.selection,
     target: { isNew: true },
     clean: false,
-    asSuperuser: target.isSuperuser,
+    asSuperuser: restoresAsSuperuser(options, target),
   })
+  refuseRole(job, target)
   refuseMissingRoles(job, plan, target)
   const lacking = missingExtensions(plan, target)
   if (lacking) context.log.warn(`${lacking}: what needs them will fail`)
@@ -55,8 +58,15 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
     if (refusedProperties.length > 0) outcome = { ...outcome, state: "errors", errors: refusedProperties }
     if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
     warnings.push(...(await analyze(job, plan, incomplete, context)))
-    await renameDatabase(session, incomplete, name)
-    return { plan, into: name, state: "restored", outcome, warnings }
+    const failure = await rename(job, incomplete)
+    if (!failure) return { plan, into: name, state: "restored", outcome, warnings }
+    return {
+      plan,
+      into: incomplete,
+      state: "incomplete",
+      outcome: { ...outcome, state: "failed", failure },
+      warnings,
+    }
   } catch (error) {
     context.log.warn(`what was restored so far is in the database ${formatName(incomplete)}: do not use it`)
     throw error
@@ -77,6 +87,25 @@ export async function removeLeftover(
       { hint: "Say --yes to drop it, drop it yourself, or restore into another name (--into)." },
     )
   await dropDatabase(session, incomplete)
+}
+
+/** Gives the database, which is good now, its name, and resolves to what is in the way. */
+async function rename({ session, name }: RestoreJob, incomplete: string): Promise<PgstowError | undefined> {
+  try {
+    // The server waits some seconds for others to go.
+    await renameDatabase(session, incomplete, name)
+    return undefined
+  } catch (cause) {
+    if (!(cause instanceof QueryError)) throw cause
+    return new PgstowError(
+      "postgres",
+      `all was restored, but the database could not be renamed: ${cause.reason}`,
+      {
+        cause,
+        hint: "Rename it when nothing is in the way any more.",
+      },
+    )
+  }
 }
 
 /** Gives the new database what the old one had beside its contents, and resolves to what was refused. */

@@ -135,15 +135,23 @@ export async function findDamage(
   )
 }
 
+/** Throws a PgstowError where nothing can be restored as the role that is to own all of it. */
+export function refuseRole({ options: { owners } }: RestoreJob, target: TargetServer): void {
+  if (typeof owners === "string" || target.ownRoles.has(owners.role)) return
+  if (!target.roles.has(owners.role))
+    throw new PgstowError("usage", `the target has no role ${formatName(owners.role)}`, {
+      hint: "Give --role one that is there, or create it.",
+    })
+  throw new PgstowError("postgres", `the user may not act as the role ${formatName(owners.role)}`, {
+    hint: "Make the user a member of it (GRANT … TO …), or restore as a superuser.",
+  })
+}
+
 /** Throws a PgstowError where the target lacks a role that the plan takes: before anything is restored. */
 export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: TargetServer): void {
   const { manifest, options } = job
   const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
   const needed = rolesNeeded(plan.entries, manifest.source.roles, keep)
-  if (typeof options.owners !== "string" && !target.roles.has(options.owners.role))
-    throw new PgstowError("usage", `the target has no role ${formatName(options.owners.role)}`, {
-      hint: "Give --role one that is there, or create it.",
-    })
   const missing = needed.filter((role) => !target.roles.has(role))
   if (missing.length === 0) return
   const what = missing.length === 1 ? "a role" : `${missing.length} roles`
@@ -154,6 +162,11 @@ export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: T
       "the backup's globals have the roles' rights, too), or leave owners and grants out with --no-owner --no-acl, " +
       "or give all to one role with --role.",
   })
+}
+
+/** Everything that is given to a role is also done as that role. */
+export function restoresAsSuperuser({ owners }: RestoreJobOptions, target: TargetServer): boolean {
+  return target.isSuperuser && typeof owners === "string"
 }
 
 /** What is planned to be made and can't be found on the target, in words. */

@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander"
 import { announce, failureEvents } from "./announce.ts"
 import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from "./cli.ts"
 import { readSettings } from "./config.ts"
-import { messageOf, PgstowError } from "./errors.ts"
+import { messageOf, PgstowError, stackOf } from "./errors.ts"
 import type { PgstowEvent } from "./events.ts"
 import { execVariable } from "./exec-prefix.ts"
 import { adoptLegacyNames } from "./legacy/adopt-names.ts"
@@ -95,7 +95,7 @@ async function runWork(
         ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal)
         : 0
     } catch (error) {
-      await tellFailure(asFailure(io.signal.aborted ? io.signal.reason : error))
+      await tellFailure(asFailure(whatEnded(error, io.signal)))
       throw error
     } finally {
       progress.clear()
@@ -140,9 +140,10 @@ function reportFailure(
   const { kind, exitCode, hint = "Run it again with --debug to see where it failed." } = failure
   if (output.json)
     io.stdout.write(`${JSON.stringify({ error: { kind, message, hint, exitCode } }, null, 2)}\n`)
-  log.error(message, { kind, hint, exitCode })
-  if (terminal.interactive) terminal.line(hint)
-  if (output.debug) terminal.line(error instanceof Error ? (error.stack ?? "") : String(error))
+  const stack = output.debug ? stackOf(error) : undefined
+  log.error(message, { kind, hint, exitCode, stack })
+  if (terminal.interactive)
+    for (const line of stack === undefined ? [hint] : [hint, stack]) terminal.line(line)
   return exitCode
 }
 
@@ -168,6 +169,9 @@ function usageError(error: unknown, program: Command): PgstowError {
   const message =
     error.code === "commander.help"
       ? "no command was given"
-      : error.message.replace(/^error: /, "").replaceAll("\n", " ")
+      : error.message
+          .replace(/^error: /, "")
+          .replace(/\.$/, "")
+          .replaceAll("\n", " ")
   return new PgstowError("usage", message, { hint: `See \`pgstow ${known ? `${given} ` : ""}--help\`.` })
 }

@@ -274,7 +274,7 @@ export function formatRestore(result: RestoreResult): string {
   return [
     state === "restored"
       ? `restored ${what} into ${formatName(into)}: ${size} in ${speed}`
-      : `${what} is not restored, after ${formatDuration(seconds)}: ${formatCount(countOf(errors), "error")}`,
+      : `${what} is not restored, after ${formatDuration(seconds)}${errors.length > 0 ? `: ${formatCount(countOf(errors), "error")}` : ""}`,
     ...errors.flatMap(({ title, hint, count, examples }) => [
       `  ${title} (${count}): ${hint}`,
       ...examples.map(

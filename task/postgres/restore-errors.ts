@@ -99,6 +99,12 @@ const rules = [
     pattern: /^canceling statement|^deadlock detected|could not obtain lock/,
   },
   {
+    name: "too-many-locks",
+    title: "one transaction can't lock so much",
+    hint: "Raise the server's max_locks_per_transaction, restore into a new database, or some tables at a time.",
+    pattern: /^out of shared memory/,
+  },
+  {
     name: "missing-object",
     title: "something that is needed is missing",
     hint: "Mostly this follows from another error: mend that first.",

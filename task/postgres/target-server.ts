@@ -4,6 +4,8 @@ import type { Session } from "./session.ts"
 /** What a server has that a restore may need. */
 export type TargetServer = {
   readonly roles: ReadonlySet<string>
+  /** The roles that the session's user may act as. */
+  readonly ownRoles: ReadonlySet<string>
   /** The extensions that CREATE EXTENSION would find. */
   readonly availableExtensions: ReadonlySet<string>
   /** Those of the session's own database. */
@@ -20,6 +22,12 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
       .map(({ name }) => name)
   return {
     roles: new Set(await names("SELECT rolname AS name FROM pg_catalog.pg_roles")),
+    ownRoles: new Set(
+      await names(
+        `SELECT rolname AS name FROM pg_catalog.pg_roles
+          WHERE pg_catalog.pg_has_role(oid, '${session.serverMajor < 16 ? "MEMBER" : "SET"}')`,
+      ),
+    ),
     availableExtensions: new Set(await names("SELECT name FROM pg_catalog.pg_available_extensions")),
     installedExtensions: await names("SELECT extname AS name FROM pg_catalog.pg_extension"),
     isSuperuser:

@@ -9,6 +9,7 @@ import { incompleteName } from "../../task/core/restored-name.ts"
 import { PgstowError } from "../../task/errors.ts"
 import { generateIdentity } from "../../task/identity.ts"
 import { connectionFrom } from "../../task/postgres/connection.ts"
+import type { Session } from "../../task/postgres/session.ts"
 import type { ProgressUpdate } from "../../task/progress.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import type { Storage } from "../../task/storage/storage.ts"
@@ -17,7 +18,7 @@ import { type TestContext, testContext } from "../support/context.ts"
 import { rejectionOf } from "../support/failure.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
-import { connectionTo } from "../support/session.ts"
+import { connectionTo, openTestSession } from "../support/session.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
 const { identity, recipient } = await generateIdentity()
@@ -144,7 +145,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await statistics(false)).toBe(0)
     })
 
-    test("may be of a database that is read only by default", async () => {
+    once("may be of a database that is read only by default", async () => {
       const readOnly = await server.createDatabase()
       await server.psql(
         `CREATE TABLE t AS SELECT 1 AS a; ALTER DATABASE ${readOnly} SET default_transaction_read_only = on`,
@@ -167,7 +168,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       }
     })
 
-    test("holds the tables that are wanted, and says what it had to leave out", async () => {
+    once("holds the tables that are wanted, and says what it had to leave out", async () => {
       const selection = { tables: ["shop.orders", "events"], schemas: ["Odd.Schema & Späße"] }
       const result = await run({ into: newName(), selection })
       expect(result.state).toBe("restored")
@@ -239,7 +240,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(failure.hint).toContain("CREATEDB")
     })
 
-    test("one role may own everything", async () => {
+    once("one role may own everything", async () => {
       const { user } = await limitedUser()
       const result = await run({ into: newName(), owners: { role: user }, grants: "none" })
       expect(result).toMatchObject({ state: "restored", errors: [] })
@@ -251,10 +252,24 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(owners).toBe(user)
     })
 
-    once("a role that is not there owns nothing", async () => {
-      const failure = await rejectionOf(run({ owners: { role: "nobody of that name" } }))
-      expect(failure).toMatchObject({ kind: "usage", message: "the target has no role nobody of that name" })
-    })
+    once(
+      "a role that is not there, or that the user may not act as, is refused before anything is made",
+      async () => {
+        const into = newName()
+        const missing = await rejectionOf(run({ into, owners: { role: "nobody of that name" } }))
+        expect(missing).toMatchObject({
+          kind: "usage",
+          message: "the target has no role nobody of that name",
+        })
+        const { connection } = await limitedUser("CREATEDB")
+        const foreign = await rejectionOf(run({ into, connection, owners: { role: "sample_owner" } }))
+        expect(foreign).toMatchObject({
+          kind: "postgres",
+          message: "the user may not act as the role sample_owner",
+        })
+        expect(await exists(incompleteName(into))).toBe(false)
+      },
+    )
 
     once("missing roles are named before anything is made", async () => {
       const database = await server.createDatabase()
@@ -287,6 +302,29 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
         state: "restored",
       })
     })
+
+    // PostgreSQL 17 has dropped one.
+    test.runIf(major < 17 && (majors.at(-1) ?? 0) >= 17)(
+      "an extension that the target does not have is named before anything is made",
+      async () => {
+        const newest = await sharedPostgres(majors.at(-1))
+        const database = await server.createDatabase()
+        await server.psql("CREATE EXTENSION old_snapshot; CREATE TABLE t ()", database)
+        await backUp(database)
+        const to = { database, connection: connectionTo(newest), clientFolders: [newest.binDir] }
+
+        const context = testContext()
+        const result = await run({ ...to, into: newName() }, context)
+        expect(context.warnings[0]).toContain("does not have the extension old_snapshot")
+        expect(result.state).toBe("incomplete")
+        expect(result.errors.map((group) => group.class)).toEqual(["missing-extension"])
+
+        const into = await newest.createDatabase()
+        const failure = await rejectionOf(run({ ...to, into }))
+        expect(failure.message).toContain("does not have the extension old_snapshot")
+        expect(await newest.psql("SELECT count(*) FROM pg_class WHERE relname = 't'", into)).toBe("0")
+      },
+    )
 
     once("what an earlier restore left is dropped only with consent", async () => {
       const into = newName()
@@ -335,28 +373,31 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await exists(into)).toBe(false)
     })
 
-    test("is found out where the objects of two backups were swapped, before an existing database changes", async () => {
-      const twin = await copyOf(source)
-      const other = await backUp(twin)
-      const { storage: damaged, object } = await copyOfStorage()
-      await cp(join(folder, "backups", keyOf({ database: twin, id: other }, main)), object)
-      // As if they had the same size.
-      const manifestFile = join(object, "../manifest.json")
-      const { size } = await stat(object)
-      const manifest = await readFile(manifestFile, "utf8")
-      await writeFile(manifestFile, manifest.replace(/("kind": "main",\s+"sizeBytes": )\d+/, `$1${size}`))
+    once(
+      "is found out where the objects of two backups were swapped, before an existing database changes",
+      async () => {
+        const twin = await copyOf(source)
+        const other = await backUp(twin)
+        const { storage: damaged, object } = await copyOfStorage()
+        await cp(join(folder, "backups", keyOf({ database: twin, id: other }, main)), object)
+        // As if they had the same size.
+        const manifestFile = join(object, "../manifest.json")
+        const { size } = await stat(object)
+        const manifest = await readFile(manifestFile, "utf8")
+        await writeFile(manifestFile, manifest.replace(/("kind": "main",\s+"sizeBytes": )\d+/, `$1${size}`))
 
-      const into = newName()
-      const result = await run({ storages: [damaged], into })
-      expect(result).toMatchObject({ state: "incomplete", failure: { kind: "damaged" } })
-      expect(result.failure?.message).toContain("its SHA-256 is another")
-      expect(await exists(into)).toBe(false)
+        const into = newName()
+        const result = await run({ storages: [damaged], into })
+        expect(result).toMatchObject({ state: "incomplete", failure: { kind: "damaged" } })
+        expect(result.failure?.message).toContain("its SHA-256 is another")
+        expect(await exists(into)).toBe(false)
 
-      const target = await server.createDatabase()
-      const failure = await rejectionOf(run({ storages: [damaged], into: target }))
-      expect(failure.kind).toBe("damaged")
-      expect(await server.psql("SELECT count(*) FROM pg_class WHERE relname = 'orders'", target)).toBe("0")
-    })
+        const target = await server.createDatabase()
+        const failure = await rejectionOf(run({ storages: [damaged], into: target }))
+        expect(failure.kind).toBe("damaged")
+        expect(await server.psql("SELECT count(*) FROM pg_class WHERE relname = 'orders'", target)).toBe("0")
+      },
+    )
 
     once("is refused without its key, and with another one, before anything is made", async () => {
       const into = newName()
@@ -377,14 +418,14 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       },
     })
 
-    test("is filled without a question where it is empty", async () => {
+    once("is filled without a question where it is empty", async () => {
       const into = await server.createDatabase()
       const result = await run({ into })
       expect(result).toMatchObject({ state: "restored", into, errors: [] })
       expect((await differences(into)).filter((line) => !line.startsWith("database:"))).toEqual([])
     })
 
-    once("is shown, and touched only when its name has been typed", async () => {
+    test("is shown, and touched only when its name has been typed", async () => {
       const into = await copyOf(source)
       await server.psql("DELETE FROM shop.order_items; CREATE TABLE of_our_own AS SELECT 7 AS a", into)
       const questions: string[] = []
@@ -408,7 +449,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await server.psql("SELECT a FROM of_our_own", into)).toBe("7")
     })
 
-    test("is as it was where anything is in the way", async () => {
+    once("is as it was where anything is in the way", async () => {
       const into = await copyOf(source)
       await server.psql("DROP SCHEMA audit CASCADE; DELETE FROM shop.documents", into)
       const before = await copyOf(into)
@@ -429,7 +470,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await compareDatabases({ server, name: before }, { server, name: into })).toEqual([])
     })
 
-    test("gets one table back", async () => {
+    once("gets one table back", async () => {
       const into = await copyOf(source)
       await server.psql("DROP TABLE shop.documents", into)
       const result = await run({ into, yes: true, selection: { tables: ["shop.documents"], schemas: [] } })
@@ -441,7 +482,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect((await differences(into)).filter((line) => line.startsWith("table"))).toEqual([])
     })
 
-    test("whose extensions an administrator has installed can be restored by another user", async () => {
+    once("whose extensions an administrator has installed can be restored by another user", async () => {
       const { connection, user } = await limitedUser()
       const into = await server.createDatabase()
       await server.psql(`CREATE EXTENSION pgcrypto; GRANT CREATE ON DATABASE ${into} TO "${user}"`, into)
@@ -451,7 +492,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
   })
 
   describe("midway", () => {
-    test("told to stop, it rejects with the reason, and says where the pieces are", async () => {
+    once("told to stop, it rejects with the reason, and says where the pieces are", async () => {
       const into = newName()
       const stop = new AbortController()
       const context = testContext({ signal: stop.signal })
@@ -471,7 +512,29 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await exists(incompleteName(into))).toBe(true)
     })
 
-    test("a server that ends the connection is a failure, and says so", async () => {
+    once("a database that somebody uses keeps the name it has, and may be renamed later", async () => {
+      const into = newName()
+      const context = testContext()
+      let other: Promise<Session> | undefined
+      const using = {
+        ...context,
+        progress: {
+          ...context.progress,
+          update: ({ stage }: ProgressUpdate) => {
+            if (stage.startsWith("analyzing"))
+              other ??= openTestSession(server, connectionTo(server, incompleteName(into)))
+          },
+        },
+      }
+      const result = await restore(optionsOf({ into }), using)
+      await (await other)?.close()
+      expect(result).toMatchObject({ state: "incomplete", errors: [], failure: { kind: "postgres" } })
+      expect(result.failure?.message).toContain("is being accessed by other users")
+      expect(restoreFailure(result)?.hint).toContain("RENAME TO")
+      expect(await differences(incompleteName(into))).toEqual([])
+    })
+
+    once("a server that ends the connection is a failure, and says so", async () => {
       const into = newName()
       const context = testContext()
       let killed: Promise<string> | undefined

@@ -38,6 +38,7 @@ test.for([
   ["unsupported version (1.16) in file header", "too-new-dump"],
   ['type "public.hstore" does not exist', "missing-object"],
   ['syntax error at or near "VIRTUAL"', "unknown-syntax"],
+  ["out of shared memory", "too-many-locks"],
   ["out of memory", "other"],
   ["Rolle »app« existiert nicht", "other"],
 ] as const)("%s is %s", ([message, name]) => {
