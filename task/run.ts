@@ -7,7 +7,7 @@ import { messageOf, PgstowError, stackOf } from "./errors.ts"
 import type { PgstowEvent } from "./events.ts"
 import { execVariable } from "./exec-prefix.ts"
 import { adoptLegacyNames } from "./legacy/adopt-names.ts"
-import { type Log, openLog } from "./log.ts"
+import { type Log, openLog, type RecordingLog } from "./log.ts"
 import { parseChannels } from "./notify/channel.ts"
 import { notify } from "./notify/notify.ts"
 import { openProgress } from "./progress.ts"
@@ -121,10 +121,12 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
   }
 }
 
-function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: Log, terminal: Terminal): void {
-  if (json) io.stdout.write(`${JSON.stringify(outcome.result, null, 2)}\n`)
-  else if (outcome.isAnswer || terminal.interactive) io.stdout.write(`${outcome.text}\n`)
-  else log.info(outcome.title, { result: outcome.result })
+function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {
+  const { title, result, text, isAnswer } = outcome
+  if (json || isAnswer || terminal.interactive) {
+    io.stdout.write(`${json ? JSON.stringify(result, null, 2) : text}\n`)
+    log.record(title, { result })
+  } else log.info(title, { result })
 }
 
 /** Says what failed in one line and what to do in another, and returns the exit code. */
