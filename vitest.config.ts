@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, "test/deep/**"],
+    exclude: [...configDefaults.exclude, ...["deep", "aws", "image"].map((suite) => `test/${suite}/**`)],
     globalSetup: ["test/support/global-postgres.ts"],
     // The tests wait for other programs more than they compute.
     maxWorkers: "100%",

@@ -1,9 +1,9 @@
 import { defineConfig } from "vitest/config"
 
-/** What takes minutes: large amounts of data, and waiting for time limits. */
+/** What takes minutes: large amounts of data, the stack on an emulator, the image. Each is a folder of its own. */
 export default defineConfig({
   test: {
-    include: ["test/deep/**/*.test.ts"],
+    include: ["test/{deep,aws,image}/**/*.test.ts"],
     globalSetup: ["test/support/global-postgres.ts"],
     // One after the other: what they measure is their own.
     maxWorkers: 1,

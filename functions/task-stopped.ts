@@ -13,7 +13,7 @@ export const taskStoppedSettings = z.object({
 const taskStoppedEvent = z.object({
   detail: z.object({
     taskArn: z.string(),
-    group: z.string(),
+    taskDefinitionArn: z.string(),
     stoppedReason: z.string().default("no reason given"),
     containers: z
       .array(z.object({ exitCode: z.int().optional(), reason: z.string().optional() }))
@@ -41,7 +41,7 @@ export const handler = lambdaHandler(
   taskStoppedEvent,
   taskStoppedSettings,
   async ({ detail }, { settings }): Promise<PgstowEvent | null> => {
-    const { containers, group, stoppedReason, taskArn } = detail
+    const { containers, stoppedReason, taskArn, taskDefinitionArn } = detail
     const codes = containers.map(({ exitCode }) => exitCode)
     if (codes.length > 0 && codes.every((code) => code !== undefined && spokenFor.has(code))) return null
 
@@ -49,7 +49,8 @@ export const handler = lambdaHandler(
     const reasons = containers.flatMap(({ reason }) => reason ?? [])
     const why = [...exits, stoppedReason, ...reasons].join("; ")
     const hint = hints.find(([pattern]) => pattern.test(why))?.[1]
-    const family = group.replace(/^family:/, "").slice(settings.familyPrefix.length)
+    const [, name = ""] = /task-definition\/(.*):\d+$/.exec(taskDefinitionArn) ?? []
+    const family = name.slice(settings.familyPrefix.length)
     const [, kind, database] = /^(backup|restore|verify)(?:-(.*))?$/.exec(family) ?? []
     const event: PgstowEvent = {
       type:

@@ -159,6 +159,7 @@ export class BackupTasks extends Construct {
       image,
       command: [...options.command],
       environment: {
+        AWS_REGION: Stack.of(this).region,
         PGSTOW_STORAGE: storage.storageUrl,
         PGSTOW_EVENT_BUS: eventBus.eventBusName,
         ...options.environment,

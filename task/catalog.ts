@@ -60,6 +60,18 @@ export async function listBackups(storage: Storage, database?: string): Promise<
   return entries.filter((entry) => entry !== undefined).sort(newestFirst)
 }
 
+/** The manifests of the last `count` backups of a database started before the one with this id: newest first. */
+export async function manifestsBefore(
+  storage: Storage,
+  { database, id }: BackupName,
+  count: number,
+): Promise<Manifest[]> {
+  const names = (await backupFolders(storage, database)).filter((name) => isBackupId(name.id) && name.id < id)
+  const newest = names.sort(newestFirst).slice(0, count)
+  const entries = await mapConcurrently(newest, requestsAtOnce, (name) => readEntry(storage, name))
+  return entries.flatMap((entry) => entry?.manifest ?? [])
+}
+
 /** Sorts backups by their ids, the newest first, and those of one id by database. */
 export function newestFirst(a: BackupName, b: BackupName): number {
   return compareText(b.id, a.id) || compareText(a.database, b.database)

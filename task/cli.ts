@@ -1,8 +1,16 @@
 import { realpathSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
-import { backup, backupFailure, formatBackup } from "./commands/backup.ts"
-import { cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
+import { failureEvents } from "./announce.ts"
+import {
+  type BackupOptions,
+  type BackupResult,
+  backup,
+  backupFailure,
+  formatBackup,
+} from "./commands/backup.ts"
+import { backupAll, backupAllFailure, formatBackupAll } from "./commands/backup-all.ts"
+import { checkPolicy, cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { formatImport, importFailure, importFiles } from "./commands/import.ts"
 import { keygen } from "./commands/keygen.ts"
 import { formatList, list } from "./commands/list.ts"
@@ -15,7 +23,8 @@ import { formatVerify, verifyCopies, verifyFailure } from "./commands/verify.ts"
 import { formatVerifyFile, verifyFile } from "./commands/verify-file.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
-import { PgstowError } from "./errors.ts"
+import type { RetentionPolicy } from "./core/retention.ts"
+import { messageOf, PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
 import type { LegacyKeys } from "./legacy/open-legacy.ts"
@@ -82,7 +91,9 @@ export function addCommands(program: Command, run: Run): void {
     backupWork,
     [serverOptions, storageOptions, sealOptions, backupOptions],
     `pgstow backup --storage file:///var/backups/pgstow --recipient age1...
-     pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow`,
+     pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow
+     pgstow backup --all --exclude 'test_*'
+     pgstow backup --exec "docker exec -i db" --username postgres --dbname orders`,
   )
   add(
     "list",
@@ -207,6 +218,7 @@ const serverOptions: OptionGroup = (command) =>
     .option("--port <port>", "the server's port")
     .option("--username <role>", "the role to connect as")
     .option("--dbname <name>", "the database to connect to")
+    .option("--exec <prefix>", 'run every PostgreSQL program through this: "docker exec -i db" (PGSTOW_EXEC)')
     .option("--sslmode <mode>", "disable, allow, prefer, require, verify-ca or verify-full")
     .option("--sslrootcert <file>", "the certificates to trust, or system")
     .option(
@@ -240,6 +252,18 @@ const backupOptions: OptionGroup = (command) =>
       "give up when a table stays locked for so long (PGSTOW_LOCK_WAIT; default 60)",
     )
     .option("--no-verify", "do not read the backup back after it was stored (PGSTOW_VERIFY=false)")
+    .option(
+      "--shrink-warning <percent>",
+      "warn when so much less came than the last times (PGSTOW_SHRINK_WARNING; default 50)",
+    )
+    .option("--all", "every database of the server, each as its own backup (PGSTOW_ALL)")
+    .option(
+      "--include <pattern>",
+      "with --all: only these, * for anything; may be repeated (PGSTOW_INCLUDE)",
+      each,
+    )
+    .option("--exclude <pattern>", "with --all: but not these; may be repeated (PGSTOW_EXCLUDE)", each)
+    .option("--cleanup", "clean up after a good backup, by the policy of PGSTOW_KEEP_... (PGSTOW_CLEANUP)")
 
 const legacyKeyOptions: OptionGroup = (command) =>
   command.option(
@@ -324,26 +348,95 @@ function recipientsOf({ recipient, unencrypted }: Settings): readonly string[] |
 
 async function backupWork({ settings, flags }: Invocation, context: Context): Promise<Outcome> {
   const recipients = recipientsOf(settings)
-  const result = await backup(
-    {
-      connection: await connectionOf(settings, flags, context),
-      clientFolders: settings.pgBin,
-      storages: storagesOf(settings, context),
-      name: settings.name,
-      recipients,
-      compressLevel: settings.compressLevel,
-      lockWaitSeconds: settings.lockWait,
-      verify: settings.verify,
-    },
-    context,
-  )
-  const title = `backed up ${result.database}`
-  const { id, database, storedBytes, rawBytes, seconds } = result
-  const failure = backupFailure(result)
+  const storages = storagesOf(settings, context)
+  const policy = policyOf(settings)
+  if (settings.cleanup) checkPolicy(policy)
+  const options = {
+    connection: await connectionOf(settings, flags, context),
+    clientFolders: settings.pgBin,
+    storages,
+    name: settings.name,
+    recipients,
+    compressLevel: settings.compressLevel,
+    lockWaitSeconds: settings.lockWait,
+    verify: settings.verify,
+    shrinkWarning: settings.shrinkWarning,
+  }
+  if (settings.all) return backupAllWork(options, settings, context)
+  const made = await backup(options, context)
+  const { database } = made
+  const title = `backed up ${database}`
+  const failure = backupFailure(made)
+  if (failure) return { title, result: made, text: formatBackup(made), isAnswer: false, failure }
+  if (!settings.cleanup)
+    return { title, result: made, text: formatBackup(made), isAnswer: false, events: [succeeded(made)] }
+  const cleaned = await cleanup(storages, { policy, database, dryRun: false }, context)
+  const left = cleanupFailure(cleaned)
+  return {
+    title,
+    result: { ...made, cleanup: cleaned },
+    text: `${formatBackup(made)}\n${formatCleanup(cleaned)}`,
+    isAnswer: false,
+    failure: left,
+    events: [succeeded(made), ...(left ? failureEvents("cleanup", database, left) : [])],
+  }
+}
+
+async function backupAllWork(options: BackupOptions, settings: Settings, context: Context): Promise<Outcome> {
+  const { name, include, exclude } = settings
+  if (name !== undefined)
+    throw new PgstowError("usage", "--all and --name contradict each other", {
+      hint: "With --all each database is kept under its own name.",
+    })
+  const result = await backupAll({ ...options, include, exclude }, context)
+  const good = result.flatMap(({ backup, failure }) => (backup && !failure ? [backup] : []))
+  const events = good.map(succeeded)
+  for (const { database } of settings.cleanup ? good : []) {
+    const policy = policyOf(settings)
+    const left = cleanupFailure(await cleanup(options.storages, { policy, database, dryRun: false }, context))
+    if (left) context.log.error(messageOf(left))
+    if (left) events.push(...failureEvents("cleanup", database, left))
+  }
+  // What failed is told last, so that a healthcheck does not end on a good word.
+  for (const { database, failure } of result)
+    if (failure) events.push(...failureEvents("backup", database, failure))
+  const title = `backed up ${good.length} of ${result.length} databases`
+  const told = result.map(({ database, backup, failure }) => ({
+    database,
+    backup: backup ?? null,
+    error: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
+  }))
+  const text = formatBackupAll(result)
+  return {
+    title,
+    result: { databases: told },
+    text,
+    isAnswer: false,
+    failure: backupAllFailure(result),
+    events,
+  }
+}
+
+function succeeded(result: BackupResult): PgstowEvent {
+  const { database, id, storedBytes, rawBytes, seconds, lastStoredBytes, warnings } = result
   const storages = result.storages.map(({ storage }) => storage)
-  const event = { type: "Backup Succeeded", database, id, storages, storedBytes, rawBytes, seconds } as const
-  const events = failure === undefined ? [event] : undefined
-  return { title, result, text: formatBackup(result), isAnswer: false, failure, events }
+  const last = lastStoredBytes === null ? {} : { lastStoredBytes }
+  return {
+    type: "Backup Succeeded",
+    database,
+    id,
+    storages,
+    storedBytes,
+    rawBytes,
+    seconds,
+    warnings,
+    ...last,
+  }
+}
+
+function policyOf(settings: Settings): RetentionPolicy {
+  const { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
+  return { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly }
 }
 
 async function listWork({ settings, args }: Invocation, context: Context): Promise<Outcome> {
@@ -405,7 +498,6 @@ function namesOf(flag: unknown): string[] {
 }
 
 async function cleanupWork({ settings, flags, args }: Invocation, context: Context): Promise<Outcome> {
-  const { keepLast, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
   const [days] = args
   if (days !== undefined && flags.keepDays !== undefined)
     throw new PgstowError("usage", `the days to keep were given twice, as ${days} and by --keep-days`, {
@@ -413,9 +505,7 @@ async function cleanupWork({ settings, flags, args }: Invocation, context: Conte
     })
   // A number of days on the command line stands alone, whatever the environment says of other rules.
   const policy =
-    days === undefined
-      ? { keepLast, keepDays: settings.keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly }
-      : { keepDays: readSettings({ keepDays: days }, {}).keepDays }
+    days === undefined ? policyOf(settings) : { keepDays: readSettings({ keepDays: days }, {}).keepDays }
   const database = typeof flags.database === "string" ? flags.database : undefined
   const result = await cleanup(
     storagesOf(settings, context),

@@ -16,6 +16,9 @@ const wholeNumber = (lowest: number, highest: number) => {
 }
 const keep = wholeNumber(1, 100_000).optional()
 
+/** A folder's name is up to three times as long, and file systems take 255 bytes. */
+const isShort = (name: string | undefined) => Buffer.byteLength(name ?? "") <= 63
+
 /**
  * Every setting: the environment variable that holds it, and what it may be. A flag of the same name in kebab
  * case goes before the variable, the variable before `.env`.
@@ -31,7 +34,10 @@ const settings = {
   /** The EventBridge bus, by name or ARN, that is told what happens. */
   eventBus: { env: "PGSTOW_EVENT_BUS", schema: text },
   /** The name that the catalog keeps backups under. */
-  name: { env: "PGSTOW_NAME", schema: text },
+  name: {
+    env: "PGSTOW_NAME",
+    schema: text.refine(isShort, "must be at most 63 bytes long, as PostgreSQL's names"),
+  },
   recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },
   unencrypted: { env: "PGSTOW_UNENCRYPTED", schema: yesNo.default(false) },
   identity: { env: "PGSTOW_IDENTITY", schema: text },
@@ -39,14 +45,24 @@ const settings = {
   legacyKey: { env: "ENCRYPTION_KEY", schema: text },
   /** The file with the key of Sentinel, or of Emiti. */
   legacyKeyFile: { env: "ENCRYPTION_KEY_PATH", schema: text },
+  /** Every database of the server, or those that these patterns choose. */
+  all: { env: "PGSTOW_ALL", schema: yesNo.default(false) },
+  include: { env: "PGSTOW_INCLUDE", schema: words.default([]) },
+  exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
   /** Seconds that pg_dump waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
+  /** What PostgreSQL's programs are run through: "docker exec -i db". */
+  exec: { env: "PGSTOW_EXEC", schema: text },
   /** Folders with PostgreSQL client programs, searched first. */
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */
   notify: { env: "PGSTOW_NOTIFY", schema: words.default([]) },
+  /** By how many percent a backup, or a table, must shrink for a warning. */
+  shrinkWarning: { env: "PGSTOW_SHRINK_WARNING", schema: wholeNumber(1, 100).default(50) },
+  /** Whether a good backup is followed by a cleanup. */
+  cleanup: { env: "PGSTOW_CLEANUP", schema: yesNo.default(false) },
   /** How old the newest verified backup may be. */
   maxAgeHours: { env: "PGSTOW_MAX_AGE_HOURS", schema: wholeNumber(1, 100_000).default(26) },
   keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },

@@ -63,3 +63,10 @@ export function messageOf(error: unknown): string {
   const own = error.message === "" ? error.name : error.message
   return error.cause === undefined ? own : `${own}: ${messageOf(error.cause)}`
 }
+
+/** Where an error was made, and what caused it. */
+export function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const own = error.stack ?? error.message
+  return error.cause === undefined ? own : `${own}\ncaused by: ${stackOf(error.cause)}`
+}

@@ -11,6 +11,11 @@ export type Log = Readonly<Record<LogLevel, (message: string, fields?: LogFields
   close(): void
 }
 
+export type RecordingLog = Log & {
+  /** Writes into the file alone, at level info, what is shown in another way. */
+  record(message: string, fields: LogFields): void
+}
+
 /**
  * A log that writes to standard error, and to `file` where there is one.
  *
@@ -22,23 +27,26 @@ export function openLog(options: {
   readonly file?: string | undefined
   readonly terminal: Terminal
   readonly now: () => Date
-}): Log {
+}): RecordingLog {
   const { level, file, terminal, now } = options
   const fd = file === undefined ? undefined : openLogFile(file)
 
+  const write = (own: LogLevel, show: boolean, message: string, fields: LogFields) => {
+    if (logLevels.indexOf(own) < logLevels.indexOf(level)) return
+    const json = JSON.stringify({ time: now().toISOString(), level: own, message, ...fields })
+    if (show) terminal.line(terminal.interactive ? forPeople(own, message, terminal.colour) : json)
+    if (fd !== undefined) writeSync(fd, `${json}\n`)
+  }
   const at =
     (own: LogLevel) =>
-    (message: string, fields: LogFields = {}) => {
-      if (logLevels.indexOf(own) < logLevels.indexOf(level)) return
-      const json = JSON.stringify({ time: now().toISOString(), level: own, message, ...fields })
-      terminal.line(terminal.interactive ? forPeople(own, message, terminal.colour) : json)
-      if (fd !== undefined) writeSync(fd, `${json}\n`)
-    }
+    (message: string, fields: LogFields = {}) =>
+      write(own, true, message, fields)
   return {
     debug: at("debug"),
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
+    record: (message, fields) => write("info", false, message, fields),
     close: () => {
       if (fd !== undefined) closeSync(fd)
     },

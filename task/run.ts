@@ -3,10 +3,11 @@ import { Command, CommanderError } from "commander"
 import { announce, failureEvents } from "./announce.ts"
 import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from "./cli.ts"
 import { readSettings } from "./config.ts"
-import { messageOf, PgstowError } from "./errors.ts"
+import { messageOf, PgstowError, stackOf } from "./errors.ts"
 import type { PgstowEvent } from "./events.ts"
+import { execVariable } from "./exec-prefix.ts"
 import { adoptLegacyNames } from "./legacy/adopt-names.ts"
-import { type Log, openLog } from "./log.ts"
+import { type Log, openLog, type RecordingLog } from "./log.ts"
 import { parseChannels } from "./notify/channel.ts"
 import { notify } from "./notify/notify.ts"
 import { openProgress } from "./progress.ts"
@@ -64,7 +65,8 @@ async function runWork(
   const output = { json: flags.json === true, debug: flags.debug === true }
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
-    const { env, notes } = adoptLegacyNames(io.env)
+    const { env: adopted, notes } = adoptLegacyNames(io.env)
+    const env = typeof flags.exec === "string" ? { ...adopted, [execVariable]: flags.exec } : adopted
     const settings = readSettings(flags, env)
     log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
     for (const note of notes) log.warn(note)
@@ -93,7 +95,7 @@ async function runWork(
         ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal)
         : 0
     } catch (error) {
-      await tellFailure(asFailure(io.signal.aborted ? io.signal.reason : error))
+      await tellFailure(asFailure(whatEnded(error, io.signal)))
       throw error
     } finally {
       progress.clear()
@@ -119,10 +121,12 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
   }
 }
 
-function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: Log, terminal: Terminal): void {
-  if (json) io.stdout.write(`${JSON.stringify(outcome.result, null, 2)}\n`)
-  else if (outcome.isAnswer || terminal.interactive) io.stdout.write(`${outcome.text}\n`)
-  else log.info(outcome.title, { result: outcome.result })
+function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {
+  const { title, result, text, isAnswer } = outcome
+  if (json || isAnswer || terminal.interactive) {
+    io.stdout.write(`${json ? JSON.stringify(result, null, 2) : text}\n`)
+    log.record(title, { result })
+  } else log.info(title, { result })
 }
 
 /** Says what failed in one line and what to do in another, and returns the exit code. */
@@ -138,9 +142,10 @@ function reportFailure(
   const { kind, exitCode, hint = "Run it again with --debug to see where it failed." } = failure
   if (output.json)
     io.stdout.write(`${JSON.stringify({ error: { kind, message, hint, exitCode } }, null, 2)}\n`)
-  log.error(message, { kind, hint, exitCode })
-  if (terminal.interactive) terminal.line(hint)
-  if (output.debug) terminal.line(error instanceof Error ? (error.stack ?? "") : String(error))
+  const stack = output.debug ? stackOf(error) : undefined
+  log.error(message, { kind, hint, exitCode, stack })
+  if (terminal.interactive)
+    for (const line of stack === undefined ? [hint] : [hint, stack]) terminal.line(line)
   return exitCode
 }
 
@@ -166,6 +171,9 @@ function usageError(error: unknown, program: Command): PgstowError {
   const message =
     error.code === "commander.help"
       ? "no command was given"
-      : error.message.replace(/^error: /, "").replaceAll("\n", " ")
+      : error.message
+          .replace(/^error: /, "")
+          .replace(/\.$/, "")
+          .replaceAll("\n", " ")
   return new PgstowError("usage", message, { hint: `See \`pgstow ${known ? `${given} ` : ""}--help\`.` })
 }

@@ -22,7 +22,7 @@ export function openTerminal(output: Output, env: Readonly<Record<string, string
   const show = (text: string) => {
     if (!interactive || text === shown) return
     shown = text
-    output.write(`\r\x1b[K${text.slice(0, (output.columns ?? 80) - 1)}`)
+    output.write(`\r\x1b[K${text.slice(0, (output.columns || 80) - 1)}`)
   }
   return {
     interactive,

@@ -1,6 +1,8 @@
 import { backupWriter } from "../backup-writer.ts"
+import { manifestsBefore } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
+import { shrinkWarnings } from "../core/compare-backups.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatDuration, formatName, formatRate } from "../format.ts"
@@ -11,6 +13,7 @@ import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
+import { readTableRows } from "../postgres/table-rows.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { version } from "../version.ts"
@@ -30,6 +33,8 @@ export type BackupOptions = {
   readonly lockWaitSeconds: number
   /** Whether what was stored is read back. */
   readonly verify: boolean
+  /** By how many percent a backup, or a table, must shrink for a warning. */
+  readonly shrinkWarning: number
 }
 
 export type BackupResult = {
@@ -40,6 +45,10 @@ export type BackupResult = {
   /** From the start until the manifests were written; reading back comes on top. */
   readonly seconds: number
   readonly storages: readonly BackupCopy[]
+  /** What the backup before took up; null where there is none that could be read. */
+  readonly lastStoredBytes: number | null
+  /** What looks as if data was lost since then, a sentence each. */
+  readonly warnings: readonly string[]
 }
 
 /** What became of the backup in one storage. */
@@ -76,7 +85,31 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     rawBytes: rawBytes(manifest),
     seconds: (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000,
     storages: copies,
+    ...(await compareWithEarlier(manifest, options, context)),
   }
+}
+
+const comparedWith = 5
+
+/** Holds a backup against the last ones. Who may not read the storages is not told anything. */
+async function compareWithEarlier(
+  manifest: Manifest,
+  { storages, verify, shrinkWarning }: BackupOptions,
+  { log }: Context,
+): Promise<Pick<BackupResult, "lastStoredBytes" | "warnings">> {
+  for (const storage of verify ? storages : []) {
+    try {
+      const earlier = await manifestsBefore(storage, manifest, comparedWith)
+      const [last] = earlier
+      if (!last) continue
+      const warnings = shrinkWarnings(manifest, earlier, shrinkWarning)
+      for (const warning of warnings) log.warn(warning)
+      return { lastStoredBytes: storedBytes(last), warnings }
+    } catch (error) {
+      log.debug(`not held against the backups before: ${messageOf(error)}`)
+    }
+  }
+  return { lastStoredBytes: null, warnings: [] }
 }
 
 /** What is to be said, and exited with, of a backup that is not good in every storage. */
@@ -98,13 +131,14 @@ export function backupFailure({ id, database, storages }: BackupResult): PgstowE
 }
 
 export function formatBackup(result: BackupResult): string {
-  const { id, database, seconds, storages } = result
+  const { id, database, seconds, storages, warnings } = result
   const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
   return [
     `${id} of ${formatName(database)}: ${size} in ${formatDuration(seconds)} (${formatRate(result.rawBytes, seconds)})`,
     ...storages.map(
       ({ storage, state, error }) => `  ${storage}: ${state}${error === null ? "" : `: ${error}`}`,
     ),
+    ...warnings.map((warning) => `  look at it: ${formatName(warning)}`),
   ].join("\n")
 }
 
@@ -165,6 +199,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
     log.info(`backing up ${describe(connection)}`, { ...name, server: source.serverVersion, isInRecovery })
 
     const running = { env, onWarning: (warning: string) => log.warn(warning) }
+    const tableRows = await readTableRows(session)
     const zstd = await findZstd(env)
     const writer = backupWriter({ name, storages, recipients, compressLevel, zstd }, { ...context, signal })
     try {
@@ -196,6 +231,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
         startedAt: startedAt.toISOString(),
         finishedAt: now().toISOString(),
         source: { ...source, clientVersion: clients.version },
+        tableRows,
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
         compression: { algorithm: "zstd", level: compressLevel },
         encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },

@@ -65,14 +65,19 @@ export async function cleanup(
   options: CleanupOptions,
   context: Pick<Context, "now" | "signal">,
 ): Promise<CleanupResult> {
-  const policy = retentionPolicySchema.safeParse(options.policy)
-  if (!policy.success)
-    throw new PgstowError("usage", policy.error.issues[0]?.message ?? "the retention policy is wrong", {
-      hint: "For example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
-    })
+  checkPolicy(options.policy)
   const cleaned: StorageCleanup[] = []
   for (const storage of storages) cleaned.push(await cleanStorage(storage, options, context))
   return { dryRun: options.dryRun, storages: cleaned }
+}
+
+/** Throws a usage error where a policy says nothing of what to keep. */
+export function checkPolicy(policy: RetentionPolicy): void {
+  const checked = retentionPolicySchema.safeParse(policy)
+  if (!checked.success)
+    throw new PgstowError("usage", checked.error.issues[0]?.message ?? "the retention policy is wrong", {
+      hint: "For example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
+    })
 }
 
 async function cleanStorage(

@@ -70,6 +70,8 @@ const manifestSchema = z.object({
       at: time,
     })
     .optional(),
+  /** About how many rows the tables with the most had; names as SQL writes them. Not of an imported backup. */
+  tableRows: z.array(z.object({ table: z.string(), rows: count })).optional(),
   /** What the backup is a picture of. `lsn` is null where the server would not say. */
   snapshot: z.object({ time, lsn: z.string().nullable() }),
   compression: z.object({ algorithm: z.literal("zstd"), level: z.int() }),

@@ -36,6 +36,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     /invalid page|could not read block|missing chunk number|unexpected chunk number|invalid memory alloc request size/,
     "The server can't read its own data: look into its log, and into what you have for a restore.",
   ],
+  [
+    /max_locks_per_transaction/,
+    "There are more tables than the server has locks for: raise its max_locks_per_transaction, and restart it.",
+  ],
   [/No space left on device/, "Free disk space on the server."],
 ]
 

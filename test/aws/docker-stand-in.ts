@@ -53,12 +53,11 @@ export async function startDockerStandIn(image: Image): Promise<DockerStandIn> {
   const start = (container: Container) => {
     const [file, ...args] = image.entryPoint
     // What the emulator calls itself from within a container.
-    const env = Object.entries({ ...image.env, ...container.env }).map(([name, value]): [string, string] => [
-      name,
-      value.replace("http://host.docker.internal:", "http://127.0.0.1:"),
-    ])
+    const env: Record<string, string | undefined> = { PATH: process.env.PATH }
+    for (const [name, value] of Object.entries({ ...image.env, ...container.env }))
+      env[name] = value.replace("http://host.docker.internal:", "http://127.0.0.1:")
     const child = spawn(file, [...args, ...container.command], {
-      env: { PATH: process.env.PATH, ...Object.fromEntries(env) },
+      env,
       stdio: ["ignore", "pipe", "pipe"],
     })
     container.process = child

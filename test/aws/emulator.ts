@@ -2,6 +2,7 @@ import { spawn } from "node:child_process"
 import { openSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import * as z from "zod"
 import { freePort } from "../support/postgres.ts"
 import { pythonTools } from "./python-tools.ts"
 
@@ -9,10 +10,31 @@ import { pythonTools } from "./python-tools.ts"
 export type Emulator = {
   /** What the SDK, the CDK and AWS's command line must find in their environment to talk to it. */
   readonly env: Readonly<Record<string, string>>
+  /**
+   * Mends what it makes of task definitions: it takes over their secrets from a template as CloudFormation spells
+   * them, and then looks for them as ECS does. To be called after every deployment.
+   */
+  mendSecrets(): Promise<void>
   /** Where it says what it does. */
   readonly logFile: string
   stop(): Promise<void>
 }
+
+const arnsSchema = z.object({ taskDefinitionArns: z.array(z.string()) })
+/** A definition with secrets in CloudFormation's spelling, put into that of ECS. */
+const definitionSchema = z.object({
+  taskDefinition: z.looseObject({
+    containerDefinitions: z.tuple([
+      z.looseObject({
+        secrets: z
+          .array(z.object({ Name: z.string(), ValueFrom: z.string() }))
+          .transform((secrets) =>
+            secrets.map(({ Name, ValueFrom }) => ({ name: Name, valueFrom: ValueFrom })),
+          ),
+      }),
+    ]),
+  }),
+})
 
 const nodeFolder = join(import.meta.dirname, "../../node_modules/.bin")
 
@@ -56,9 +78,31 @@ export async function startEmulator(folder: string, dockerUrl: string): Promise<
     if (emulator.exitCode !== null) throw new Error(`the emulator did not start; it said why in ${logFile}`)
     await sleep(100)
   }
+  const ask = async (operation: string, input: object): Promise<unknown> => {
+    const response = await fetch(env.AWS_ENDPOINT_URL, {
+      method: "POST",
+      headers: {
+        "content-type": "application/x-amz-json-1.1",
+        "x-amz-target": `AmazonEC2ContainerServiceV20141113.${operation}`,
+        authorization: "AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/ecs/aws4_request",
+      },
+      body: JSON.stringify(input),
+    })
+    if (!response.ok)
+      throw new Error(`${operation} was answered ${response.status}: ${await response.text()}`)
+    const answer: unknown = await response.json()
+    return answer
+  }
   return {
     env,
     logFile,
+    mendSecrets: async () => {
+      const { taskDefinitionArns } = arnsSchema.parse(await ask("ListTaskDefinitions", {}))
+      for (const taskDefinition of taskDefinitionArns) {
+        const definition = definitionSchema.safeParse(await ask("DescribeTaskDefinition", { taskDefinition }))
+        if (definition.success) await ask("RegisterTaskDefinition", definition.data.taskDefinition)
+      }
+    },
     stop: async () => {
       emulator.kill("SIGTERM")
       const kill = setTimeout(() => emulator.kill("SIGKILL"), 5_000)

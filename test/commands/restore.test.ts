@@ -52,6 +52,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
         compressLevel: 1,
         lockWaitSeconds: 10,
         verify: false,
+        shrinkWarning: 50,
       },
       testContext(),
     )

@@ -3,14 +3,16 @@ import { exitCodes } from "../../task/errors.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
 
 let aws: AwsEndpoint
-let stopped: (detail: object) => Promise<unknown>
+let stopped: (detail: { family?: string; [name: string]: unknown }) => Promise<unknown>
 
 beforeAll(async () => {
   aws = await startAwsEndpoint()
   process.env.PGSTOW_SETTINGS = JSON.stringify({ familyPrefix: "Pgstow-", eventBus: "Pgstow" })
   const { handler } = await import("../../functions/task-stopped.ts")
-  stopped = (detail) =>
-    handler({ detail: { taskArn: "task/1", group: "family:Pgstow-backup-orders", ...detail } }, lambdaContext)
+  stopped = ({ family = "backup-orders", ...detail }) => {
+    const taskDefinitionArn = `arn:aws:ecs:eu-central-1:111122223333:task-definition/Pgstow-${family}:7`
+    return handler({ detail: { taskArn: "task/1", taskDefinitionArn, ...detail } }, lambdaContext)
+  }
 })
 afterAll(() => aws.close())
 beforeEach(() => aws.reset())
@@ -46,7 +48,7 @@ it.each([
   ["verify", "Verification Failed", "*"],
   ["backup-a-b", "Backup Failed", "a-b"],
 ])("a task of %s that was killed tells of itself", async (family, type, database) => {
-  await stopped({ group: `family:Pgstow-${family}`, containers: [{ exitCode: 137 }] })
+  await stopped({ family, containers: [{ exitCode: 137 }] })
   expect(aws.events()).toMatchObject([{ type, database }])
 })
 
@@ -57,5 +59,5 @@ it("a task that ended well, or told by itself why not, is not spoken for", async
 })
 
 it("an event of another kind is refused", async () => {
-  await expect(stopped({ group: 7 })).rejects.toThrow("the event is refused")
+  await expect(stopped({ taskArn: 7 })).rejects.toThrow("the event is refused")
 })

@@ -155,7 +155,11 @@ export function serverAt(address: ServerAddress): PostgresServer {
   const { binDir, port, password } = address
   const env = { PGHOST: "127.0.0.1", PGPORT: String(port), PGUSER: "postgres", PGPASSWORD: password }
   const psql = (sql: string, database = "postgres") =>
-    run(join(binDir, "psql"), ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"], sql, env)
+    // As an argument, a name with "=" in it would be taken for a connection string.
+    run(join(binDir, "psql"), ["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"], sql, {
+      ...env,
+      PGDATABASE: database,
+    })
   return {
     ...address,
     url: (database) => `postgres://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`,

@@ -1,0 +1,262 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { describe, expect, test } from "vitest"
+import { setBucket } from "../support/bucket.ts"
+import { failureOfRun } from "../support/failure-line.ts"
+import { freePort } from "../support/postgres.ts"
+import { type Scene, setScene } from "../support/scene.ts"
+
+type Case = {
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  readonly kind: "usage" | "key" | "postgres" | "storage" | "notFound"
+  /** What is named. */
+  readonly names: RegExp
+  /** What to do. */
+  readonly hint: RegExp
+}
+
+const secretKey = `AGE-SECRET-KEY-1${"Q".repeat(58)}`
+const secrets = /hunter2|AGE-SECRET-KEY-/
+
+const cases: Record<string, Case> = {
+  "no command": { args: [], kind: "usage", names: /no command/, hint: /pgstow --help/ },
+  "an unknown command": {
+    args: ["bakcup"],
+    kind: "usage",
+    names: /'bakcup'.*mean backup/,
+    hint: /pgstow --help/,
+  },
+  "an unknown flag": {
+    args: ["backup", "--nope"],
+    kind: "usage",
+    names: /'--nope'/,
+    hint: /pgstow backup --help/,
+  },
+  "a flag without its value": {
+    args: ["backup", "--name"],
+    kind: "usage",
+    names: /--name/,
+    hint: /backup --help/,
+  },
+  "an argument too many": { args: ["list", "a", "b"], kind: "usage", names: /too many/, hint: /list --help/ },
+  "a level that zstd does not have": {
+    args: ["backup", "--compress-level", "20"],
+    kind: "usage",
+    names: /--compress-level must be a whole number from 1 to 19/,
+    hint: /--compress-level/,
+  },
+  "the same from the environment": {
+    args: ["backup"],
+    env: { PGSTOW_COMPRESS_LEVEL: "fast" },
+    kind: "usage",
+    names: /PGSTOW_COMPRESS_LEVEL must be a whole number/,
+    hint: /PGSTOW_COMPRESS_LEVEL/,
+  },
+  "a name that is too long": {
+    args: ["backup", "--name", "x".repeat(64)],
+    kind: "usage",
+    names: /--name must be at most 63 bytes/,
+    hint: /--name/,
+  },
+  "no storage": {
+    args: ["list"],
+    env: { PGSTOW_STORAGE: "" },
+    kind: "usage",
+    names: /no storage/,
+    hint: /--storage/,
+  },
+  "a kind of storage that there is not": {
+    args: ["list", "--storage", "ftp://backups"],
+    kind: "usage",
+    names: /ftp: is not a kind of storage/,
+    hint: /s3:.*file:/,
+  },
+  "a parameter that storages do not have": {
+    args: ["list", "--storage", "s3://backups/p?colour=red"],
+    kind: "usage",
+    names: /unknown parameter "colour"/,
+    hint: /endpoint, region/,
+  },
+  "a storage's password in its URL": {
+    args: ["list"],
+    env: { PGSTOW_STORAGE: "s3://key:hunter2@backups/p" },
+    kind: "usage",
+    names: /password/,
+    hint: /credentials=NAME/,
+  },
+  "a database URL of another kind": {
+    args: ["backup"],
+    env: { DATABASE_URL: "mysql://me:hunter2@db/orders" },
+    kind: "usage",
+    names: /mysql:\/\//,
+    hint: /postgres:\/\//,
+  },
+  "a database URL whose password is not encoded": {
+    args: ["backup"],
+    env: { DATABASE_URL: "postgres://me:hunter2/@db/orders" },
+    kind: "usage",
+    names: /database URL/,
+    hint: /percent-encoded/,
+  },
+  "nobody who can open the backup": {
+    args: ["backup"],
+    env: { PGSTOW_RECIPIENTS: "" },
+    kind: "usage",
+    names: /nobody .* can open/,
+    hint: /--recipient.*keygen.*--unencrypted/,
+  },
+  "a recipient that is none": {
+    args: ["backup", "--recipient", "age1nonsense"],
+    kind: "key",
+    names: /recipient 1 is not valid: age1nonsense/,
+    hint: /keygen/,
+  },
+  "a secret key as a recipient": {
+    args: ["backup"],
+    env: { PGSTOW_RECIPIENTS: secretKey },
+    kind: "key",
+    names: /recipient 1 is an identity, the secret key/,
+    hint: /keep the identity/,
+  },
+  "a time without its zone": {
+    args: ["show", "--at", "2026-01-02T03:00"],
+    kind: "usage",
+    names: /2026-01-02T03:00 is not a time with its zone/,
+    hint: /03:00Z/,
+  },
+  "no backup": { args: ["show"], kind: "notFound", names: /no backup in file:/, hint: /pgstow backup/ },
+  "a level that logs do not have": {
+    args: ["list"],
+    env: { LOG_LEVEL: "loud" },
+    kind: "usage",
+    names: /LOG_LEVEL must be one of debug, info, warn, error/,
+    hint: /LOG_LEVEL/,
+  },
+  "a log file that can't be written": {
+    args: ["list", "--log-file", "/nonexistent/log"],
+    kind: "usage",
+    names: /\/nonexistent\/log/,
+    hint: /LOG_FILE/,
+  },
+  "a storage that may not be written": {
+    args: ["backup", "--storage", "file:///sys/pgstow"],
+    kind: "storage",
+    names: /in file:\/\/\/sys\/pgstow: (not permitted|permission denied|the file system is read-only)/,
+    hint: /another folder/,
+  },
+  "an identity that is not there": {
+    args: ["verify", "--deep", "--identity", "/nonexistent.key"],
+    kind: "key",
+    names: /\/nonexistent\.key/,
+    hint: /keygen/,
+  },
+}
+
+test.each(Object.entries(cases))("%s: one line that names it, and what to do", async (_, bad) => {
+  const scene = await setScene()
+  const finished = await scene.run(bad.args, bad.env)
+  const failure = failureOfRun(finished)
+  expect(failure.kind).toBe(bad.kind)
+  expect(failure.message).toMatch(bad.names)
+  expect(failure.hint).toMatch(bad.hint)
+  expect(finished.stdout + finished.stderr).not.toMatch(secrets)
+})
+
+describe("a server that can't be reached or does not let in is named, with what to do, without the password", () => {
+  const changed = (change: (url: URL) => void) => (scene: Scene) => {
+    const url = new URL(scene.server.url(scene.database))
+    change(url)
+    return url.href
+  }
+
+  test.each<[string, (url: URL) => void, RegExp, RegExp]>([
+    [
+      "a host without an address",
+      (url) => (url.hostname = "nowhere.invalid"),
+      /nowhere\.invalid/,
+      /host's name/,
+    ],
+    ["a wrong password", (url) => (url.password = "hunter2"), /password authentication failed/, /password/],
+    ["an unknown user", (url) => (url.username = "nobody_here"), /nobody_here/, /user's name/],
+    ["an unknown database", (url) => (url.pathname = "/nowhere"), /"nowhere" does not exist/, /psql -l/],
+  ])("%s", async (_, change, names, hint) => {
+    const scene = await setScene()
+    const finished = await scene.run(["backup"], { DATABASE_URL: changed(change)(scene) })
+    const failure = failureOfRun(finished)
+    expect(failure.kind).toBe("postgres")
+    expect(failure.message).toMatch(names)
+    expect(failure.hint).toMatch(hint)
+    expect(finished.stderr).not.toContain(scene.server.password)
+    expect(finished.stderr).not.toMatch(secrets)
+  })
+
+  test("a port where nothing listens", async () => {
+    const scene = await setScene()
+    const failure = failureOfRun(await scene.run(["backup", "--port", String(await freePort())]))
+    expect(failure.kind).toBe("postgres")
+    expect(failure.message).toContain("Connection refused")
+    expect(failure.hint).toContain("the port")
+  })
+})
+
+test("an id that several backups begin with is refused with all that it could mean; one that none has, with the nearest", async () => {
+  const scene = await setScene()
+  const ids: string[] = []
+  for (const _ of [1, 2]) ids.push(String(Object(await scene.json(["backup", "--no-verify"])).id))
+  const ambiguous = failureOfRun(await scene.run(["show", "20"]))
+  expect(ambiguous.kind).toBe("usage")
+  for (const id of ids) expect(ambiguous.hint).toContain(id)
+  const unknown = failureOfRun(await scene.run(["show", "1999"]))
+  expect(unknown.kind).toBe("notFound")
+  for (const id of ids) expect(unknown.hint).toContain(id)
+})
+
+test("--debug adds where it failed, and what caused it, as a field of the same line", async () => {
+  const scene = await setScene()
+  const { stderr } = await scene.run(["list", "--debug", "--log-file", "/nonexistent/log"])
+  const lines = stderr.trimEnd().split("\n")
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+    stack: expect.stringMatching(/^PgstowError: .*\n +at .*\ncaused by: Error: ENOENT/s) as string,
+  })
+})
+
+test("a secret is in no argument of any process, in no log, and in nothing that is printed", async () => {
+  const scene = await setScene()
+  const bucket = await setBucket()
+  const logFile = join(scene.folder, "log")
+  const env = {
+    ...bucket.env,
+    PGSTOW_STORAGE: `${scene.storage} ${bucket.storage}`,
+    LOG_LEVEL: "debug",
+    LOG_FILE: logFile,
+  }
+  await scene.server.psql(
+    "CREATE TABLE t AS SELECT repeat(i::text, 50) FROM generate_series(1, 200000) i",
+    scene.database,
+  )
+  const hidden = [scene.server.password, scene.identity, bucket.endpoint.secretAccessKey]
+  const names = new Set<string>()
+  for (const args of [["backup"], ["verify", "--deep"], ["restore", "--into", `${scene.database}_back`]]) {
+    const running = scene.start([...args, "--debug"], env)
+    let over = false
+    const finished = running.finished.finally(() => {
+      over = true
+    })
+    let seen = ""
+    while (!over) {
+      for (const { name, args } of running.processes()) {
+        names.add(name)
+        seen += args.join(" ")
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    const { exitCode, stdout, stderr } = await finished
+    expect(exitCode, stderr).toBe(0)
+    for (const secret of hidden)
+      expect(seen + stdout + stderr + (await readFile(logFile, "utf8"))).not.toContain(secret)
+  }
+  if (process.platform === "linux")
+    expect([...names]).toEqual(expect.arrayContaining(["psql", "pg_dump", "zstd", "pg_restore"]))
+})

@@ -1,0 +1,25 @@
+import { spawn } from "node:child_process"
+import { resolve } from "node:path"
+import { text } from "node:stream/consumers"
+import type { Scene } from "./scene.ts"
+
+const main = resolve(import.meta.dirname, "../../task/main.ts")
+
+/**
+ * Runs the program on a terminal of 160 columns, made by util-linux's `script`, and gives all that it wrote there and
+ * its exit code. The arguments must need no quoting.
+ */
+export async function runOnTerminal(
+  { env, folder }: Scene,
+  args: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<{ readonly exitCode: number | null; readonly screen: string }> {
+  const command = `stty cols 160 -onlcr; exec '${process.execPath}' '${main}' ${args.join(" ")}`
+  const child = spawn("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, SHELL: "/bin/sh", TERM: "xterm", HOME: "/nonexistent", ...env, ...more },
+    stdio: ["ignore", "pipe", "inherit"],
+  })
+  const exitCode = new Promise<number | null>((done, fail) => child.once("error", fail).once("close", done))
+  return { screen: await text(child.stdout), exitCode: await exitCode }
+}
