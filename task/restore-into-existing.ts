@@ -99,5 +99,7 @@ export async function askFirst(
     ].join("\n"),
   )
   if (answer.trim() === name) return
-  throw new PgstowError("notConfirmed", `nothing was restored into ${where}: its name was not typed`)
+  throw new PgstowError("notConfirmed", `nothing was restored into ${where}: its name was not typed`, {
+    hint: "Leave --into out to restore into a new database.",
+  })
 }

@@ -27,12 +27,12 @@ export function parseRelationName(text: string): RelationName {
 export function formatRelationName({ schema, name }: RelationName): string {
   return [schema, name]
     .filter((one) => one !== undefined)
-    .map(formatName)
+    .map(quoteIfNeeded)
     .join(".")
 }
 
 /** A name in double quotes where it needs them. */
-export function formatName(name: string): string {
+export function quoteIfNeeded(name: string): string {
   return /^[\p{L}_][\p{L}\p{N}_$]*$/u.test(name) ? name : `"${name.replaceAll('"', '""')}"`
 }
 

@@ -1,7 +1,7 @@
 import { nearest } from "../core/nearest.ts"
 import { PgstowError } from "../errors.ts"
 import { type Archive, isTable, relateEntries, relationKinds } from "./archive.ts"
-import { formatName, formatRelationName, parseRelationName } from "./relation-name.ts"
+import { formatRelationName, parseRelationName, quoteIfNeeded } from "./relation-name.ts"
 import type { TocEntry } from "./toc.ts"
 
 /** What to restore of a backup: tables (views, sequences) and whole schemas. */
@@ -95,7 +95,7 @@ function findRelation(entries: readonly TocEntry[], text: string): TocEntry {
   const [relation] = found
   if (relation && found.length === 1) return relation
   if (relation)
-    throw new PgstowError("usage", `the backup has several tables ${formatName(name)}`, {
+    throw new PgstowError("usage", `the backup has several tables ${quoteIfNeeded(name)}`, {
       hint: `Name one of them: ${found.map(formatRelationName).join(", ")}.`,
     })
   const near = schema
@@ -117,8 +117,8 @@ function standingInSchema(archive: Archive, name: string, make: boolean): TocEnt
   const schemas = archive.entries.flatMap((entry) =>
     entry.kind === "SCHEMA" ? entry.name : (entry.schema ?? []),
   )
-  throw new PgstowError("usage", `the backup has no schema ${formatName(name)}`, {
-    hint: didYouMean(nearest(name, [...new Set(schemas)], (one) => one).map(formatName)),
+  throw new PgstowError("usage", `the backup has no schema ${quoteIfNeeded(name)}`, {
+    hint: didYouMean(nearest(name, [...new Set(schemas)], (one) => one).map(quoteIfNeeded)),
   })
 }
 
