@@ -17,8 +17,8 @@ const examples: Readonly<Record<string, string>> = {
   "databases[].retention": '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   retention: '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   recipients: '["age1…"]',
-  network: '{ "vpcId": "vpc-0a1b", "subnetIds": ["subnet-0a1b", "subnet-2c3d"] }',
-  "network.subnetIds": '["subnet-0a1b", "subnet-2c3d"]',
+  network: '{ "vpcId": "vpc-0a1b2c3d", "subnetIds": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"] }',
+  "network.subnetIds": '["subnet-0a1b2c3d", "subnet-4e5f6a7b"]',
   bucket: '{ "coldAfterDays": 30 }',
   "bucket.objectLock": '{ "mode": "GOVERNANCE", "days": 14 }',
   "bucket.copyTo": '{ "bucketArn": "arn:aws:s3:::my-second-bucket" }',
@@ -122,6 +122,9 @@ export const databasesSchema = z.array(databaseOptionsSchema).superRefine(needsO
 
 /** Told of everything, or of failures and warnings alone. */
 const level = z.enum(["all", "error"], "must be all or error")
+/** An id of EC2's: eight or seventeen digits behind what it is the id of. */
+const idOf = (kind: string) =>
+  z.string().regex(new RegExp(`^${kind}-([0-9a-f]{8}|[0-9a-f]{17})$`), `must be like "${kind}-0a1b2c3d"`)
 const arnOf = (service: string) =>
   z
     .string()
@@ -176,19 +179,14 @@ export const settingsSchema = z.strictObject({
   /** Where the tasks run. @default a small network of their own with public addresses and no NAT gateway */
   network: z
     .strictObject({
-      vpcId: z.string().regex(/^vpc-[0-9a-f]+$/, 'must be like "vpc-0a1b2c3d"'),
-      subnetIds: z
-        .array(z.string().regex(/^subnet-[0-9a-f]+$/, 'must be like "subnet-0a1b2c3d"'))
-        .min(1, "must name at least one subnet"),
+      vpcId: idOf("vpc"),
+      subnetIds: z.array(idOf("subnet")).min(1, "must name at least one subnet"),
       /** @default a new one, which may reach everything and is reached by nothing */
-      securityGroupIds: z
-        .array(z.string().regex(/^sg-[0-9a-f]+$/, 'must be like "sg-0a1b2c3d"'))
-        .min(1, "must name at least one security group")
-        .optional(),
+      securityGroupIds: z.array(idOf("sg")).min(1, "must name at least one security group").optional(),
       /** Whether tasks get public addresses: needed in public subnets. @default false */
       publicIp: z.boolean().default(false),
       /** Route tables to give a gateway endpoint to S3, so that backups go past any NAT gateway. @default none */
-      routeTableIds: z.array(z.string().regex(/^rtb-[0-9a-f]+$/, 'must be like "rtb-0a1b2c3d"')).default([]),
+      routeTableIds: z.array(idOf("rtb")).default([]),
     })
     .optional(),
   bucket: bucketOptionsSchema.prefault({}),

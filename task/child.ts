@@ -1,6 +1,8 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 import type { Readable, Writable } from "node:stream"
+import { text } from "node:stream/consumers"
 import { PgstowError } from "./errors.ts"
+import { throughPrefix } from "./exec-prefix.ts"
 
 /** A program to run: its file, its arguments (no secrets: anyone may read them) and its environment. */
 export type Program = {
@@ -76,15 +78,23 @@ const stderrKeepBytes = 64 * 1024
 const killAfterMs = 5_000
 
 /**
- * Starts a program. Give another child's `stdin` as `stdout` and the two are joined by the operating system:
+ * Starts a program, through the prefix of PGSTOW_EXEC where its environment has one. Give another child's `stdin` as `stdout` and the two are joined by the operating system:
  * what flows between them never passes through Node. That end is then closed here, so that the reader sees the
  * writer's end.
  */
 export function startChild(program: Program, options: ChildOptions = {}): Child {
   const { stdin = "ignore", stdout = "ignore" } = options
   const name = program.file.slice(program.file.lastIndexOf("/") + 1)
-  const stdio: StdioOptions = [stdin, stdout, "pipe"]
-  const child: ChildProcess = spawn(program.file, program.args, { stdio, env: program.env })
+  const { file, args, env, firstLine } = throughPrefix(program)
+  const input = firstLine !== undefined && stdin === "ignore" ? "pipe" : stdin
+  const stdio: StdioOptions = [input, stdout, "pipe"]
+  const child: ChildProcess = spawn(file, args, { stdio, env })
+  if (firstLine !== undefined) {
+    // Where it can't be written, the program has ended, and `ended` says why.
+    child.stdin?.on("error", () => {})
+    child.stdin?.write(`${firstLine}\n`)
+    if (stdin === "ignore") child.stdin?.end()
+  }
 
   let stderr = ""
   let partialLine = ""
@@ -104,7 +114,9 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
       reject(
         new ChildError(
           name,
-          missing ? `${name} is not installed (${program.file})` : `${name} could not be started`,
+          missing
+            ? `${file.slice(file.lastIndexOf("/") + 1)} is not installed (${file})`
+            : `${name} could not be started`,
           {
             cause: missing ? undefined : cause,
           },
@@ -159,6 +171,13 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
 
 function endingOf(status: number | null | undefined, signal: NodeJS.Signals | null | undefined): string {
   return signal ? `was ended by ${signal}` : `exited with ${status}`
+}
+
+/** All that a program prints. Rejects as its `ended` does. */
+export async function outputOf(program: Program, signal?: AbortSignal): Promise<string> {
+  const child = startChild(program, { stdout: "pipe", signal })
+  const [output] = await Promise.all([text(child.stdout), child.ended])
+  return output
 }
 
 /** The last lines of what a program said, on one line. */

@@ -2,7 +2,14 @@ import { realpathSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
 import { failureEvents } from "./announce.ts"
-import { type BackupResult, backup, backupFailure, formatBackup } from "./commands/backup.ts"
+import {
+  type BackupOptions,
+  type BackupResult,
+  backup,
+  backupFailure,
+  formatBackup,
+} from "./commands/backup.ts"
+import { backupAll, backupAllFailure, formatBackupAll } from "./commands/backup-all.ts"
 import { checkPolicy, cleanup, cleanupFailure, formatCleanup } from "./commands/cleanup.ts"
 import { formatImport, importFailure, importFiles } from "./commands/import.ts"
 import { keygen } from "./commands/keygen.ts"
@@ -17,7 +24,7 @@ import { formatVerifyFile, verifyFile } from "./commands/verify-file.ts"
 import { readSettings, type Settings } from "./config.ts"
 import type { Context } from "./context.ts"
 import type { RetentionPolicy } from "./core/retention.ts"
-import { PgstowError } from "./errors.ts"
+import { messageOf, PgstowError } from "./errors.ts"
 import { type PgstowEvent, verificationEvent } from "./events.ts"
 import { loadIdentities, readAwsSecret } from "./identity.ts"
 import type { LegacyKeys } from "./legacy/open-legacy.ts"
@@ -84,7 +91,9 @@ export function addCommands(program: Command, run: Run): void {
     backupWork,
     [serverOptions, storageOptions, sealOptions, backupOptions],
     `pgstow backup --storage file:///var/backups/pgstow --recipient age1...
-     pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow`,
+     pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow
+     pgstow backup --all --exclude 'test_*'
+     pgstow backup --exec "docker exec -i db" --username postgres --dbname orders`,
   )
   add(
     "list",
@@ -209,6 +218,7 @@ const serverOptions: OptionGroup = (command) =>
     .option("--port <port>", "the server's port")
     .option("--username <role>", "the role to connect as")
     .option("--dbname <name>", "the database to connect to")
+    .option("--exec <prefix>", 'run every PostgreSQL program through this: "docker exec -i db" (PGSTOW_EXEC)')
     .option("--sslmode <mode>", "disable, allow, prefer, require, verify-ca or verify-full")
     .option("--sslrootcert <file>", "the certificates to trust, or system")
     .option(
@@ -246,6 +256,13 @@ const backupOptions: OptionGroup = (command) =>
       "--shrink-warning <percent>",
       "warn when so much less came than the last times (PGSTOW_SHRINK_WARNING; default 50)",
     )
+    .option("--all", "every database of the server, each as its own backup (PGSTOW_ALL)")
+    .option(
+      "--include <pattern>",
+      "with --all: only these, * for anything; may be repeated (PGSTOW_INCLUDE)",
+      each,
+    )
+    .option("--exclude <pattern>", "with --all: but not these; may be repeated (PGSTOW_EXCLUDE)", each)
     .option("--cleanup", "clean up after a good backup, by the policy of PGSTOW_KEEP_... (PGSTOW_CLEANUP)")
 
 const legacyKeyOptions: OptionGroup = (command) =>
@@ -334,20 +351,19 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
   const storages = storagesOf(settings, context)
   const policy = policyOf(settings)
   if (settings.cleanup) checkPolicy(policy)
-  const made = await backup(
-    {
-      connection: await connectionOf(settings, flags, context),
-      clientFolders: settings.pgBin,
-      storages,
-      name: settings.name,
-      recipients,
-      compressLevel: settings.compressLevel,
-      lockWaitSeconds: settings.lockWait,
-      verify: settings.verify,
-      shrinkWarning: settings.shrinkWarning,
-    },
-    context,
-  )
+  const options = {
+    connection: await connectionOf(settings, flags, context),
+    clientFolders: settings.pgBin,
+    storages,
+    name: settings.name,
+    recipients,
+    compressLevel: settings.compressLevel,
+    lockWaitSeconds: settings.lockWait,
+    verify: settings.verify,
+    shrinkWarning: settings.shrinkWarning,
+  }
+  if (settings.all) return backupAllWork(options, settings, context)
+  const made = await backup(options, context)
   const { database } = made
   const title = `backed up ${database}`
   const failure = backupFailure(made)
@@ -363,6 +379,41 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     isAnswer: false,
     failure: left,
     events: [succeeded(made), ...(left ? failureEvents("cleanup", database, left) : [])],
+  }
+}
+
+async function backupAllWork(options: BackupOptions, settings: Settings, context: Context): Promise<Outcome> {
+  const { name, include, exclude } = settings
+  if (name !== undefined)
+    throw new PgstowError("usage", "--all and --name contradict each other", {
+      hint: "With --all each database is kept under its own name.",
+    })
+  const result = await backupAll({ ...options, include, exclude }, context)
+  const good = result.flatMap(({ backup, failure }) => (backup && !failure ? [backup] : []))
+  const events = good.map(succeeded)
+  for (const { database } of settings.cleanup ? good : []) {
+    const policy = policyOf(settings)
+    const left = cleanupFailure(await cleanup(options.storages, { policy, database, dryRun: false }, context))
+    if (left) context.log.error(messageOf(left))
+    if (left) events.push(...failureEvents("cleanup", database, left))
+  }
+  // What failed is told last, so that a healthcheck does not end on a good word.
+  for (const { database, failure } of result)
+    if (failure) events.push(...failureEvents("backup", database, failure))
+  const title = `backed up ${good.length} of ${result.length} databases`
+  const told = result.map(({ database, backup, failure }) => ({
+    database,
+    backup: backup ?? null,
+    error: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
+  }))
+  const text = formatBackupAll(result)
+  return {
+    title,
+    result: { databases: told },
+    text,
+    isAnswer: false,
+    failure: backupAllFailure(result),
+    events,
   }
 }
 

@@ -45,10 +45,16 @@ const settings = {
   legacyKey: { env: "ENCRYPTION_KEY", schema: text },
   /** The file with the key of Sentinel, or of Emiti. */
   legacyKeyFile: { env: "ENCRYPTION_KEY_PATH", schema: text },
+  /** Every database of the server, or those that these patterns choose. */
+  all: { env: "PGSTOW_ALL", schema: yesNo.default(false) },
+  include: { env: "PGSTOW_INCLUDE", schema: words.default([]) },
+  exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
   /** Seconds that pg_dump waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
+  /** What PostgreSQL's programs are run through: "docker exec -i db". */
+  exec: { env: "PGSTOW_EXEC", schema: text },
   /** Folders with PostgreSQL client programs, searched first. */
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */

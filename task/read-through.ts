@@ -3,6 +3,7 @@ import type { Context } from "./context.ts"
 import type { Problem } from "./core/check.ts"
 import { type Manifest, type ManifestObject, storedBytes } from "./core/manifest.ts"
 import { messageOf, PgstowError } from "./errors.ts"
+import { execVariable } from "./exec-prefix.ts"
 import { openObject } from "./open-object.ts"
 import { type Clients, chooseForRestore, findClients } from "./postgres/clients.ts"
 import type { Storage } from "./storage/storage.ts"
@@ -56,12 +57,20 @@ export async function readThrough(
 
 /** A program that reads all that an object holds, and exits with 0 only where it makes sense. */
 function reader(object: ManifestObject, clients: Clients, env: Context["env"]): StartConsumer {
-  const { PATH, HOME, LANG } = env
+  const {
+    PATH,
+    HOME,
+    LANG,
+    [execVariable]: exec,
+  } = object.kind === "main" ? env : { ...env, [execVariable]: undefined }
   const program = {
     main: { file: clients.pgRestore, args: ["--file=/dev/null"] },
     plain: { file: "cat", args: [] },
     globals: { file: "cat", args: [] },
   }[object.kind]
   return (signal) =>
-    startChild({ ...program, env: { PATH, HOME, LANG, LC_ALL: "C" } }, { stdin: "pipe", signal })
+    startChild(
+      { ...program, env: { PATH, HOME, LANG, LC_ALL: "C", [execVariable]: exec } },
+      { stdin: "pipe", signal },
+    )
 }

@@ -5,6 +5,7 @@ import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from ".
 import { readSettings } from "./config.ts"
 import { messageOf, PgstowError, stackOf } from "./errors.ts"
 import type { PgstowEvent } from "./events.ts"
+import { execVariable } from "./exec-prefix.ts"
 import { adoptLegacyNames } from "./legacy/adopt-names.ts"
 import { type Log, openLog, type RecordingLog } from "./log.ts"
 import { parseChannels } from "./notify/channel.ts"
@@ -64,7 +65,8 @@ async function runWork(
   const output = { json: flags.json === true, debug: flags.debug === true }
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
-    const { env, notes } = adoptLegacyNames(io.env)
+    const { env: adopted, notes } = adoptLegacyNames(io.env)
+    const env = typeof flags.exec === "string" ? { ...adopted, [execVariable]: flags.exec } : adopted
     const settings = readSettings(flags, env)
     log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
     for (const note of notes) log.warn(note)

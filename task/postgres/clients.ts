@@ -1,9 +1,9 @@
-import { execFile } from "node:child_process"
 import { access, constants, glob, realpath } from "node:fs/promises"
 import { basename, delimiter, dirname, join } from "node:path"
-import { promisify } from "node:util"
+import { outputOf } from "../child.ts"
 import { PgstowError } from "../errors.ts"
-import type { Environment } from "./connection.ts"
+import { execVariable } from "../exec-prefix.ts"
+import { childEnv, type Environment } from "./connection.ts"
 
 /** The client programs of one PostgreSQL version, from one folder. */
 export type Clients = {
@@ -33,6 +33,7 @@ const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql", pgD
  * the first stands first: `extraDirs`, then PATH, then the usual places.
  */
 export async function findClients(env: Environment, extraDirs: readonly string[] = []): Promise<Clients[]> {
+  if (env[execVariable]) return findElsewhere(env, extraDirs)
   const named = env.PATH?.split(delimiter) ?? []
   const usual = await Array.fromAsync(glob(usualFolders))
   const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]
@@ -123,14 +124,31 @@ async function isComplete(folder: string): Promise<boolean> {
   }
 }
 
+/** The programs that the prefix of PGSTOW_EXEC finds: in `folders`, or on the PATH there. */
+async function findElsewhere(env: Environment, folders: readonly string[]): Promise<Clients[]> {
+  const places = folders.length > 0 ? folders : [""]
+  const environment = childEnv({ params: {} }, env)
+  const found = await Promise.all(places.map((folder) => probe(folder, environment)))
+  const clients = found.filter((one) => one !== undefined)
+  if (clients.length === 0)
+    throw new PgstowError("postgres", `no PostgreSQL client programs were found by ${env[execVariable]}`, {
+      cause: await outputOf({ file: "pg_dump", args: ["--version"], env: environment }).catch(
+        (error: unknown) => error,
+      ),
+      hint: "Try it by hand: the same words with pg_dump --version behind them.",
+    })
+  return clients
+}
+
 /** Undefined where the programs do not run here. */
 async function probe(folder: string, env: Environment): Promise<Clients | undefined> {
   const path = (name: string) => join(folder, name)
-  const answer = await promisify(execFile)(path(programs.pgDump), ["--version"], {
-    env,
-    timeout: 10_000,
-  }).catch(() => undefined)
-  const [, version, major] = /^pg_dump \(PostgreSQL\) ((\d+)\S*)/.exec(answer?.stdout ?? "") ?? []
+  const program = { file: path(programs.pgDump), args: ["--version"], env }
+  const answer = await outputOf(program, AbortSignal.timeout(10_000)).catch((error: unknown) => {
+    if (error instanceof PgstowError && error.kind === "usage") throw error
+    return ""
+  })
+  const [, version, major] = /^pg_dump \(PostgreSQL\) ((\d+)\S*)/.exec(answer) ?? []
   if (version === undefined) return undefined
   return {
     major: Number(major),

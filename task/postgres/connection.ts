@@ -1,4 +1,5 @@
 import { PgstowError } from "../errors.ts"
+import { execVariable } from "../exec-prefix.ts"
 import { parseDatabaseUrl } from "./database-url.ts"
 
 /** How to reach a database: settings by libpq's keywords, and the password, which goes nowhere but a child's environment. */
@@ -96,16 +97,17 @@ export function conninfo(connection: Connection, overrides: Readonly<Record<stri
  * are in English, so that they can be understood here. PGCLIENTENCODING stays out, as in `connectionFrom`.
  */
 export function childEnv(connection: Connection, env: Environment): Record<string, string> {
+  const exec = env[execVariable]
+  // What docker, kubectl or ssh need is theirs to know.
+  const wanted = exec ? /^(?!DATABASE_URL$)/ : /^(PATH|HOME|TMPDIR|PG[A-Z_]+|SSL_[A-Z_]+|KRB5[A-Z0-9_]*)$/
   const passed = Object.entries(env).filter(
-    ([name]) =>
-      /^(PATH|HOME|TMPDIR|PG[A-Z_]+|SSL_[A-Z_]+|KRB5[A-Z0-9_]*)$/.test(name) &&
-      !/^(PGSTOW_.*|PGCLIENTENCODING)$/.test(name),
+    ([name]) => wanted.test(name) && !/^(PGSTOW_.*|PGCLIENTENCODING|PGPASSWORD)$/.test(name),
   )
   return given({
     PGCONNECT_TIMEOUT: "15",
     PGAPPNAME: "pgstow",
     ...Object.fromEntries(passed),
-    ...given({ PGPASSWORD: connection.password }),
+    ...given({ PGPASSWORD: connection.password ?? env.PGPASSWORD, [execVariable]: exec }),
     LC_ALL: "C",
   })
 }

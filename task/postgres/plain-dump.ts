@@ -1,8 +1,6 @@
-import { execFile } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { pipeline } from "node:stream/promises"
-import { promisify } from "node:util"
-import { ChildError, startChild } from "../child.ts"
+import { ChildError, outputOf, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 
@@ -76,10 +74,8 @@ function commentOut(bytes: Buffer, pattern: RegExp): void {
 
 /** Throws where psql does not know \restrict: it could not be kept from obeying the dump. */
 async function refuseOldPsql(psql: string, env: Record<string, string>): Promise<void> {
-  const { stdout } = await promisify(execFile)(psql, ["--help=commands"], { env }).catch((cause: unknown) => {
-    throw new PgstowError("postgres", `${psql} could not be run`, { cause })
-  })
-  if (!stdout.includes("\\restrict"))
+  const help = await outputOf({ file: psql, args: ["--help=commands"], env })
+  if (!help.includes("\\restrict"))
     throw new PgstowError("postgres", `${psql} can't be kept from obeying commands inside a plain dump`, {
       hint: "Install psql 18, 17.6, 16.10, 15.14, 14.19 or 13.22, or a newer one of these versions.",
     })

@@ -1,8 +1,6 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { ChildError, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
+import { placeFile } from "../place-file.ts"
 import { decompressInto } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
@@ -63,15 +61,21 @@ export async function restoreMain(
   options: RestoreOptions,
 ): Promise<RestoreOutcome> {
   const { connection, name, zstd, signal } = options
-  const folder = await mkdtemp(join(tmpdir(), "pgstow-restore-"))
+  const environment = childEnv(connection, options.env)
+  const list = await placeFile(useList(options.entries), environment)
   const reader = readRestoreOutput(options.onStep)
   try {
-    const list = join(folder, "entries")
-    await writeFile(list, useList(options.entries))
     const program = {
       file: options.clients.pgRestore,
-      args: [...argumentsOf(options), "--use-list", list, "--no-password", "--dbname", conninfo(connection)],
-      env: childEnv(connection, options.env),
+      args: [
+        ...argumentsOf(options),
+        "--use-list",
+        list.path,
+        "--no-password",
+        "--dbname",
+        conninfo(connection),
+      ],
+      env: environment,
     }
     const rawBytes = await decompressInto(
       source,
@@ -86,7 +90,7 @@ export async function restoreMain(
     if (!(error instanceof PgstowError)) throw error
     return outcomeOfFailure(error, reader.end(), connection)
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await list.remove()
   }
 }
 

@@ -5,7 +5,7 @@
  * What the emulator does not do, and test/infra/ asserts on the template instead: what roles may not do, the
  * bucket's encryption, lock, lifecycle, copies and public access block, the read-only root and the dropped
  * capabilities of containers, processors and sizes of tasks, alarms, dead letters, e-mail. It sends no event when
- * a task stops: here the test sends what ECS would.
+ * a task stops: here the test calls the function with what ECS would have said.
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, it } from "vitest"
@@ -170,17 +170,24 @@ async function start(database: string) {
   return startSchema.parse(JSON.parse(stdout))
 }
 
-/** Waits for the end of a task, and tells of it as ECS would. */
+/** Waits for the end of a task, and hands its state to the function that the rule would call. */
 async function stopped(taskArn: string): Promise<void> {
-  const schema = z.object({
-    tasks: z.tuple([z.looseObject({ lastStatus: z.string(), clusterArn: z.string() })]),
-  })
   for (;;) {
     const answer = await cloud.aws("ecs", "describe-tasks", "--cluster", "Pgstow", "--tasks", taskArn)
-    const [task] = schema.parse(answer).tasks
+    const [task] = z
+      .object({ tasks: z.tuple([z.looseObject({ lastStatus: z.string() })]) })
+      .parse(answer).tasks
     if (task.lastStatus === "STOPPED") {
-      const event = { Source: "aws.ecs", DetailType: "ECS Task State Change", Detail: JSON.stringify(task) }
-      await cloud.aws("events", "put-events", "--entries", JSON.stringify([event]))
+      const event = JSON.stringify({ source: "aws.ecs", detail: task })
+      await cloud.aws(
+        "lambda",
+        "invoke",
+        "--function-name",
+        "Pgstow-task-stopped",
+        "--payload",
+        event,
+        "/dev/null",
+      )
       return
     }
     await sleep(500)

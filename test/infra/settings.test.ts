@@ -136,9 +136,9 @@ describe("settings", () => {
     ],
     [
       "a network without subnets",
-      { databases: [orders], network: { vpcId: "vpc-0a1b" } },
+      { databases: [orders], network: { vpcId: "vpc-0a1b2c3d" } },
       "network.subnetIds: is missing",
-      '"subnetIds": ["subnet-0a1b", "subnet-2c3d"]',
+      '"subnetIds": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"]',
     ],
   ])("%s is refused with its path and an example", (_, settings, words, example) => {
     const message = refusal(settings)

@@ -3,6 +3,7 @@ import { AwsSolutionsChecks } from "cdk-nag"
 import { beforeAll, describe, expect, it } from "vitest"
 import * as z from "zod"
 import { acceptedFindings } from "./accepted-findings.ts"
+import { everything } from "./everything.ts"
 import { allowed, filled, resource, type Synthesized, synthesize } from "./synthesize.ts"
 
 const orders = { name: "orders", connection: { urlSecret: "pgstow/orders" } }
@@ -14,46 +15,7 @@ let rich: Synthesized
 
 beforeAll(() => {
   plain = synthesize({ databases: [orders] }, [new AwsSolutionsChecks()])
-  rich = synthesize({
-    databases: [
-      {
-        ...orders,
-        schedule: "rate(6 hours)",
-        timeZone: "Europe/Berlin",
-        maxAgeHours: 8,
-        size: { cpu: 4096, memoryMiB: 8192 },
-        retention: { keepLast: 3 },
-        restoreConnection: { urlSecret: "pgstow/orders-admin" },
-      },
-      { name: "shop", connection: { rdsSecret: "rds!shop", host: "shop.example.com", database: "shop" } },
-      {
-        name: "crm",
-        connection: { iamUser: "pgstow", resourceId: "db-ABC123", host: "crm.example.com", database: "crm" },
-      },
-      { name: "wiki", connection: { rdsSecret: "wiki" } },
-    ],
-    recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"],
-    network: {
-      vpcId: "vpc-0a1b",
-      subnetIds: ["subnet-0a1b"],
-      securityGroupIds: ["sg-0a1b"],
-      routeTableIds: ["rtb-0a1b"],
-    },
-    bucket: {
-      coldAfterDays: 30,
-      undeleteDays: 90,
-      objectLock: { mode: "COMPLIANCE", days: 14 },
-      copyTo: { bucketArn: "arn:aws:s3:::second", account: "444455556666" },
-    },
-    notifications: {
-      emails: ["ops@example.com"],
-      emailLevel: "all",
-      webhooks: [{ secret: "pgstow/slack", level: "all" }],
-    },
-    spot: true,
-    architecture: "x86_64",
-    logRetentionDays: 365,
-  })
+  rich = synthesize(everything)
 })
 
 const log = { Effect: "Allow", Action: ["logs:CreateLogStream", "logs:PutLogEvents"] }
@@ -477,8 +439,8 @@ describe("the network", () => {
     for (const type of ["AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup"])
       rich.template.resourceCountIs(type, 0)
     rich.template.hasResourceProperties("AWS::EC2::VPCEndpoint", {
-      VpcId: "vpc-0a1b",
-      RouteTableIds: ["rtb-0a1b"],
+      VpcId: "vpc-0a1b2c3d",
+      RouteTableIds: ["rtb-0a1b2c3d"],
     })
   })
 })
@@ -488,7 +450,7 @@ describe("the outputs", () => {
     expect(filled(rich.outputs.Restoreorders?.Value)).toBe(
       "aws ecs run-task --cluster <TasksCluster> --launch-type FARGATE" +
         " --task-definition Pgstow-restore-orders" +
-        " --network-configuration 'awsvpcConfiguration={subnets=[subnet-0a1b],securityGroups=[sg-0a1b],assignPublicIp=DISABLED}'" +
+        " --network-configuration 'awsvpcConfiguration={subnets=[subnet-0a1b2c3d],securityGroups=[sg-0a1b2c3d],assignPublicIp=DISABLED}'" +
         ` --overrides '{"containerOverrides":[{"name":"pgstow","command":["restore","--backup","latest","--database","orders","--into","orders_restored","--yes"]}]}'`,
     )
     expect(Object.keys(rich.outputs).sort()).toEqual(

@@ -1,0 +1,28 @@
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { expect, it } from "vitest"
+import { everything } from "../infra/everything.ts"
+import { synthesize } from "../infra/synthesize.ts"
+import { pythonTools } from "./python-tools.ts"
+
+it.each([
+  ["one database", { databases: [{ name: "orders", connection: { urlSecret: "pgstow/orders" } }] }],
+  ["everything", everything],
+])("cfn-lint finds nothing in a template with %s", (_, settings) => {
+  const folder = mkdtempSync(join(tmpdir(), "pgstow-lint-"))
+  try {
+    const file = join(folder, "template.json")
+    writeFileSync(file, JSON.stringify(synthesize(settings).template.toJSON()))
+    // W3005: dependencies that a reference implies already. The library writes them.
+    const { status, stdout, stderr } = spawnSync(
+      join(pythonTools(), "cfn-lint"),
+      ["--ignore-checks", "W3005", "--", file],
+      { encoding: "utf8" },
+    )
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "", stderr: "" })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})

@@ -1,0 +1,42 @@
+/** Settings with something of every kind: each sort of connection, an existing network, all that can be asked for. */
+export const everything = {
+  databases: [
+    {
+      name: "orders",
+      connection: { urlSecret: "pgstow/orders" },
+      schedule: "rate(6 hours)",
+      timeZone: "Europe/Berlin",
+      maxAgeHours: 8,
+      size: { cpu: 4096, memoryMiB: 8192 },
+      retention: { keepLast: 3 },
+      restoreConnection: { urlSecret: "pgstow/orders-admin" },
+    },
+    { name: "shop", connection: { rdsSecret: "rds!shop", host: "shop.example.com", database: "shop" } },
+    {
+      name: "crm",
+      connection: { iamUser: "pgstow", resourceId: "db-ABC123", host: "crm.example.com", database: "crm" },
+    },
+    { name: "wiki", connection: { rdsSecret: "wiki" } },
+  ],
+  recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"],
+  network: {
+    vpcId: "vpc-0a1b2c3d",
+    subnetIds: ["subnet-0a1b2c3d"],
+    securityGroupIds: ["sg-0a1b2c3d"],
+    routeTableIds: ["rtb-0a1b2c3d"],
+  },
+  bucket: {
+    coldAfterDays: 30,
+    undeleteDays: 90,
+    objectLock: { mode: "COMPLIANCE", days: 14 },
+    copyTo: { bucketArn: "arn:aws:s3:::second", account: "444455556666" },
+  },
+  notifications: {
+    emails: ["ops@example.com"],
+    emailLevel: "all",
+    webhooks: [{ secret: "pgstow/slack", level: "all" }],
+  },
+  spot: true,
+  architecture: "x86_64",
+  logRetentionDays: 365,
+}
