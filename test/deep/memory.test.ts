@@ -7,7 +7,7 @@ import { setScene } from "../support/scene.ts"
 
 const limitBytes = 400 * 1024 * 1024
 
-test("5 GB of rows are backed up, and read to their end again, in less than 400 MiB of memory", async () => {
+test("5 GB of rows are backed up, read to their end and restored in less than 400 MiB of memory", async () => {
   const server = await startPostgres({ settings: { max_wal_size: "16GB", shared_buffers: "256MB" } })
   onTestFinished(() => server.stop())
   const scene = await setScene(server)
@@ -17,7 +17,7 @@ test("5 GB of rows are backed up, and read to their end again, in less than 400 
   report("made the rows", started)
 
   const env = { ...bucket.env, PGSTOW_STORAGE: `${scene.storage} ${bucket.storage}` }
-  for (const command of [["backup"], ["verify", "--deep"]]) {
+  for (const command of [["backup"], ["verify", "--deep"], ["restore", "--into", "restored"]]) {
     const from = performance.now()
     const { finished, peakBytes } = await peakMemory(scene.start([...command, "--json"], env))
     expect(finished.exitCode, finished.stderr).toBe(0)
