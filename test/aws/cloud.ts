@@ -139,7 +139,7 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
     deploy,
     aws,
     shell,
-    mendSecrets: emulator.mendSecrets,
+    mendSecrets: () => emulator.mendSecrets(),
     emulatorLog: emulator.logFile,
     running: () => docker.running(),
     outputs: async () => {
