@@ -29,7 +29,7 @@ export type BuiltImage = {
   readonly files: string
   /**
    * Runs the image's entry point, or `instead`, as the image's user, with a read-only root, a /tmp of its own,
-   * this machine's network, and no shell.
+   * and this machine's network.
    */
   run(
     args: readonly string[],
@@ -143,8 +143,6 @@ mount -o remount,bind,ro /mnt
 mount -t tmpfs -o mode=1777 tmpfs /mnt/tmp
 mount -t proc proc /mnt/proc
 mount --bind /dev /mnt/dev
-mount --bind /dev/null /mnt/usr/bin/dash
-mount --bind /dev/null /mnt/usr/bin/bash
 exec "$@"`
 
 const inspectedSchema = z.object({
