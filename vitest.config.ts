@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...["deep", "aws", "image"].map((suite) => `test/${suite}/**`)],
-    globalSetup: ["test/support/global-postgres.ts"],
+    globalSetup: ["test/support/global-set-up.ts"],
     // The tests wait for other programs more than they compute.
     maxWorkers: "100%",
     testTimeout: 60_000,

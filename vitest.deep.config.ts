@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/{deep,aws,image}/**/*.test.ts"],
-    globalSetup: ["test/support/global-postgres.ts"],
+    globalSetup: ["test/support/global-set-up.ts"],
     // One after the other: what they measure is their own.
     maxWorkers: 1,
     testTimeout: 600_000,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { beforeAll, describe, expect, test } from "vitest"
+import { beforeAll, describe, expect, test, vi } from "vitest"
 import { inspectServer } from "../../task/postgres/server.ts"
 import { openSnapshot } from "../../task/postgres/snapshot.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -27,7 +27,8 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     expect(Math.abs(Date.parse(snapshot.time) - before)).toBeLessThan(60_000)
     expect(snapshot.lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
     await session.close()
-    await expect(server.psql(seen, database)).rejects.toThrow("snapshot")
+    // The server notices a moment after psql has gone.
+    await vi.waitFor(() => expect(server.psql(seen, database)).rejects.toThrow("snapshot"), 10_000)
   })
 
   test("outlives the time limits of its role and database", async () => {

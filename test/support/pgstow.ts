@@ -1,8 +1,6 @@
 import { spawn } from "node:child_process"
-import { resolve } from "node:path"
+import { inject } from "vitest"
 import { type ProcessInfo, processesOfSession } from "./processes.ts"
-
-const script = resolve(import.meta.dirname, "../../task/main.ts")
 
 export type Finished = { readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }
 
@@ -28,7 +26,7 @@ export function startPgstow(
   env: Readonly<Record<string, string>> = {},
   options: { readonly cwd?: string } = {},
 ): Running {
-  const child = spawn(process.execPath, [script, ...args], {
+  const child = spawn(process.execPath, [inject("program"), ...args], {
     cwd: options.cwd ?? import.meta.dirname,
     env: { PATH: process.env.PATH, HOME: "/nonexistent", AWS_EC2_METADATA_DISABLED: "true", ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,19 +1,30 @@
+import { mkdtemp, rm } from "node:fs/promises"
 import { createServer } from "node:http"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type { TestProject } from "vitest/node"
+import { bundle } from "../../task/bundle.ts"
 import { type PostgresCluster, startPostgres } from "./postgres.ts"
 
 declare module "vitest" {
   interface ProvidedContext {
     /** Where `sharedPostgres` asks for a server. */
     postgresBroker: string
+    /** The program, built into one file: it starts in a third of the time that its sources take. */
+    program: string
   }
 }
 
 /**
- * Vitest's global set-up: one server of each major version for the whole run, started when the first test asks
- * for it, so that a run that needs no PostgreSQL does not wait for any.
+ * Vitest's global set-up: the program as it is built for its users, and one server of each major version for the
+ * whole run, started when the first test asks for it, so that a run that needs no PostgreSQL does not wait for any.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-program-"))
+  const program = join(folder, "pgstow.mjs")
+  bundle("task/main.ts", program)
+  project.provide("program", program)
+
   const clusters = new Map<string, Promise<PostgresCluster>>()
   const broker = createServer((request, response) => {
     const major = request.url?.slice(1) ?? ""
@@ -33,6 +44,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
   return async () => {
     broker.close()
+    await rm(folder, { recursive: true })
     for (const cluster of await Promise.allSettled(clusters.values()))
       if (cluster.status === "fulfilled") await cluster.value.stop()
   }
