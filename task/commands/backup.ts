@@ -191,9 +191,9 @@ async function writeBackup(options: BackupOptions, context: Context) {
   const signal = AbortSignal.any([context.signal, session.lost])
   try {
     await refusePooler(newest, session, connection, context)
-    const { isInRecovery, dataBytes, ...source } = await inspectServer(session)
+    const { isInRecovery, dataBytes, freeConnections: _, ...source } = await inspectServer(session)
     const clients = chooseClients(installed, session.serverMajor)
-    const snapshot = await openSnapshot(session)
+    const snapshot = await openSnapshot(session, { lockWaitSeconds })
     const id = backupId(startedAt, Array.from({ length: 8 }, Math.random))
     const name = { database: options.name ?? source.database, id }
     log.info(`backing up ${describe(connection)}`, { ...name, server: source.serverVersion, isInRecovery })
@@ -212,7 +212,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
           startDump(
             clients,
             connection,
-            { snapshot: snapshot.id, lockWaitSeconds, ...running, signal },
+            { snapshot: snapshot.id, encoding: source.encoding, lockWaitSeconds, ...running, signal },
             stdout,
           ),
       })
