@@ -63,15 +63,18 @@ export async function refuseChangedTables(session: Session): Promise<void> {
 /** What the session's snapshot shows of the tables that take up so many bytes and more. */
 export async function readTables(session: Session, leastBytes: number): Promise<SourceTable[]> {
   const notGenerated = session.serverMajor >= 12 ? "AND a.attgenerated = ''" : ""
+  // OFFSET keeps the sizes from being asked of any other table, which may be locked.
   const rows = await session.query(`
-    SELECT n.nspname AS schema, c.relname AS name, pg_table_size(c.oid) AS bytes,
+    SELECT nspname AS schema, relname AS name, bytes,
            pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
-           EXISTS (SELECT FROM pg_am WHERE oid = c.relam AND amname = 'heap') AS "isHeap",
-           c.relpersistence = 'u' AS "isUnlogged", ${ofExtension} AS "ofExtension",
+           EXISTS (SELECT FROM pg_am WHERE oid = relam AND amname = 'heap') AS "isHeap",
+           relpersistence = 'u' AS "isUnlogged", ${ofExtension} AS "ofExtension",
            ARRAY(SELECT a.attname::text FROM pg_attribute a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ${notGenerated}
                   ORDER BY a.attnum) AS columns
-      FROM ${ownTables} AND pg_table_size(c.oid) >= ${leastBytes}`)
+      FROM (SELECT c.oid, n.nspname, relname, relam, relpersistence FROM ${ownTables} OFFSET 0) AS c,
+           LATERAL (SELECT pg_table_size(c.oid) AS bytes OFFSET 0) AS size
+     WHERE bytes >= ${leastBytes}`)
   return z.array(tableRow).parse(rows)
 }
 

@@ -53,6 +53,16 @@ describe.for(majors)("the tables of PostgreSQL %i", (major) => {
     await session.close()
   })
 
+  test("are measured though another one is locked, which nobody asks for", async () => {
+    const { database, session } = await databaseWith("CREATE TABLE t AS SELECT 1 AS n")
+    const holder = await openTestSession(server, connectionTo(server, database))
+    await holder.execute("BEGIN")
+    await holder.execute("LOCK TABLE pg_catalog.pg_largeobject")
+    await session.execute("SET lock_timeout = '1s'")
+    expect(await readTables(session, 0)).toHaveLength(1)
+    await Promise.all([holder.close(), session.close()])
+  })
+
   test("that are locked can be written, and neither be changed nor emptied", async () => {
     const { database, session } = await databaseWith("CREATE TABLE t (n int); CREATE TABLE u (n int)")
     await session.execute("BEGIN")
