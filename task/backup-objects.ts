@@ -83,10 +83,7 @@ export async function storeObjects(
   }
 
   // pg_dump first: until it has its locks, somebody may come between who waits for one of his own.
-  const work = [
-    storeMain,
-    storeGlobals,
-    ...segments.map((segment, index) => () => storeSegment(segment, index)),
-  ]
-  return mapConcurrently(work, jobs, (store) => store())
+  const work = [storeMain, ...segments.map((segment, index) => () => storeSegment(segment, index))]
+  const objects = await mapConcurrently(work, jobs, (store) => store())
+  return [...objects, await storeGlobals()]
 }

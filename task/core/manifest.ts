@@ -8,12 +8,13 @@ const count = z.int().nonnegative()
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits")
 const time = z.iso.datetime()
 
-/** What is known of every stored object. `sizeBytes` and `sha256` are of the stored bytes, as anyone can check without a key. */
+/** An object's name below the backup's folder: it can't leave it, and is no manifest or check. */
+const name = z
+  .string()
+  .regex(/^(?!manifest\.json$|checks\/)[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/)
+
+/** `sizeBytes` and `sha256` are of the stored bytes, as anyone can check without a key. */
 const stored = {
-  /** The object's name below the backup's folder: it can't leave it, and is no manifest or check. */
-  name: z
-    .string()
-    .regex(/^(?!manifest\.json$|checks\/)[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/),
   sizeBytes: count,
   sha256,
   /** Bytes before compression and encryption. */
@@ -22,11 +23,12 @@ const stored = {
 
 const storedObject = z.discriminatedUnion("kind", [
   /** `main`: pg_dump's custom format. `plain`: its SQL, in its place. `globals`: SQL that makes the roles. */
-  z.object({ ...stored, kind: z.enum(["main", "plain", "globals"]) }),
+  z.object({ name, kind: z.enum(["main", "plain", "globals"]), ...stored }),
   /** Rows of a table that `main` holds without any, in COPY's text format and the database's encoding. */
   z.object({
-    ...stored,
+    name,
     kind: z.literal("segment"),
+    ...stored,
     schema: z.string().min(1),
     table: z.string().min(1),
     /** The columns in the order in which COPY has them. */

@@ -18,7 +18,8 @@ export async function holdDump(server: PostgresServer, database: string): Promis
   onTestFinished(() => session.close())
   await session.execute("BEGIN")
   await session.execute("LOCK TABLE pg_catalog.pg_largeobject")
-  const waiting = "SELECT FROM pg_locks WHERE relation = 'pg_largeobject'::regclass AND NOT granted"
+  const waiting =
+    "SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE relation = 'pg_largeobject'::regclass AND datname = current_database() AND NOT granted"
   return {
     reached: async () => {
       while ((await session.query(waiting)).length === 0) await sleep(20)
