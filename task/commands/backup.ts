@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
 import { manifestsBefore } from "../catalog.ts"
@@ -5,7 +6,7 @@ import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
-import { bigTableBytes, planSegments } from "../core/plan.ts"
+import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
@@ -31,7 +32,7 @@ export type BackupOptions = {
   /** Whom the backup is sealed for, as `parseRecipients` gave them; undefined stores it unencrypted. */
   readonly recipients: readonly string[] | undefined
   /** How many streams at once, each with a connection. */
-  readonly jobs?: number | undefined
+  readonly jobs: number | undefined
   /** zstd's. */
   readonly compressLevel: number
   readonly lockWaitSeconds: number
@@ -200,7 +201,8 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const snapshot = await openSnapshot(session, { lockWaitSeconds })
     const id = backupId(startedAt, Array.from({ length: 8 }, Math.random))
     const name = { database: options.name ?? source.database, id }
-    const jobs = options.jobs ?? 1
+    const cores = availableParallelism()
+    const jobs = options.jobs ?? defaultJobs(cores, freeConnections)
     const segments = planSegments(await readTables(session, bigTableBytes), {
       jobs,
       serverMajor: session.serverMajor,
@@ -211,6 +213,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
       server: source.serverVersion,
       isInRecovery,
       jobs,
+      cores,
       freeConnections,
       segments: segments.length,
     })
