@@ -47,8 +47,8 @@ export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) =
 
 async function recipientOf(secretArn: string): Promise<string> {
   const kept = await readSecret(secretArn)
-  const identity = kept ?? (await generateX25519Identity())
-  if (!identity.startsWith("AGE-SECRET-KEY-1"))
+  const [identity] = kept === undefined ? [await generateX25519Identity()] : linesOf(kept)
+  if (identity === undefined || !identity.startsWith("AGE-SECRET-KEY-1"))
     throw new PgstowError("key", `the secret ${secretArn} holds something else than an age identity`, {
       hint: "It is not overwritten. Put the identity back from the off-line copy.",
     })
@@ -56,6 +56,11 @@ async function recipientOf(secretArn: string): Promise<string> {
   if (kept === undefined)
     await secrets.send(new PutSecretValueCommand({ SecretId: secretArn, SecretString: identity }))
   return recipient
+}
+
+/** The lines of an age identity file, without its comments. After a rotation the newest key stands first. */
+function linesOf(text: string): string[] {
+  return text.split(/\s*\n\s*/).filter((line) => line !== "" && !line.startsWith("#"))
 }
 
 /** The secret's text; undefined where it has none yet. */

@@ -28,6 +28,7 @@ export class BackupStack extends Stack {
       })),
       retention,
       recipients,
+      keyVersion: settings.keyVersion,
       bucket,
       architecture,
       spot,

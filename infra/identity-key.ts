@@ -14,8 +14,11 @@ export class IdentityKey extends Construct {
   /** The public key, as a value known when the stack is deployed. */
   readonly recipient: string
 
-  /** @param makeKey the function behind the custom resource, functions/make-key.ts */
-  constructor(scope: Construct, id: string, makeKey: IFunction) {
+  /**
+   * @param makeKey the function behind the custom resource, functions/make-key.ts
+   * @param version another one makes the deployment read the secret again
+   */
+  constructor(scope: Construct, id: string, makeKey: IFunction, version: number) {
     super(scope, id)
     // Not the construct Secret: that one has CloudFormation make up a value, and another one when asked differently.
     const resource = new CfnSecret(this, "Secret", {
@@ -32,7 +35,7 @@ export class IdentityKey extends Construct {
     const made = new CustomResource(this, "Made", {
       resourceType: "Custom::PgstowIdentity",
       serviceToken: makeKey.functionArn,
-      properties: { secretArn: resource.ref },
+      properties: { secretArn: resource.ref, version },
     })
     // The function must be allowed before it is called, and still be there when the resource is taken away.
     made.node.addDependency(makeKey)

@@ -40,9 +40,11 @@ export type PostgresBackupProps = {
   readonly retention?: RetentionPolicy
   /** More public keys to seal every backup for, beside the one that is made here. @default none */
   readonly recipients?: readonly string[]
+  /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
+  readonly keyVersion?: number
   /** @default a small network of its own, with public addresses and without a NAT gateway */
   readonly network?: BackupNetworkProps
-  /** @default no lock, no second bucket, no colder class; what was removed can be brought back for 30 days */
+  /** @default no lock, no second bucket, no colder class; what was removed can be brought back for 14 days */
   readonly bucket?: z.input<typeof bucketOptionsSchema>
   /** The topic that is told of what happens. @default a new one */
   readonly topic?: ITopic
@@ -112,7 +114,7 @@ export class PostgresBackup extends Construct {
       timeoutMinutes: 2,
       memoryMB: 256,
     })
-    const identity = new IdentityKey(this, "Identity", makeKey)
+    const identity = new IdentityKey(this, "Identity", makeKey, props.keyVersion ?? 1)
     this.identity = identity.secret
     this.tasks = new BackupTasks(this, "Tasks", {
       name,

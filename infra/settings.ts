@@ -133,8 +133,8 @@ const arnOf = (service: string) =>
 export const bucketOptionsSchema = z.strictObject({
   /** Days after which objects move to Glacier Instant Retrieval: a sixth of the price, read at once. @default never */
   coldAfterDays: wholeNumber(1, 3650).optional(),
-  /** Days that what cleanup removed can still be brought back. @default 30 */
-  undeleteDays: wholeNumber(1, 3650).default(30),
+  /** Days that what cleanup removed can still be brought back. @default 14 */
+  undeleteDays: wholeNumber(1, 3650).default(14),
   /**
    * Keeps every object from being removed for some days: by anyone but a privileged user (GOVERNANCE), or by
    * anyone at all, the account's owner included (COMPLIANCE). @default no lock
@@ -176,6 +176,8 @@ export const settingsSchema = z.strictObject({
         .regex(/^age1[02-9ac-hj-np-z]+$/, "must be an age recipient, a public key that begins with age1"),
     )
     .default([]),
+  /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
+  keyVersion: wholeNumber(1, 1_000_000).default(1),
   /** Where the tasks run. @default a small network of their own with public addresses and no NAT gateway */
   network: z
     .strictObject({

@@ -73,7 +73,7 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
   )
   if (((await stat(settingsFile)).mode & 0o077) !== 0)
     log.warn(`others than its owner may read ${settingsFile}, and secrets are in it: chmod 600 it`)
-  const { storage, logFile } = readSettings({}, env)
+  const { storage, logFile, exec } = readSettings({}, env)
   if (storage.length === 0) throw usage(`${settingsFile} names no storage`, "Set PGSTOW_STORAGE in it.")
   const folders = storage.map(folderOf).filter((folder) => folder !== undefined)
   const writes = [...folders, ...(logFile === undefined ? [] : [dirname(logFile)])]
@@ -88,9 +88,10 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
     settingsFile,
     hour: Number(hour),
     minute: Number(minute),
-    user: writes.length === 0 && !inHome ? undefined : userInfo().username,
+    user: writes.length === 0 && !inHome && exec === undefined ? undefined : userInfo().username,
     writes: [...new Set(writes)],
-    needsHome: inHome,
+    // docker, kubectl and ssh read their settings there.
+    needsHome: inHome || exec !== undefined,
   }
 }
 

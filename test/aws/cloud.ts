@@ -36,6 +36,8 @@ export type Cloud = {
   outputs(): Promise<Readonly<Record<string, string>>>
   /** Deploys the stack with these settings beside those that this cloud needs. */
   deploy(settings: object): Promise<Ran>
+  /** Mends what the emulator makes of task definitions; `deploy` has done it. */
+  mendSecrets(): Promise<void>
   /** Runs AWS's command line, and gives the JSON that it prints. */
   aws(...args: readonly string[]): Promise<unknown>
   /** Runs a command as a person would paste it into a shell. */
@@ -137,6 +139,7 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
     deploy,
     aws,
     shell,
+    mendSecrets: () => emulator.mendSecrets(),
     emulatorLog: emulator.logFile,
     running: () => docker.running(),
     outputs: async () => {

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest"
 import { setBackupScene } from "../support/backup-scene.ts"
 import { clientsWith } from "../support/client-folder.ts"
 import { failureOfRun } from "../support/failure-line.ts"
-import { holdDump } from "../support/held-dump.ts"
+import { holdDump, waitingDumps } from "../support/held-dump.ts"
 import { startPostgres } from "../support/postgres.ts"
 
 describe("a dump that stops midway leaves no backup, and nothing else", () => {
@@ -30,8 +30,7 @@ describe("a dump that stops midway leaves no backup, and nothing else", () => {
     const held = await holdDump(server, database)
     const running = start(["backup"])
     await held.reached()
-    const waiting = "SELECT pid FROM pg_locks WHERE relation = 'pg_largeobject'::regclass AND NOT granted"
-    await server.psql(`SELECT pg_terminate_backend(pid) FROM (${waiting}) AS waiting`, database)
+    await server.psql(`SELECT pg_terminate_backend(pid) FROM (${waitingDumps}) AS waiting`, database)
     const failure = failureOfRun(await running.finished)
     expect(failure.message).toMatch(/^pg_dump of .* failed: .*terminating connection/)
     expect(failure.kind).toBe("postgres")

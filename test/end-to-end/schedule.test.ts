@@ -33,7 +33,7 @@ test.runIf(process.platform === "linux")("the units are printed as systemd takes
   const settings = join(folder, "settings.env")
   await writeFile(
     settings,
-    `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\nPGSTOW_RECIPIENTS=age1x`,
+    `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\nPGSTOW_EXEC=docker exec -i db`,
   )
   const { exitCode, stdout, stderr } = await scene.run(["schedule", "--settings", "settings.env"])
   expect(exitCode).toBe(0)
@@ -45,6 +45,7 @@ test.runIf(process.platform === "linux")("the units are printed as systemd takes
   }
   const service = await readFile(join(folder, "pgstow.service"), "utf8")
   expect(service).toContain(`LoadCredential=settings:${settings}\n`)
+  expect(service, "docker reads its settings there").toContain("ProtectHome=read-only\n")
   expect(service).toContain(`ReadWritePaths=${folder}/a,b\nReadWritePaths=${folder}/log\n`)
   run("systemd-analyze", [
     "verify",

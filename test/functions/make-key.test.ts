@@ -66,6 +66,13 @@ it.each(["Create", "Update"])("%s keeps an identity that is there", async (type)
   expect(aws.puts).toMatchObject([{ Data: { recipient: await identityToRecipient(identity) } }])
 })
 
+it("of several keys the first is the one to seal for", async () => {
+  const [newest, old] = [await generateX25519Identity(), await generateX25519Identity()]
+  kept = `# made today\n${newest}\n${old}\n`
+  await request("Update")
+  expect(aws.puts).toMatchObject([{ Data: { recipient: await identityToRecipient(newest) } }])
+})
+
 it("deletion succeeds and touches nothing", async () => {
   await request("Delete")
   expect(operations()).toEqual([])

@@ -19,6 +19,7 @@ export const everything = {
     { name: "wiki", connection: { rdsSecret: "wiki" } },
   ],
   recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"],
+  keyVersion: 2,
   network: {
     vpcId: "vpc-0a1b2c3d",
     subnetIds: ["subnet-0a1b2c3d"],

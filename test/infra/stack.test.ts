@@ -209,13 +209,13 @@ describe("the bucket", () => {
     plain.template.hasResourceProperties("AWS::KMS::Key", { EnableKeyRotation: true })
   })
 
-  it("ends unfinished uploads and forgets what was removed a month ago", () => {
+  it("ends unfinished uploads and forgets what was removed two weeks ago", () => {
     const rules = [
       {
         Id: "unfinished uploads and removed backups",
         Status: "Enabled",
         AbortIncompleteMultipartUpload: { DaysAfterInitiation: 7 },
-        NoncurrentVersionExpiration: { NoncurrentDays: 30 },
+        NoncurrentVersionExpiration: { NoncurrentDays: 14 },
         ExpiredObjectDeleteMarker: true,
       },
     ]

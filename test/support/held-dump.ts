@@ -3,6 +3,11 @@ import { onTestFinished } from "vitest"
 import type { PostgresServer } from "./postgres.ts"
 import { connectionTo, openTestSession } from "./session.ts"
 
+/** A query for the server processes that wait so in the database at hand. */
+export const waitingDumps = `
+  SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database
+   WHERE datname = current_database() AND relation = 'pg_largeobject'::regclass AND NOT granted`
+
 /** What keeps dumps of a database from coming to their end. */
 export type HeldDump = {
   /** Resolves when a dump has written the rows of all tables, and waits. */
@@ -18,11 +23,9 @@ export async function holdDump(server: PostgresServer, database: string): Promis
   onTestFinished(() => session.close())
   await session.execute("BEGIN")
   await session.execute("LOCK TABLE pg_catalog.pg_largeobject")
-  const waiting =
-    "SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE relation = 'pg_largeobject'::regclass AND datname = current_database() AND NOT granted"
   return {
     reached: async () => {
-      while ((await session.query(waiting)).length === 0) await sleep(20)
+      while ((await session.query(waitingDumps)).length === 0) await sleep(20)
     },
     release: () => session.close(),
   }

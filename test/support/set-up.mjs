@@ -28,6 +28,19 @@ const programs = {
     found: () => onPath("openssl"),
     packages: { "apt-get": "openssl", dnf: "openssl", brew: "openssl" },
   },
+  python: {
+    // Debian's Python comes without what makes an environment of its own.
+    found: () => spawnSync("python3", ["-c", "import ensurepip, venv"]).status === 0,
+    packages: { "apt-get": "python3-venv", dnf: "python3", brew: "python" },
+  },
+  buildah: {
+    found: () => onPath("buildah"),
+    packages: { "apt-get": "--no-install-recommends buildah crun", dnf: "buildah" },
+  },
+  mmdebstrap: {
+    found: () => onPath("mmdebstrap"),
+    packages: { "apt-get": "mmdebstrap", dnf: "mmdebstrap" },
+  },
   pgbouncer: {
     found: () => onPath("pgbouncer") || existsSync("/usr/sbin/pgbouncer"),
     packages: { "apt-get": "pgbouncer", dnf: "pgbouncer", brew: "pgbouncer" },

@@ -1,0 +1,93 @@
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import { generateX25519Identity, identityToRecipient } from "age-encryption"
+import { afterAll, beforeAll, expect, it } from "vitest"
+import { compareDatabases } from "../support/compare-databases.ts"
+import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
+import { type S3Endpoint, startS3Endpoint } from "../support/s3-endpoint.ts"
+import { fillSampleDatabase } from "../support/sample-database.ts"
+import { type BuiltImage, buildImage } from "./built-image.ts"
+
+let server: PostgresCluster
+let s3: S3Endpoint
+let image: BuiltImage
+
+beforeAll(async () => {
+  server = await startPostgres({ major: 15, tls: true })
+  s3 = await startS3Endpoint({ buckets: ["backups"] })
+  image = buildImage(server.rootCertificate ?? "")
+}, 600_000)
+afterAll(async () => {
+  image?.remove()
+  await s3?.close()
+  await server?.stop()
+})
+
+it("runs as a user without rights, started by no shell, and holds neither npm nor the packages of the client programs", async () => {
+  expect(image.config).toMatchObject({
+    user: "65532:65532",
+    entryPoint: ["/usr/local/bin/node", "/opt/pgstow/pgstow.mjs"],
+  })
+  expect(existsSync(join(image.files, "usr/local/bin/node"))).toBe(true)
+  for (const path of [
+    "usr/local/lib/node_modules",
+    "var/lib/dpkg/info/postgresql-client-common.list",
+    "opt/pgstow/rds.pem",
+  ])
+    expect(existsSync(join(image.files, path)), path).toBe(false)
+})
+
+it("can write nowhere but in /tmp", async () => {
+  const write = (file: string) =>
+    image.run(["-e", `require("fs").writeFileSync("${file}", "")`], {}, ["/usr/local/bin/node"])
+  expect(await write("/tmp/file")).toMatchObject({ exitCode: 0 })
+  for (const file of ["/opt/pgstow/file", "/usr/local/bin/file", "/etc/file"])
+    expect((await write(file)).stderr).toMatch(/EROFS|EACCES/)
+})
+
+it("backs up by verified TLS to S3, and restores the same database, with a read-only root", async () => {
+  await server.createDatabase("orders")
+  await fillSampleDatabase(server, "orders", { megabytes: 2 })
+  const identity = await generateX25519Identity()
+  const common = {
+    DATABASE_URL: server.url("orders"),
+    PGSSLMODE: "verify-full",
+    PGSTOW_STORAGE: `s3://backups/pgstow?endpoint=${s3.url}`,
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    AWS_REGION: "eu-central-1",
+  }
+  const backup = await image.run(["backup"], {
+    ...common,
+    PGSTOW_RECIPIENTS: await identityToRecipient(identity),
+  })
+  expect(backup, backup.stderr).toMatchObject({ exitCode: 0 })
+  const restore = [
+    "restore",
+    "--backup",
+    "latest",
+    "--database",
+    "orders",
+    "--into",
+    "orders_restored",
+    "--yes",
+  ]
+  expect(await image.run(restore, { ...common, PGSTOW_IDENTITY: identity })).toMatchObject({ exitCode: 0 })
+  expect(await compareDatabases({ server, name: "orders" }, { server, name: "orders_restored" })).toEqual([])
+}, 120_000)
+
+it("refuses a server whose certificate it does not know", async () => {
+  const other = await startPostgres({ major: 15, tls: true })
+  try {
+    const { exitCode, stderr } = await image.run(["backup"], {
+      DATABASE_URL: other.url("postgres"),
+      PGSSLMODE: "verify-full",
+      PGSTOW_STORAGE: "file:///tmp/backups",
+      PGSTOW_RECIPIENTS: await identityToRecipient(await generateX25519Identity()),
+    })
+    expect(exitCode).toBe(3)
+    expect(stderr).toContain("certificate verify failed")
+  } finally {
+    await other.stop()
+  }
+})
