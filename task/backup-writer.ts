@@ -15,17 +15,19 @@ export type BackupWriterOptions = {
   readonly compressLevel: number
   /** The zstd program, as `findZstd` gave it. */
   readonly zstd: string | undefined
+  /** A guess at the bytes of the whole backup before compression. */
+  readonly expectedBytes: number
 }
+
+/** What the manifest says of every object. */
+export type StoredPiece = Pick<ManifestObject, "name" | "sizeBytes" | "sha256" | "rawBytes">
 
 /** What is to become an object of the backup. */
 export type Piece = {
-  readonly kind: ManifestObject["kind"]
   /** Its name in the backup, without the endings that say how it is compressed and sealed. */
   readonly baseName: string
   /** A guess at the bytes before compression. */
   readonly expectedBytes: number
-  /** Whether it takes so long that somebody wants to see how far it has come. */
-  readonly showProgress: boolean
 } & (
   | {
       /** Starts the program whose output it is. */
@@ -40,9 +42,9 @@ export type BackupWriter = {
   readonly failures: ReadonlyMap<Storage, unknown>
   /**
    * Compresses, seals and stores what a program writes, or a stream. Rejects where that fails, or the last
-   * storage: then no storage has the object.
+   * storage: then no storage has the object, and what else is being stored at that time fails too.
    */
-  store(piece: Piece): Promise<ManifestObject>
+  store(piece: Piece): Promise<StoredPiece>
   /** Makes the backup exist. Rejects where it could be made to in no storage. */
   finish(manifest: Manifest): Promise<void>
   /** Removes what was stored from every storage that no manifest was sent to, as far as it lets the writer. */
@@ -50,43 +52,56 @@ export type BackupWriter = {
 }
 
 export function backupWriter(options: BackupWriterOptions, context: Context): BackupWriter {
-  const { name, storages, recipients, zstd, compressLevel: level } = options
-  const { log, progress, signal } = context
+  const { name, storages, recipients, zstd, compressLevel: level, expectedBytes: totalBytes } = options
+  const { log, progress } = context
+  const stop = new AbortController()
+  const signal = AbortSignal.any([context.signal, stop.signal])
   const failures = new Map<Storage, unknown>()
   const manifestSent = new Set<Storage>()
   /** The keys of what each storage holds. */
   const held = new Map<Storage, string[]>(storages.map((storage) => [storage, []]))
+  const rawBytesOf: (() => number)[] = []
 
   const remaining = () => storages.filter((storage) => !failures.has(storage))
+  const report = () => {
+    const doneBytes = rawBytesOf.reduce((sum, rawBytes) => sum + rawBytes(), 0)
+    progress.update({ stage: `backing up ${name.database}`, doneBytes, totalBytes })
+  }
   const fail = (storage: Storage, failure: unknown) => {
+    // It may fail in several streams.
+    if (failures.has(storage)) return
     failures.set(storage, failure)
     if (failures.size === storages.length) throw failure
     log.warn(`${storage.url} is left out of this backup: ${messageOf(failure)}`)
   }
 
+  const store = async ({ baseName, expectedBytes, ...piece }: Piece): Promise<StoredPiece> => {
+    const objectName = `${baseName}.zst${recipients ? ".age" : ""}`
+    const key = keyOf(name, objectName)
+    const { stream, rawBytes } =
+      "start" in piece
+        ? compressOutput(piece.start, { level, zstd, signal })
+        : compressStream(piece.source, level)
+    rawBytesOf.push(rawBytes)
+    const shown = watched(stream, report)
+    const sealed = recipients ? seal(shown, recipients) : shown
+    const takers = remaining()
+    // Real data comes to a third or less; a guess too high costs memory, one too low does no harm.
+    const stored = await storeObject(sealed, takers, key, { expectedBytes: expectedBytes / 3 })
+    for (const storage of takers) if (!stored.failures.has(storage)) held.get(storage)?.push(key)
+    for (const [storage, failure] of stored.failures) fail(storage, failure)
+    const { sizeBytes, sha256 } = stored
+    return { name: objectName, sizeBytes, sha256, rawBytes: rawBytes() }
+  }
+
   return {
     failures,
-    store: async ({ kind, baseName, expectedBytes, showProgress, ...piece }) => {
-      const objectName = `${baseName}.zst${recipients ? ".age" : ""}`
-      const key = keyOf(name, objectName)
-      const { stream, rawBytes } =
-        "start" in piece
-          ? compressOutput(piece.start, { level, zstd, signal })
-          : compressStream(piece.source, level)
-      const stage = `backing up ${name.database}`
-      const report = () => progress.update({ stage, doneBytes: rawBytes(), totalBytes: expectedBytes })
-      const shown = showProgress ? watched(stream, report) : stream
-      const sealed = recipients ? seal(shown, recipients) : shown
-      // Real data comes to a third or less; a guess too high costs memory, one too low does no harm.
-      const stored = await storeObject(sealed, remaining(), key, { expectedBytes: expectedBytes / 3 })
-      for (const [storage, failure] of stored.failures) fail(storage, failure)
-      for (const storage of remaining()) held.get(storage)?.push(key)
-      return {
-        name: objectName,
-        kind,
-        sizeBytes: stored.sizeBytes,
-        sha256: stored.sha256,
-        rawBytes: rawBytes(),
+    store: async (piece) => {
+      try {
+        return await store(piece)
+      } catch (error) {
+        stop.abort(error)
+        throw error
       }
     },
     finish: async (manifest) => {

@@ -246,6 +246,10 @@ const backupOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Backup:")
     .option("--name <name>", "the name to keep it under, in place of the database's own (PGSTOW_NAME)")
+    .option(
+      "--jobs <n>",
+      "streams at once, each with a connection (PGSTOW_JOBS; default: what this machine and the server bear)",
+    )
     .option("--compress-level <level>", "zstd's, 1 to 19 (PGSTOW_COMPRESS_LEVEL; default 1)")
     .option(
       "--lock-wait <seconds>",
@@ -357,6 +361,7 @@ async function backupWork({ settings, flags }: Invocation, context: Context): Pr
     storages,
     name: settings.name,
     recipients,
+    jobs: settings.jobs,
     compressLevel: settings.compressLevel,
     lockWaitSeconds: settings.lockWait,
     verify: settings.verify,

@@ -50,7 +50,9 @@ const settings = {
   include: { env: "PGSTOW_INCLUDE", schema: words.default([]) },
   exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
-  /** Seconds that pg_dump waits for a table's lock. */
+  /** How many streams a backup has at once. */
+  jobs: { env: "PGSTOW_JOBS", schema: wholeNumber(1, 64).optional() },
+  /** Seconds that a backup waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
   /** What PostgreSQL's programs are run through: "docker exec -i db". */

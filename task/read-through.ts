@@ -1,7 +1,8 @@
-import { startChild } from "./child.ts"
+import { text } from "node:stream/consumers"
+import { type Program, startChild } from "./child.ts"
 import type { Context } from "./context.ts"
 import type { Problem } from "./core/check.ts"
-import { type Manifest, type ManifestObject, storedBytes } from "./core/manifest.ts"
+import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } from "./core/manifest.ts"
 import { messageOf, PgstowError } from "./errors.ts"
 import { execVariable } from "./exec-prefix.ts"
 import { openObject } from "./open-object.ts"
@@ -43,9 +44,11 @@ export async function readThrough(
     const expected = `${object.rawBytes} bytes that can be read to their end`
     const name = `${manifest.id} ${object.name}`
     const stored = openObject(storage, manifest, object, { identities, signal, onBytes })
+    const reading = reader(object, clients, env)
     try {
-      const found = await decompressInto(stored, reader(object, clients, env), { name, zstd, signal })
+      const found = await decompressInto(stored, reading.start, { name, zstd, signal })
       if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
+      else problems.push(...(await reading.problems()))
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof PgstowError) || !["damaged", "postgres"].includes(error.kind)) throw error
@@ -55,22 +58,51 @@ export async function readThrough(
   return problems
 }
 
-/** A program that reads all that an object holds, and exits with 0 only where it makes sense. */
-function reader(object: ManifestObject, clients: Clients, env: Context["env"]): StartConsumer {
-  const {
-    PATH,
-    HOME,
-    LANG,
-    [execVariable]: exec,
-  } = object.kind === "main" ? env : { ...env, [execVariable]: undefined }
-  const program = {
-    main: { file: clients.pgRestore, args: ["--file=/dev/null"] },
-    plain: { file: "cat", args: [] },
-    globals: { file: "cat", args: [] },
-  }[object.kind]
-  return (signal) =>
-    startChild(
-      { ...program, env: { PATH, HOME, LANG, LC_ALL: "C", [execVariable]: exec } },
-      { stdin: "pipe", signal },
-    )
+type Reading = {
+  /** Starts a program that reads all that an object holds, and exits with 0 only where it makes sense. */
+  readonly start: StartConsumer
+  /** What it has found, once it has ended well. */
+  readonly problems: () => Promise<Problem[]>
+}
+
+function reader(object: ManifestObject, clients: Clients, environment: Context["env"]): Reading {
+  const { PATH, HOME, LANG, [execVariable]: exec } = environment
+  const env = { PATH, HOME, LANG, LC_ALL: "C" }
+  const nothing = () => Promise.resolve([])
+  switch (object.kind) {
+    case "main":
+      return {
+        start: startReader({
+          file: clients.pgRestore,
+          args: ["--file=/dev/null"],
+          env: { ...env, [execVariable]: exec },
+        }),
+        problems: nothing,
+      }
+    case "plain":
+    case "globals":
+      return { start: startReader({ file: "cat", args: [], env }), problems: nothing }
+    case "segment":
+      return countingReader(object, env)
+  }
+}
+
+function startReader(program: Program): StartConsumer {
+  return (signal) => startChild(program, { stdin: "pipe", signal })
+}
+
+/** In COPY's text format a row is a line. */
+function countingReader({ name, rows }: SegmentObject, env: Program["env"]): Reading {
+  let counted: Promise<string> | undefined
+  return {
+    start: (signal) => {
+      const child = startChild({ file: "wc", args: ["-l"], env }, { stdin: "pipe", stdout: "pipe", signal })
+      counted = text(child.stdout)
+      return child
+    },
+    problems: async () => {
+      const found = Number(await counted)
+      return found === rows ? [] : [{ object: name, expected: `${rows} rows`, found: `${found} rows` }]
+    },
+  }
 }

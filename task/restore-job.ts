@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts"
-import type { Manifest, ManifestObject } from "./core/manifest.ts"
+import { type Manifest, type ManifestObject, storedBytes } from "./core/manifest.ts"
 import { PgstowError } from "./errors.ts"
 import { formatName } from "./format.ts"
 import { openObject } from "./open-object.ts"
@@ -11,10 +11,12 @@ import { identifier } from "./postgres/quote.ts"
 import { type Owners, type RestoreOutcome, restoreMain } from "./postgres/restore.ts"
 import type { Selection } from "./postgres/select-entries.ts"
 import { openSession, QueryError, type Session } from "./postgres/session.ts"
+import { type JoinedToc, joinedArchive } from "./postgres/table-data.ts"
 import type { TargetServer } from "./postgres/target-server.ts"
 import type { TocEntry } from "./postgres/toc.ts"
 import type { ProgressUpdate } from "./progress.ts"
 import type { Storage } from "./storage/storage.ts"
+import { decompress } from "./streams/decompress.ts"
 import { verifyBackup } from "./verify-backup.ts"
 
 /** What to restore, how, and into what. */
@@ -22,8 +24,10 @@ export type RestoreJob = {
   readonly storage: Storage
   readonly manifest: Manifest
   readonly main: ManifestObject
-  /** What the main object holds. */
+  /** What the main object and the segments hold. */
   readonly archive: readonly TocEntry[]
+  /** How the rows of the segments belong to the main object. */
+  readonly joined: JoinedToc
   /** The database to restore into. */
   readonly name: string
   /** A session with another database of the target's server. */
@@ -73,7 +77,7 @@ export async function runPlan(
   mode: "collect" | "rollBack" | "clean",
   { env, progress, signal }: Context,
 ): Promise<RestoreOutcome> {
-  const { storage, manifest, main, connection, clients, zstd, options } = job
+  const { storage, manifest, main, joined, connection, clients, zstd, options } = job
   let doneBytes = 0
   let stage = "schema"
   let detail: string | undefined
@@ -81,15 +85,22 @@ export async function runPlan(
     progress.update({
       stage: `restoring into ${formatName(database)}: ${stage}`,
       doneBytes,
-      totalBytes: main.sizeBytes,
+      totalBytes: storedBytes(manifest),
       detail,
     })
   const onBytes = (bytes: number) => {
     doneBytes += bytes
     show()
   }
-  const source = openObject(storage, manifest, main, { identities: options.identities, signal, onBytes })
+  const openStored = (object: ManifestObject) =>
+    openObject(storage, manifest, object, { identities: options.identities, signal, onBytes })
+  const openRaw = (object: ManifestObject) => decompress(openStored(object), `${manifest.id} ${object.name}`)
+  const chosen = new Set(plan.entries)
+  const wanted = joined.tables.filter(({ entry }) => chosen.has(entry))
+  const compressed = wanted.length === 0
+  const source = compressed ? openStored(main) : joinedArchive(openRaw(main), joined, wanted, openRaw)
   return restoreMain(source, {
+    compressed,
     clients,
     connection: withDatabase(connection, database),
     name: `${manifest.id} ${main.name}`,

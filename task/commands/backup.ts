@@ -1,19 +1,22 @@
+import { availableParallelism } from "node:os"
+import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
 import { manifestsBefore } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
+import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
 import { messageOf, PgstowError } from "../errors.ts"
-import { formatBytes, formatDuration, formatName, formatRate } from "../format.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, describe } from "../postgres/connection.ts"
-import { startDump, startGlobals } from "../postgres/dump.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
+import { readTables } from "../postgres/tables.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { version } from "../version.ts"
@@ -28,6 +31,8 @@ export type BackupOptions = {
   readonly name: string | undefined
   /** Whom the backup is sealed for, as `parseRecipients` gave them; undefined stores it unencrypted. */
   readonly recipients: readonly string[] | undefined
+  /** How many streams at once, each with a connection. */
+  readonly jobs: number | undefined
   /** zstd's. */
   readonly compressLevel: number
   readonly lockWaitSeconds: number
@@ -191,39 +196,52 @@ async function writeBackup(options: BackupOptions, context: Context) {
   const signal = AbortSignal.any([context.signal, session.lost])
   try {
     await refusePooler(newest, session, connection, context)
-    const { isInRecovery, dataBytes, ...source } = await inspectServer(session)
+    const { isInRecovery, dataBytes, freeConnections, ...source } = await inspectServer(session)
     const clients = chooseClients(installed, session.serverMajor)
-    const snapshot = await openSnapshot(session)
+    const snapshot = await openSnapshot(session, { lockWaitSeconds })
     const id = backupId(startedAt, Array.from({ length: 8 }, Math.random))
     const name = { database: options.name ?? source.database, id }
-    log.info(`backing up ${describe(connection)}`, { ...name, server: source.serverVersion, isInRecovery })
+    const cores = availableParallelism()
+    const jobs = options.jobs ?? defaultJobs(cores, freeConnections)
+    const segments = planSegments(await readTables(session, bigTableBytes), {
+      jobs,
+      serverMajor: session.serverMajor,
+      encoding: source.encoding,
+    })
+    log.info(`backing up ${describe(connection)}, ${formatCount(jobs, "stream")} at once`, {
+      ...name,
+      server: source.serverVersion,
+      isInRecovery,
+      jobs,
+      cores,
+      freeConnections,
+      segments: segments.length,
+    })
 
-    const running = { env, onWarning: (warning: string) => log.warn(warning) }
     const tableRows = await readTableRows(session)
     const zstd = await findZstd(env)
-    const writer = backupWriter({ name, storages, recipients, compressLevel, zstd }, { ...context, signal })
+    const writer = backupWriter(
+      { name, storages, recipients, compressLevel, zstd, expectedBytes: dataBytes },
+      { ...context, signal },
+    )
     try {
-      const main = await writer.store({
-        kind: "main",
-        baseName: "main.dump",
-        expectedBytes: dataBytes,
-        showProgress: true,
-        start: (stdout, signal) =>
-          startDump(
-            clients,
-            connection,
-            { snapshot: snapshot.id, lockWaitSeconds, ...running, signal },
-            stdout,
-          ),
-      })
-      const globals = await writer.store({
-        kind: "globals",
-        baseName: "globals.sql",
-        expectedBytes: 0,
-        showProgress: false,
-        start: (stdout, signal) =>
-          startGlobals(clients, connection, { database: source.database, ...running, signal }, stdout),
-      })
+      const objects = await storeObjects(
+        {
+          clients,
+          connection,
+          snapshot: snapshot.id,
+          serverMajor: session.serverMajor,
+          source,
+          expectedBytes: dataBytes,
+          segments,
+          jobs,
+          lockWaitSeconds,
+        },
+        writer,
+        context,
+      )
+      // Only while it answers has the session held its locks: without them a table could have been emptied.
+      await session.execute("SELECT 1")
       const manifest: Manifest = {
         format: formatVersion,
         ...name,
@@ -235,7 +253,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
         compression: { algorithm: "zstd", level: compressLevel },
         encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
-        objects: [main, globals],
+        objects,
       }
       signal.throwIfAborted()
       await writer.finish(manifest)

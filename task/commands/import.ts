@@ -156,15 +156,14 @@ async function store(
   const dump = await peek(openLegacy(file, keys), factsBytes)
   const facts = dumpFacts(dump.head)
   const count = { tables: 0 }
-  const options = { name, storages, recipients, compressLevel, zstd: undefined }
+  // gzip makes a dump about a fifth of what it was.
+  const expectedBytes = file.kind === "sql" ? file.sizeBytes : 5 * file.sizeBytes
+  const options = { name, storages, recipients, compressLevel, zstd: undefined, expectedBytes }
   const writer = backupWriter(options, context)
   try {
     const main = await writer.store({
-      kind: "plain",
       baseName: "main.sql",
-      // gzip makes a dump about a fifth of what it was.
-      expectedBytes: file.kind === "sql" ? file.sizeBytes : 5 * file.sizeBytes,
-      showProgress: true,
+      expectedBytes,
       source: countTables(dump.all, count),
     })
     const madeAt = file.madeAt.toISOString()
@@ -179,7 +178,7 @@ async function store(
       snapshot: { time: madeAt, lsn: null },
       compression: { algorithm: "zstd", level: compressLevel },
       encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
-      objects: [main],
+      objects: [{ ...main, kind: "plain" }],
     }
     context.signal.throwIfAborted()
     await writer.finish(manifest)

@@ -1,7 +1,7 @@
 import { keyOf } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
-import type { Manifest, ManifestObject } from "../core/manifest.ts"
+import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../core/manifest.ts"
 import { restoredName } from "../core/restored-name.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { findBackup, readCatalog } from "../find-backup.ts"
@@ -14,8 +14,9 @@ import type { Connection } from "../postgres/connection.ts"
 import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import { identifier } from "../postgres/quote.ts"
 import { groupErrors, type RestoreErrorGroup } from "../postgres/restore-errors.ts"
+import { type JoinedToc, joinToc } from "../postgres/table-data.ts"
 import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
-import { readToc, type TocEntry } from "../postgres/toc.ts"
+import { readToc } from "../postgres/toc.ts"
 import { restoreIntoExisting } from "../restore-into-existing.ts"
 import { restoreIntoNew } from "../restore-into-new.ts"
 import type { RestoreEnd, RestoreJob, RestoreJobOptions } from "../restore-job.ts"
@@ -99,11 +100,13 @@ export async function restore(options: RestoreOptions, context: Context): Promis
         hint: "Leave --clean out: a new database has nothing to drop.",
       })
     const archiveMajor = Number.parseInt(manifest.source.clientVersion, 10)
+    const joined = await readArchive(storage, manifest, main, options, context)
     const job: RestoreJob = {
       storage,
       manifest,
       main,
-      archive: await readArchive(storage, manifest, main, options, context),
+      archive: joined.entries,
+      joined,
       name,
       session,
       connection,
@@ -207,7 +210,7 @@ async function readArchive(
   main: ManifestObject,
   { identities }: RestoreOptions,
   { signal }: Context,
-): Promise<readonly TocEntry[]> {
+): Promise<JoinedToc> {
   const stored = await storage.stat(keyOf(manifest, main.name))
   if (stored && stored.sizeBytes !== main.sizeBytes)
     throw new PgstowError(
@@ -216,15 +219,14 @@ async function readArchive(
       { hint: "It was cut, changed or swapped: use another copy of the backup, or another backup." },
     )
   const source = openObject(storage, manifest, main, { identities, signal })
-  const { entries } = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)
-  return entries
+  const toc = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)
+  return joinToc(
+    toc,
+    manifest.objects.filter((object) => object.kind === "segment"),
+  )
 }
 
-function resultOf(
-  { storage, manifest, main, name }: RestoreJob,
-  end: RestoreEnd,
-  seconds: number,
-): RestoreResult {
+function resultOf({ storage, manifest, name }: RestoreJob, end: RestoreEnd, seconds: number): RestoreResult {
   const { plan, into, state, outcome, warnings } = end
   const failure = outcome.state === "failed" ? outcome.failure : undefined
   return {
@@ -235,8 +237,8 @@ function resultOf(
     name,
     state,
     tables: plan.entries.filter(({ kind }) => kind === "TABLE").length,
-    storedBytes: main.sizeBytes,
-    rawBytes: main.rawBytes,
+    storedBytes: storedBytes(manifest),
+    rawBytes: rawBytes(manifest),
     seconds,
     errors: groupErrors(outcome.errors),
     leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),

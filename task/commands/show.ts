@@ -1,10 +1,11 @@
 import { readChecks } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import type { Check } from "../core/check.ts"
-import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
+import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
 import { findBackup, readCatalog } from "../find-backup.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatTable, formatTime } from "../format.ts"
+import { formatRelationName } from "../postgres/relation-name.ts"
 import type { Storage } from "../storage/storage.ts"
 
 export type ShowResult = {
@@ -81,12 +82,14 @@ export function formatShow(result: ShowResult): string {
       { title: "STORED", flush: "right" },
       { title: "RAW", flush: "right" },
       { title: "SHA-256" },
+      { title: "SEGMENT" },
     ],
     manifest.objects.map((object) => [
       object.name,
       formatBytes(object.sizeBytes),
       formatBytes(object.rawBytes),
       object.sha256,
+      segmentInWords(object),
     ]),
   )
   return [
@@ -98,6 +101,12 @@ export function formatShow(result: ShowResult): string {
     objects,
     ...(checks.length > 0 ? ["", ...checks.flatMap(checkInWords)] : []),
   ].join("\n")
+}
+
+function segmentInWords(object: ManifestObject): string {
+  if (object.kind !== "segment") return ""
+  const name = formatRelationName({ schema: object.schema, name: object.table })
+  return `${formatCount(object.rows, "row")} of ${formatName(name)}`
 }
 
 function sourceInWords({ database, serverVersion, sizeBytes, tables }: Manifest["source"]): string {

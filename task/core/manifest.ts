@@ -8,19 +8,36 @@ const count = z.int().nonnegative()
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits")
 const time = z.iso.datetime()
 
-/** One stored object. `sizeBytes` and `sha256` are of the stored bytes, as anyone can check without a key. */
-const storedObject = z.object({
-  /** The object's name below the backup's folder: it can't leave it, and is no manifest or check. */
-  name: z
-    .string()
-    .regex(/^(?!manifest\.json$|checks\/)[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/),
-  /** `main`: pg_dump's custom format. `plain`: its SQL, in its place. `globals`: SQL that makes the roles. */
-  kind: z.enum(["main", "plain", "globals"]),
+/** An object's name below the backup's folder: it can't leave it, and is no manifest or check. */
+const name = z
+  .string()
+  .regex(/^(?!manifest\.json$|checks\/)[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/)
+
+/** `sizeBytes` and `sha256` are of the stored bytes, as anyone can check without a key. */
+const stored = {
   sizeBytes: count,
   sha256,
   /** Bytes before compression and encryption. */
   rawBytes: count,
-})
+}
+
+const storedObject = z.discriminatedUnion("kind", [
+  /** `main`: pg_dump's custom format. `plain`: its SQL, in its place. `globals`: SQL that makes the roles. */
+  z.object({ name, kind: z.enum(["main", "plain", "globals"]), ...stored }),
+  /** Rows of a table that `main` holds without any, in COPY's text format and the database's encoding. */
+  z.object({
+    name,
+    kind: z.literal("segment"),
+    ...stored,
+    schema: z.string().min(1),
+    table: z.string().min(1),
+    /** The columns in the order in which COPY has them. */
+    columns: z.array(z.string().min(1)).min(1),
+    rows: count,
+    /** The table's pages that the rows were in, from `first` on and before `end`; null where it was not cut. */
+    pages: z.object({ first: count, end: count.nullable() }).nullable(),
+  }),
+])
 
 const manifestSchema = z.object({
   format: z.literal(formatVersion),
@@ -95,6 +112,7 @@ const manifestSchema = z.object({
 
 export type Manifest = z.infer<typeof manifestSchema>
 export type ManifestObject = Manifest["objects"][number]
+export type SegmentObject = Extract<ManifestObject, { kind: "segment" }>
 
 /** Why a manifest can't be read: `newer` where its format version is not ours, `damaged` otherwise. */
 export class ManifestError extends Error {

@@ -2,18 +2,18 @@ import { ChildError } from "../child.ts"
 import { type Connection, describe } from "./connection.ts"
 import { connectionHint } from "./connection-failure.ts"
 
+export const grantHint =
+  "Let the user read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and later), or GRANT USAGE ON SCHEMA … and SELECT ON ALL TABLES and ALL SEQUENCES IN SCHEMA …. Large objects need GRANT SELECT ON LARGE OBJECT, or their owner."
+
 /** What to do about what the server or pg_dump say. First match wins. */
 const hints: readonly (readonly [RegExp, string])[] = [
   [
     /row-level security/,
     "Back up as a role that sees all rows: the table's owner, or one with BYPASSRLS. Rows would be missing otherwise.",
   ],
+  [/permission denied for/, grantHint],
   [
-    /permission denied for/,
-    "Let the user read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and later), or GRANT USAGE ON SCHEMA … and SELECT ON ALL TABLES and ALL SEQUENCES IN SCHEMA …. Large objects need GRANT SELECT ON LARGE OBJECT, or their owner.",
-  ],
-  [
-    /canceling statement due to (statement|lock) timeout.*LOCK TABLE/s,
+    /canceling statement due to (lock timeout|statement timeout.*LOCK TABLE)/s,
     "Another session holds a lock on the table, perhaps a migration: try again when it is done, or wait longer for locks.",
   ],
   [
@@ -43,14 +43,18 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/No space left on device/, "Free disk space on the server."],
 ]
 
-/** The failure of pg_dump or pg_dumpall in the server's words, with what to do about it. */
-export function explainDumpFailure(failure: ChildError, connection: Connection): ChildError {
+/** The failure of a program that reads a database, in the server's words, with what to do about it. */
+export function explainDumpFailure(
+  failure: ChildError,
+  connection: Connection,
+  doing = `${failure.program} of`,
+): ChildError {
   const { program, stderr, signal, exitStatus: status } = failure
   const hint =
     hints.find(([pattern]) => pattern.test(stderr))?.[1] ??
     connectionHint(stderr) ??
     (signal ? undefined : "Look into the server's log.")
-  const message = `${program} of ${describe(connection)} failed: ${reasonIn(stderr) || `it ${failure.ending}`}`
+  const message = `${doing} ${describe(connection)} failed: ${reasonIn(stderr) || `it ${failure.ending}`}`
   return new ChildError(program, message, { status, signal, stderr, hint })
 }
 
@@ -58,8 +62,12 @@ export function explainDumpFailure(failure: ChildError, connection: Connection):
 function reasonIn(stderr: string): string {
   return stderr
     .split("\n")
-    .map((line) => /^pg_\w+: (?:error: |detail: (?!Query was|Command was))(.*)$/.exec(line)?.[1])
+    .map((line) => reasonPattern.exec(line)?.[1])
     .filter((line) => line !== undefined)
     .map((line) => line.replace(/^(query failed|Error message from server): /, "").replace(/^[A-Z]+: +/, ""))
     .join("; ")
 }
+
+/** psql gives what the server says without its own name before it, and what libpq says of the connection. */
+const reasonPattern =
+  /^(?:(?:pg_\w+|psql): (?:error: |detail: (?!Query was|Command was))|(?=(?:ERROR|FATAL|PANIC): |connection to server was lost))(.*)$/

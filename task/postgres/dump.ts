@@ -3,6 +3,7 @@ import { type Child, startChild } from "../child.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 import { explainDumpFailure } from "./dump-failure.ts"
+import { identifier } from "./quote.ts"
 
 type ProgramOptions = {
   readonly env: Environment
@@ -14,8 +15,12 @@ type ProgramOptions = {
 export type DumpOptions = ProgramOptions & {
   /** The id of an exported snapshot, whose session must stay open until the dump has begun to read. */
   readonly snapshot: string
+  /** What to write it in, by PostgreSQL's name for it; the database's own takes no conversion. */
+  readonly encoding: string
   /** How long the dump waits for its lock on a table before it fails. */
   readonly lockWaitSeconds: number
+  /** The tables whose rows are left out. Their names must be in UTF-8 in the database too, or ASCII. */
+  readonly withoutRowsOf?: readonly { readonly schema: string; readonly name: string }[]
 }
 
 /**
@@ -28,11 +33,20 @@ export function startDump(
   options: DumpOptions,
   stdout: Writable | "pipe",
 ): Child {
-  const wanted = [`--snapshot=${options.snapshot}`, `--lock-wait-timeout=${options.lockWaitSeconds}s`]
+  // In quotes nothing is a pattern, and what they hold is written as in SQL.
+  const excluded = (options.withoutRowsOf ?? []).map(
+    ({ schema, name }) => `--exclude-table-data=${identifier(schema)}.${identifier(name)}`,
+  )
+  const wanted = [
+    `--snapshot=${options.snapshot}`,
+    `--encoding=${options.encoding}`,
+    `--lock-wait-timeout=${options.lockWaitSeconds}s`,
+  ]
   const args = [
     "--format=custom",
     "--compress=0",
     ...wanted,
+    ...excluded,
     "--no-password",
     "--dbname",
     conninfo(connection),

@@ -1,7 +1,7 @@
 import { ChildError, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
 import { placeFile } from "../place-file.ts"
-import { decompressInto } from "../streams/decompress.ts"
+import { decompressInto, feedInto, type StartConsumer } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
 import { adviceOn, type RestoreError } from "./restore-errors.ts"
@@ -30,6 +30,8 @@ export type RestoreOptions = {
    * is about to restore.
    */
   readonly mode: "collect" | "rollBack" | "clean"
+  /** Whether the stream is compressed. */
+  readonly compressed: boolean
   /** As `findZstd` gave it. */
   readonly zstd: string | undefined
   readonly env: Environment
@@ -52,7 +54,7 @@ export type RestoreOutcome = {
 )
 
 /**
- * Restores the main object of a backup, decrypted and still compressed, from a stream. Rejects with the reason of
+ * Restores an archive from a stream, decrypted and perhaps still compressed. Rejects with the reason of
  * `signal`; whatever else goes wrong is in the outcome. The last bytes of `source` must come only when all of it
  * is known to be right: where it fails, pg_restore is ended before it can commit.
  */
@@ -77,11 +79,12 @@ export async function restoreMain(
       ],
       env: environment,
     }
-    const rawBytes = await decompressInto(
-      source,
-      (signal) => startChild(program, { stdin: "pipe", signal, onStderr: reader.line }),
-      { name, zstd, signal, mayEndEarly: options.partial },
-    )
+    const start: StartConsumer = (signal) =>
+      startChild(program, { stdin: "pipe", signal, onStderr: reader.line })
+    const passing = { name, signal, mayEndEarly: options.partial }
+    const rawBytes = options.compressed
+      ? await decompressInto(source, start, { ...passing, zstd })
+      : await feedInto(source, start, passing)
     const { errors, warnings } = reader.end()
     if (errors.length > 0) return { state: "errors", errors, warnings }
     return { state: "ok", errors, warnings, readToEnd: rawBytes !== undefined }

@@ -10,6 +10,8 @@ export type Server = SourceDatabase & {
   readonly isInRecovery: boolean
   /** What the tables, with what is stored out of line, and the large objects take up: a guess at a dump's size. */
   readonly dataBytes: number
+  /** How many more connections it takes, of this user to this database. */
+  readonly freeConnections: number
 }
 
 const one = <T extends z.ZodType>(row: T) => z.tuple([row])
@@ -52,6 +54,8 @@ export async function inspectServer(session: Session): Promise<Server> {
       icuRules: database.daticurules ?? null,
       isInRecovery: database.is_in_recovery,
       dataBytes: one(z.object({ bytes: z.int() })).parse(await session.query(dataQuery))[0].bytes,
+      freeConnections: one(z.object({ free: z.int() })).parse(await session.query(freeConnectionsQuery))[0]
+        .free,
       settings: names.parse(await session.query(settingsQuery)).map(({ name }) => name),
       roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),
       extensions: extensions.parse(await session.query(extensionsQuery)),
@@ -99,6 +103,16 @@ const dataQuery = `
           * coalesce(sum(greatest(relpages, 0)) FILTER (WHERE relkind IN ('r', 't'))
                      / nullif(sum(greatest(relpages, 0)), 0)::float8, 1))::bigint AS bytes
     FROM pg_class`
+
+// Limits of -1 are none. Whom the other connections belong to is not for everyone to see, but how many there are.
+const freeConnectionsQuery = `
+  SELECT least(
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+      - coalesce(current_setting('reserved_connections', true)::int, 0) - sum(numbackends),
+    (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
+      - sum(numbackends) FILTER (WHERE datname = current_database()),
+    (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user) - 1) AS free
+    FROM pg_stat_database`
 
 const tablesQuery = `
   SELECT count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,5 +1,7 @@
 import * as z from "zod"
 import { QueryError, type Session } from "./session.ts"
+import { lockTables, readTableNames, refuseChangedTables } from "./tables.ts"
+import { noTimeLimits } from "./time-limits.ts"
 
 /** A picture of the database that stays as it is, for as long as the session that it was opened in. */
 export type Snapshot = {
@@ -12,34 +14,47 @@ export type Snapshot = {
 }
 
 export type SnapshotOptions = {
-  /** How long a statement of the session waits for a lock. */
-  readonly lockTimeoutSeconds?: number
+  /** How long the session waits for the lock of a table, and for any later one. */
+  readonly lockWaitSeconds: number
 }
 
 /**
- * Begins a transaction in the session and exports what it sees. Time limits of the role or the database are off
- * in it: a limit for idle transactions would end the backup midway.
+ * Locks the tables, and begins a transaction in the session that exports what it sees. Until it ends, what is seen
+ * can be read as it was then. Time limits of the role or the database are off in it: a limit for idle transactions
+ * would end the backup midway.
+ *
+ * The locks come first. A snapshot taken while somebody truncates a table, or writes it anew, shows it empty once
+ * that is done: pg_dump takes its snapshot before its locks, and would store the table so.
  */
-export async function openSnapshot(
-  session: Session,
-  { lockTimeoutSeconds = 0 }: SnapshotOptions = {},
-): Promise<Snapshot> {
-  await session.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-  const settings = {
-    search_path: "''",
-    statement_timeout: 0,
-    idle_in_transaction_session_timeout: 0,
-    ...(session.serverMajor >= 17 ? { transaction_timeout: 0 } : {}),
-    lock_timeout: `'${lockTimeoutSeconds}s'`,
-  }
-  for (const [name, value] of Object.entries(settings)) await session.execute(`SET LOCAL ${name} = ${value}`)
+export async function openSnapshot(session: Session, options: SnapshotOptions): Promise<Snapshot> {
+  await begin(session, options)
+  const names = await readTableNames(session)
+  await session.execute("ROLLBACK")
+  await begin(session, options)
+  await lockTables(session, names)
   const lsn = await currentLsn(session)
   const rows = await session.query(
     `SELECT pg_export_snapshot() AS id,
-            to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS time`,
+            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS time`,
   )
   const [{ id, time }] = z.tuple([z.object({ id: z.string(), time: z.iso.datetime() })]).parse(rows)
+  const locked = new Set(names)
+  await lockTables(
+    session,
+    (await readTableNames(session)).filter((name) => !locked.has(name)),
+  )
+  await refuseChangedTables(session)
   return { id, time, lsn }
+}
+
+async function begin(session: Session, { lockWaitSeconds }: SnapshotOptions): Promise<void> {
+  await session.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+  const settings = {
+    search_path: "''",
+    ...noTimeLimits(session.serverMajor),
+    lock_timeout: `'${lockWaitSeconds}s'`,
+  }
+  for (const [name, value] of Object.entries(settings)) await session.execute(`SET LOCAL ${name} = ${value}`)
 }
 
 /** Some services refuse to say, or do not have it. */

@@ -30,6 +30,19 @@ export type Toc = {
   readonly serverVersion: string
   readonly dumpVersion: string
   readonly entries: readonly TocEntry[]
+  /** The head itself, and what of it `withTableData` changes. */
+  readonly head: Head
+}
+
+export type Head = {
+  readonly bytes: Buffer
+  /** The version of the archive's layout: 0x010f is 1.15. */
+  readonly version: number
+  /** Where the number of the entries stands. */
+  readonly countAt: number
+  /** Where the entries that come after all rows begin, and the number of those before. */
+  readonly postDataAt: number
+  readonly beforePostData: number
 }
 
 /**
@@ -70,7 +83,7 @@ export function parseToc(bytes: Buffer): Toc | undefined {
 }
 
 const customFormat = 1
-const version = { oldest: 0x010e, withAlgorithm: 0x010f, withRelationKind: 0x0110, newest: 0x0110 }
+export const version = { oldest: 0x010e, withAlgorithm: 0x010f, withRelationKind: 0x0110, newest: 0x0110 }
 
 function parseHead(cursor: Cursor): Toc {
   if (cursor.bytes(5).toString("latin1") !== "PGDMP")
@@ -92,16 +105,28 @@ function parseHead(cursor: Cursor): Toc {
   const timeFields = 7
   for (let field = 0; field < timeFields; field++) cursor.integer()
   const [database = "", serverVersion = "", dumpVersion = ""] = [cursor.text(), cursor.text(), cursor.text()]
-  const entries = Array.from({ length: cursor.integer() }, () => parseEntry(cursor, archive))
-  return { database, serverVersion, dumpVersion, entries }
+  const countAt = cursor.at
+  const entries: TocEntry[] = []
+  let postData: { readonly at: number; readonly before: number } | undefined
+  for (let left = cursor.integer(); left > 0; left--) {
+    const { at } = cursor
+    const { section, ...entry } = parseEntry(cursor, archive)
+    if (section === sections.postData) postData ??= { at, before: entries.length }
+    entries.push(entry)
+  }
+  const { at = cursor.at, before = entries.length } = postData ?? {}
+  const head = { bytes: cursor.before(), version: archive, countAt, postDataAt: at, beforePostData: before }
+  return { database, serverVersion, dumpVersion, entries, head }
 }
 
-function parseEntry(cursor: Cursor, archive: number): TocEntry {
+export const sections = { data: 3, postData: 4 }
+
+function parseEntry(cursor: Cursor, archive: number): TocEntry & { readonly section: number } {
   const dumpId = cursor.integer()
   const hasData = cursor.integer() !== 0
   const [tableOid, oid] = [Number(cursor.text()), Number(cursor.text())]
   const [name = "", kind = ""] = [cursor.text(), cursor.text()]
-  cursor.integer() // the section
+  const section = cursor.integer()
   const definition = cursor.text() ?? ""
   cursor.skipText() // how to drop it
   cursor.skipText() // the COPY command
@@ -116,6 +141,7 @@ function parseEntry(cursor: Cursor, archive: number): TocEntry {
   cursor.byte() // whether there is an offset, and that
   cursor.bytes(8)
   return {
+    section,
     dumpId,
     tableOid,
     oid,
@@ -138,6 +164,15 @@ class Cursor {
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer
+  }
+
+  get at(): number {
+    return this.#at
+  }
+
+  /** All bytes up to here. */
+  before(): Buffer {
+    return this.#buffer.subarray(0, this.#at)
   }
 
   bytes(count: number): Buffer {

@@ -31,7 +31,30 @@ export type StartConsumer = (signal: AbortSignal) => Child
 export async function decompressInto(
   source: AsyncIterable<Buffer>,
   start: StartConsumer,
-  { name, zstd, mayEndEarly = false, signal }: Decompression,
+  decompression: Decompression,
+): Promise<number | undefined> {
+  const { zstd } = decompression
+  return passInto(source, start, decompression, (stream, consumer, group) =>
+    zstd ? passBeside(zstd, stream, consumer, group) : passHere(stream, consumer),
+  )
+}
+
+/** Passes a stream that is not compressed into a child's stdin; otherwise as `decompressInto`. */
+export async function feedInto(
+  source: AsyncIterable<Buffer>,
+  start: StartConsumer,
+  options: Omit<Decompression, "zstd">,
+): Promise<number | undefined> {
+  return passInto(source, start, options, passOn)
+}
+
+type Pass = (source: AsyncIterable<Buffer>, consumer: Child, group: ChildGroup) => Promise<number | undefined>
+
+async function passInto(
+  source: AsyncIterable<Buffer>,
+  start: StartConsumer,
+  { name, mayEndEarly = false, signal }: Omit<Decompression, "zstd">,
+  pass: Pass,
 ): Promise<number | undefined> {
   const group = childGroup(signal)
   const consumer = group.add(start(group.signal))
@@ -46,8 +69,7 @@ export async function decompressInto(
     }
   }
   try {
-    const passing = zstd ? passBeside(zstd, watched(), consumer, group) : passHere(watched(), consumer)
-    const [passed, consumed] = await Promise.allSettled([passing, consumer.ended])
+    const [passed, consumed] = await Promise.allSettled([pass(watched(), consumer, group), consumer.ended])
     signal?.throwIfAborted()
     if (sourceFailure) throw sourceFailure.error
     if (passed.status === "rejected") throw decompressionFailure(name, passed.reason)
@@ -121,6 +143,23 @@ async function passBeside(
   const rawBytes = decompressorTotalIn(decompressor.stderr())
   if (rawBytes === undefined) throw new Error("zstd does not say how many bytes it wrote")
   return rawBytes
+}
+
+/** As `passBeside`, of what is not compressed. */
+async function passOn(source: AsyncIterable<Buffer>, consumer: Child): Promise<number | undefined> {
+  let rawBytes = 0
+  async function* counted() {
+    for await (const chunk of source) {
+      rawBytes += chunk.length
+      yield chunk
+    }
+  }
+  try {
+    await pipeline(counted(), consumer.stdin)
+    return rawBytes
+  } catch {
+    return undefined
+  }
 }
 
 /** As `passBeside`. */

@@ -48,6 +48,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
         clientFolders: [server.binDir],
         storages: [storage],
         name: undefined,
+        jobs: 1,
         recipients: [recipient],
         compressLevel: 1,
         lockWaitSeconds: 10,

@@ -48,7 +48,7 @@ test("a backup is shown with its manifest, its objects and its checks", async ()
     "written by   pgstow 0.1.0",
     `not shown    newer, but damaged: ${ids[1]}`,
     "",
-    "OBJECT               STORED   RAW  SHA-256",
+    `OBJECT               STORED   RAW  ${"SHA-256".padEnd(64)}  SEGMENT`,
     `main.dump.zst.age       4 B  16 B  ${manifest.objects[0]?.sha256}`,
     `globals.sql.zst.age     7 B  28 B  ${manifest.objects[1]?.sha256}`,
     "",

@@ -9,10 +9,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ChildError } from "../../task/child.ts"
 import type { Connection } from "../../task/postgres/connection.ts"
 import { type DumpOptions, startDump, startGlobals } from "../../task/postgres/dump.ts"
-import { openSnapshot } from "../../task/postgres/snapshot.ts"
+import { parseToc } from "../../task/postgres/toc.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresServer, startPostgres } from "../support/postgres.ts"
-import { clientsOf, connectionTo, openTestSession } from "../support/session.ts"
+import { clientsOf, connectionTo, exportSnapshot, openTestSession } from "../support/session.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
 let folder: string
@@ -25,8 +25,8 @@ afterAll(() => rm(folder, { recursive: true }))
 async function dump(server: PostgresServer, connection: Connection, options: Partial<DumpOptions> = {}) {
   const session = await openTestSession(server, connection)
   try {
-    const { id } = await openSnapshot(session)
-    const wanted = { snapshot: id, lockWaitSeconds: 10, env: {}, ...options }
+    const id = await exportSnapshot(session)
+    const wanted = { snapshot: id, encoding: "UTF8", lockWaitSeconds: 10, env: {}, ...options }
     const child = startDump(clientsOf(server), connection, wanted, "pipe")
     const output = await buffer(child.stdout)
     await child.ended
@@ -47,7 +47,7 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
     await server.psql("CREATE TABLE t AS SELECT 'first row' AS text", database)
     const connection = connectionTo(server, database)
     const session = await openTestSession(server, connection)
-    const { id } = await openSnapshot(session)
+    const id = await exportSnapshot(session)
     await server.psql("INSERT INTO t VALUES ('second row')", database)
     const output = await dump(server, connection, { snapshot: id })
     await session.close()
@@ -63,21 +63,50 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
     const stdout = createWriteStream(file)
     await new Promise((resolve) => stdout.once("open", resolve))
     const session = await openTestSession(server, connectionTo(server, database))
-    const { id } = await openSnapshot(session)
-    const options = { snapshot: id, lockWaitSeconds: 1, env: {} }
+    const id = await exportSnapshot(session)
+    const options = { snapshot: id, encoding: "UTF8", lockWaitSeconds: 1, env: {} }
     await startDump(clientsOf(server), connectionTo(server, database), options, stdout).ended
     await session.close()
     const list = await promisify(execFile)(clientsOf(server).pgRestore, ["--list", file])
     expect(list.stdout).toContain("TABLE DATA public t postgres")
   })
 
-  test("keeps the database's encoding, whatever the connection says", async () => {
+  test("is in the encoding that it is to be, whatever the role and the connection say", async () => {
     const database = `latin_${major}`
     await server.psql(`CREATE DATABASE ${database} TEMPLATE template0 ENCODING 'LATIN1'`)
     await server.psql("CREATE TABLE t AS SELECT U&'\\00E9'::text AS text", database)
-    const output = await dump(server, connectionTo(server, database), { env: { PGCLIENTENCODING: "UTF8" } })
+    await server.psql(`ALTER DATABASE ${database} SET client_encoding = 'UTF8'`)
+    const options = { encoding: "LATIN1", env: { PGCLIENTENCODING: "UTF8" } }
+    const output = await dump(server, connectionTo(server, database), options)
     expect(output.includes("SET client_encoding = 'LATIN1'")).toBe(true)
     expect(output.includes(Buffer.from([0xe9]))).toBe(true)
+  })
+
+  test("leaves out the rows of the tables that it is told to, whatever their names are, and no others", async () => {
+    const database = await server.createDatabase()
+    const odd = ["T", "t*", "t.t", 'a "quoted" $t', "a|b(c)\\\\d", "Straße\n🚲", "'; DROP"]
+    const schema = 'S "?"'
+    const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+    const tables = ["t", ...odd].map(
+      (name) => `CREATE TABLE ${quoted(schema)}.${quoted(name)} AS SELECT 1 AS n`,
+    )
+    await server.psql(
+      `CREATE SCHEMA ${quoted(schema)}; CREATE TABLE "T" AS SELECT 1 AS n; ${tables.join(";")}`,
+      database,
+    )
+    const output = await dump(server, connectionTo(server, database), {
+      withoutRowsOf: odd.map((name) => ({ schema, name })),
+    })
+    const withRows = (parseToc(output)?.entries ?? [])
+      .filter(({ kind }) => kind === "TABLE DATA")
+      .map(({ schema, name }) => [schema, name])
+    expect(withRows).toHaveLength(2)
+    expect(withRows).toEqual(
+      expect.arrayContaining([
+        [schema, "t"],
+        ["public", "T"],
+      ]),
+    )
   })
 
   test("by a role without rights fails with what to grant", async () => {
@@ -116,7 +145,7 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
 
   test("in a snapshot that is gone fails", async () => {
     const session = await openTestSession(server)
-    const { id } = await openSnapshot(session)
+    const id = await exportSnapshot(session)
     await session.close()
     const error = await rejectionOf(dump(server, connectionTo(server), { snapshot: id }))
     expect(error.message).toContain(id)
@@ -145,7 +174,7 @@ test("a dump by an older pg_dump than the server names both versions", async (co
   const [oldest, newest] = [majors.at(0), majors.at(-1)]
   if (oldest === newest) return context.skip("only one version of PostgreSQL is installed")
   const [older, server] = [await sharedPostgres(oldest), await sharedPostgres(newest)]
-  const options = { snapshot: "none", lockWaitSeconds: 1, env: {} }
+  const options = { snapshot: "none", encoding: "UTF8", lockWaitSeconds: 1, env: {} }
   const child = startDump(clientsOf(older), connectionTo(server), options, "pipe")
   child.stdout.resume()
   const error = await rejectionOf(child.ended)
@@ -159,8 +188,8 @@ test("a dump whose server stops midway fails with a lost connection", async () =
   await server.psql("CREATE TABLE t AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
   const connection = connectionTo(server)
   const session = await openTestSession(server, connection)
-  const { id } = await openSnapshot(session)
-  const options = { snapshot: id, lockWaitSeconds: 1, env: {} }
+  const id = await exportSnapshot(session)
+  const options = { snapshot: id, encoding: "UTF8", lockWaitSeconds: 1, env: {} }
   const child = startDump(clientsOf(server), connection, options, "pipe")
   const failure = rejectionOf(child.ended)
   await new Promise((resolve) => child.stdout.once("readable", resolve))

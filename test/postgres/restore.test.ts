@@ -38,6 +38,7 @@ async function restoreDump(
     owners: "keep",
     grants: "keep",
     mode: "collect",
+    compressed: true,
     zstd,
     env: {},
     ...more,

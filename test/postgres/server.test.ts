@@ -21,7 +21,8 @@ describe.for(majors)("inspecting PostgreSQL %i", (major) => {
 
   test("an empty database is described by its server and its locale alone", async () => {
     const database = await server.createDatabase(`empty "${major}"\n☂`)
-    const { sizeBytes, dataBytes, ...found } = await inspect(database)
+    const { sizeBytes, dataBytes, freeConnections, ...found } = await inspect(database)
+    expect(freeConnections).toBeLessThan(100)
     expect(sizeBytes).toBeGreaterThan(5_000_000)
     expect(dataBytes).toBeLessThan(sizeBytes)
     expect(found).toEqual({
@@ -63,6 +64,20 @@ describe.for(majors)("inspecting PostgreSQL %i", (major) => {
     expect(found.settings).toEqual(['search_path="$user", app, public', "work_mem=7MB"])
     expect(found.roles).toEqual([role("guest"), role("owner"), "postgres", role("reader")])
     expect(found.tables).toBe(2)
+  })
+
+  test("the connections left are those that server, database and role allow", async () => {
+    const database = await server.createDatabase()
+    const unlimited = (await inspect(database)).freeConnections
+    expect(unlimited).toBeGreaterThan(10)
+    await server.psql(`ALTER DATABASE ${database} CONNECTION LIMIT 7`)
+    expect((await inspect(database)).freeConnections).toBe(6)
+    const role = `busy_${major}`
+    await server.psql(`CREATE ROLE ${role} LOGIN PASSWORD 'pw' CONNECTION LIMIT 4`)
+    const connection = { ...connectionTo(server, database, { user: role }), password: "pw" }
+    const session = await openTestSession(server, connection)
+    expect((await inspectServer(session)).freeConnections).toBe(3)
+    await session.close()
   })
 
   test("functions of a user in the way of PostgreSQL's own are not run", async () => {

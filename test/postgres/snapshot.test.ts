@@ -18,7 +18,7 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     await server.psql("CREATE TABLE t AS SELECT 1 AS n", database)
     const before = Date.now()
     const session = await openTestSession(server, connectionTo(server, database))
-    const snapshot = await openSnapshot(session)
+    const snapshot = await openSnapshot(session, { lockWaitSeconds: 10 })
     await server.psql("INSERT INTO t VALUES (2)", database)
     const seen = `BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '${snapshot.id}'; SELECT n FROM t`
     expect(await server.psql(seen, database)).toBe("1")
@@ -37,7 +37,7 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     if (major >= 17) limits.push("transaction_timeout")
     for (const limit of limits) await server.psql(`ALTER DATABASE ${database} SET ${limit} = '600ms'`)
     const session = await openTestSession(server, connectionTo(server, database))
-    await openSnapshot(session)
+    await openSnapshot(session, { lockWaitSeconds: 10 })
     await sleep(900)
     expect(await session.query("SELECT 1 AS n FROM pg_sleep(0.9)")).toEqual([{ n: 1 }])
     await session.close()
@@ -50,10 +50,37 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     await holder.execute("BEGIN")
     await holder.execute("LOCK TABLE t")
     const session = await openTestSession(server, connectionTo(server, database))
-    await openSnapshot(session, { lockTimeoutSeconds: 0.1 })
-    const error = await rejectionOf(session.execute("LOCK TABLE public.t IN ACCESS SHARE MODE"))
+    const error = await rejectionOf(openSnapshot(session, { lockWaitSeconds: 0.1 }))
     expect(error).toMatchObject({ sqlstate: "55P03" })
     expect(error.hint).toContain("lock")
+    await Promise.all([holder.close(), session.close()])
+  })
+
+  test("holds the tables as they are until its session ends", async () => {
+    const database = await server.createDatabase()
+    await server.psql("CREATE TABLE t (); CREATE TABLE u ()", database)
+    const session = await openTestSession(server, connectionTo(server, database))
+    await openSnapshot(session, { lockWaitSeconds: 10 })
+    const change = "SET lock_timeout = '100ms'; TRUNCATE u"
+    await expect(server.psql(change, database)).rejects.toThrow("lock timeout")
+    await session.close()
+    await server.psql(change, database)
+  })
+
+  test("shows what was done by whom it waited for", async () => {
+    const database = await server.createDatabase()
+    await server.psql("CREATE TABLE t AS SELECT 1 AS n", database)
+    const holder = await openTestSession(server, connectionTo(server, database))
+    await holder.execute("BEGIN")
+    await holder.execute("TRUNCATE t")
+    await holder.execute("INSERT INTO t VALUES (2)")
+    const session = await openTestSession(server, connectionTo(server, database))
+    const opening = openSnapshot(session, { lockWaitSeconds: 10 })
+    const waiting = `SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND datname = '${database}'`
+    while ((await server.psql(waiting)) === "0") await sleep(20)
+    await holder.execute("COMMIT")
+    await opening
+    expect(await session.query("SELECT n FROM public.t")).toEqual([{ n: 2 }])
     await Promise.all([holder.close(), session.close()])
   })
 
@@ -64,7 +91,7 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     await server.psql(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
     const connection = { ...connectionTo(server, database, { user: role }), password: "pw" }
     const session = await openTestSession(server, connection)
-    const snapshot = await openSnapshot(session)
+    const snapshot = await openSnapshot(session, { lockWaitSeconds: 10 })
     expect(snapshot.lsn).toBe(null)
     expect(snapshot.id).not.toBe("")
     await session.close()
@@ -75,7 +102,7 @@ test("a replica is known as one, and gives a snapshot with its LSN", async () =>
   const server = await startPostgres({ standby: true })
   const session = await openTestSession(server)
   expect(await inspectServer(session)).toMatchObject({ isInRecovery: true })
-  expect((await openSnapshot(session)).lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
+  expect((await openSnapshot(session, { lockWaitSeconds: 10 })).lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
   await session.close()
   await server.stop()
 })

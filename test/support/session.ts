@@ -1,3 +1,4 @@
+import * as z from "zod"
 import { type Clients, chooseClients, findClients } from "../../task/postgres/clients.ts"
 import { type Connection, connectionFrom } from "../../task/postgres/connection.ts"
 import { openSession, type Session, type SessionOptions } from "../../task/postgres/session.ts"
@@ -30,4 +31,11 @@ export function openTestSession(
   options: Partial<SessionOptions> = {},
 ): Promise<Session> {
   return openSession(clientsOf(server), connection, { env: {}, ...options })
+}
+
+/** Begins a transaction in the session that holds no locks, and gives the id of its snapshot. */
+export async function exportSnapshot(session: Session): Promise<string> {
+  await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+  const rows = await session.query("SELECT pg_export_snapshot() AS id")
+  return z.tuple([z.object({ id: z.string() })]).parse(rows)[0].id
 }

@@ -1,0 +1,89 @@
+import type { BackupWriter } from "./backup-writer.ts"
+import type { Context } from "./context.ts"
+import type { ManifestObject } from "./core/manifest.ts"
+import type { PlannedSegment, SourceTable } from "./core/plan.ts"
+import { mapConcurrently } from "./map-concurrently.ts"
+import type { Clients } from "./postgres/clients.ts"
+import type { Connection } from "./postgres/connection.ts"
+import { startCopyOut } from "./postgres/copy-out.ts"
+import { startDump, startGlobals } from "./postgres/dump.ts"
+
+export type ObjectsOptions = {
+  readonly clients: Clients
+  readonly connection: Connection
+  /** The id of the exported snapshot that all of them show. */
+  readonly snapshot: string
+  readonly serverMajor: number
+  readonly source: { readonly database: string; readonly encoding: string }
+  /** A guess at the bytes of all of them before compression. */
+  readonly expectedBytes: number
+  /** The largest first. */
+  readonly segments: readonly PlannedSegment[]
+  /** How many streams at once. */
+  readonly jobs: number
+  readonly lockWaitSeconds: number
+}
+
+/** Stores all objects of a backup, several at once, and gives what the manifest says of them. */
+export async function storeObjects(
+  options: ObjectsOptions,
+  writer: BackupWriter,
+  { env, log }: Pick<Context, "env" | "log">,
+): Promise<ManifestObject[]> {
+  const { clients, connection, snapshot, serverMajor, source, segments, jobs, lockWaitSeconds } = options
+  const { encoding } = source
+  const onWarning = (warning: string) => log.warn(warning)
+  const segmentBytes = segments.reduce((sum, { expectedBytes }) => sum + expectedBytes, 0)
+  const withoutRowsOf: SourceTable[] = [...new Set(segments.map(({ table }) => table))]
+
+  const storeMain = async (): Promise<ManifestObject> => {
+    const stored = await writer.store({
+      baseName: "main.dump",
+      expectedBytes: Math.max(0, options.expectedBytes - segmentBytes),
+      start: (stdout, signal) =>
+        startDump(
+          clients,
+          connection,
+          { snapshot, encoding, lockWaitSeconds, withoutRowsOf, env, onWarning, signal },
+          stdout,
+        ),
+    })
+    return { ...stored, kind: "main" }
+  }
+  const storeGlobals = async (): Promise<ManifestObject> => {
+    const stored = await writer.store({
+      baseName: "globals.sql",
+      expectedBytes: 0,
+      start: (stdout, signal) =>
+        startGlobals(clients, connection, { database: source.database, env, onWarning, signal }, stdout),
+    })
+    return { ...stored, kind: "globals" }
+  }
+  const storeSegment = async (segment: PlannedSegment, index: number): Promise<ManifestObject> => {
+    const { table, pages, expectedBytes } = segment
+    let rows: number | undefined
+    const onRows = (count: number) => {
+      rows = count
+    }
+    const stored = await writer.store({
+      baseName: `data/${String(index + 1).padStart(4, "0")}.copy`,
+      expectedBytes,
+      start: (stdout, signal) =>
+        startCopyOut(
+          clients,
+          connection,
+          segment,
+          { snapshot, serverMajor, lockWaitSeconds, encoding, onRows, env, signal },
+          stdout,
+        ),
+    })
+    if (rows === undefined) throw new Error(`psql does not say how many rows of ${table.name} it copied`)
+    const { schema, name, columns } = table
+    return { ...stored, kind: "segment", schema, table: name, columns: [...columns], rows, pages }
+  }
+
+  // pg_dump first: until it has its locks, somebody may come between who waits for one of his own.
+  const work = [storeMain, ...segments.map((segment, index) => () => storeSegment(segment, index))]
+  const objects = await mapConcurrently(work, jobs, (store) => store())
+  return [...objects, await storeGlobals()]
+}

@@ -1,0 +1,108 @@
+import type { Writable } from "node:stream"
+import { type Child, type ChildError, startChild } from "../child.ts"
+import type { Pages, PlannedSegment } from "../core/plan.ts"
+import type { Clients } from "./clients.ts"
+import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
+import { explainDumpFailure } from "./dump-failure.ts"
+import { identifier, literal } from "./quote.ts"
+import { noTimeLimits } from "./time-limits.ts"
+
+export type CopyOutOptions = {
+  readonly env: Environment
+  readonly signal?: AbortSignal | undefined
+  readonly serverMajor: number
+  /** The id of an exported snapshot, whose session must stay open, and holds a lock on the table. */
+  readonly snapshot: string
+  /** How long the copy waits for its own lock on the table before it fails. */
+  readonly lockWaitSeconds: number
+  /** What to write the rows in, by PostgreSQL's name for it; the database's own takes no conversion. */
+  readonly encoding: string
+  /** Called with the number of rows once the server has sent them all. */
+  readonly onRows: (rows: number) => void
+}
+
+/**
+ * Copies a segment in COPY's text format, a line for each row, into `stdout`: values as pg_dump writes them. It
+ * never asks for a password. `ended` rejects with a ChildError that says what to do.
+ *
+ * Behind somebody who waits to change the table the lock waits too, and neither would ever get it: the session of
+ * the snapshot has its own until the end. Hence the limit.
+ */
+export function startCopyOut(
+  clients: Pick<Clients, "psql">,
+  connection: Connection,
+  segment: Pick<PlannedSegment, "table" | "pages">,
+  options: CopyOutOptions,
+  stdout: Writable | "pipe",
+): Child {
+  const { schema, name } = segment.table
+  const child = startChild(
+    {
+      file: clients.psql,
+      args: ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", conninfo(connection, { client_encoding: "UTF8" })],
+      env: childEnv(connection, options.env),
+    },
+    {
+      stdin: "pipe",
+      stdout,
+      signal: options.signal,
+      onStderr(line) {
+        const [, rows] = /^pgstow copied (\d+)$/.exec(line) ?? []
+        if (rows !== undefined) options.onRows(Number(rows))
+      },
+      explain: (failure: ChildError) =>
+        explainDumpFailure(failure, connection, `copying ${identifier(schema)}.${identifier(name)} of`),
+    },
+  )
+  child.stdin.on("error", () => {}) // It has ended: `ended` says why.
+  child.stdin.end(scriptOf(segment, options))
+  return child
+}
+
+/** As pg_dump sets them, so that what is written means the same wherever it is read. */
+const settings = {
+  client_min_messages: "warning",
+  datestyle: "ISO",
+  intervalstyle: "postgres",
+  extra_float_digits: 3,
+  synchronize_seqscans: "off",
+  row_security: "off",
+  search_path: "''",
+  standard_conforming_strings: "on",
+  // A range of pages is to be read by itself, and not be looked for in the whole table.
+  enable_seqscan: "off",
+  max_parallel_workers_per_gather: 0,
+}
+
+/**
+ * psql tells how many rows it copied only where they do not go the way of all its other output: `\copy … to
+ * pstdout` keeps to stdout, and all else goes to stderr.
+ */
+function scriptOf(
+  { table, pages }: Pick<PlannedSegment, "table" | "pages">,
+  { snapshot, serverMajor, lockWaitSeconds, encoding }: CopyOutOptions,
+): string {
+  const name = `${identifier(table.schema)}.${identifier(table.name)}`
+  const columns = table.columns.map(identifier).join(", ")
+  const rows = pages
+    ? `(SELECT ${columns} FROM ONLY ${name} WHERE ${rangeOf(pages)})`
+    : `${name} (${columns})`
+  return [
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;",
+    `SET TRANSACTION SNAPSHOT ${literal(snapshot)};`,
+    ...Object.entries({ ...settings, ...noTimeLimits(serverMajor) }).map(
+      ([setting, value]) => `SET LOCAL ${setting} = ${value};`,
+    ),
+    `SET LOCAL lock_timeout = '${lockWaitSeconds}s';`,
+    "\\o |cat >&2",
+    `\\copy ${rows} TO pstdout WITH (ENCODING ${literal(encoding)})`,
+    "\\qecho pgstow copied :ROW_COUNT",
+    "\\o",
+    "",
+  ].join("\n")
+}
+
+function rangeOf({ first, end }: Pages): string {
+  const upTo = end === null ? "" : ` AND ctid < '(${end},0)'`
+  return `ctid >= '(${first},0)'${upTo}`
+}

@@ -1,0 +1,105 @@
+import * as z from "zod"
+import type { SourceTable } from "../core/plan.ts"
+import { PgstowError } from "../errors.ts"
+import { grantHint } from "./dump-failure.ts"
+import { QueryError, type Session } from "./session.ts"
+
+/** The tables whose rows pg_dump reads, and which it locks for that: `c` and its schema `n`. */
+const ownTables = `
+  pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
+
+const ofExtension = `EXISTS (
+  SELECT FROM pg_depend d
+   WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`
+
+/**
+ * The names in SQL of the tables to lock. Those of an extension are its own affair: who backs up may have no right
+ * to them. A database without an encoding can have names that are no text here: pg_dump locks these tables.
+ */
+export async function readTableNames(session: Session): Promise<string[]> {
+  const rows = await session.query(`
+    SELECT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables} AND NOT ${ofExtension}
+       AND (getdatabaseencoding() <> 'SQL_ASCII' OR (n.nspname || c.relname) ~ '^[ -~]*$') ORDER BY c.oid`)
+  return z
+    .array(z.object({ name: z.string() }))
+    .parse(rows)
+    .map(({ name }) => name)
+}
+
+const lockedAtOnce = 500
+
+/**
+ * Locks tables, by their names in SQL, so that until the transaction ends they can be read and written, but
+ * neither changed nor emptied by TRUNCATE. Waits as long as the session's `lock_timeout` says.
+ */
+export async function lockTables(session: Session, names: readonly string[]): Promise<void> {
+  for (let first = 0; first < names.length; first += lockedAtOnce) {
+    const tables = names.slice(first, first + lockedAtOnce).map((name) => `ONLY ${name}`)
+    await session.execute(`LOCK TABLE ${tables.join(", ")} IN ACCESS SHARE MODE`).catch((error: unknown) => {
+      throw error instanceof QueryError ? explained(error) : error
+    })
+  }
+}
+
+/**
+ * Refuses a transaction whose snapshot is older than the last change of a table that it sees: TRUNCATE and what
+ * writes a table anew leave nothing for such a snapshot to see. The tables must be locked.
+ */
+export async function refuseChangedTables(session: Session): Promise<void> {
+  // Functions look into the catalog as it is, where queries see that of the snapshot.
+  const rows = await session.query(`
+    SELECT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables} AND NOT ${ofExtension}
+       AND (pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
+            OR to_regclass(format('%I.%I', n.nspname, c.relname)) IS DISTINCT FROM c.oid)`)
+  const [changed] = z.array(z.object({ name: z.string() })).parse(rows)
+  if (changed)
+    throw new PgstowError("postgres", `the table ${changed.name} was changed as the backup began`, {
+      hint: changedHint,
+    })
+}
+
+/** What the session's snapshot shows of the tables that take up so many bytes and more. */
+export async function readTables(session: Session, leastBytes: number): Promise<SourceTable[]> {
+  const notGenerated = session.serverMajor >= 12 ? "AND a.attgenerated = ''" : ""
+  // OFFSET keeps the sizes from being asked of any other table, which may be locked.
+  const rows = await session.query(`
+    SELECT nspname AS schema, relname AS name, bytes,
+           pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
+           EXISTS (SELECT FROM pg_am WHERE oid = relam AND amname = 'heap') AS "isHeap",
+           relpersistence = 'u' AS "isUnlogged", ${ofExtension} AS "ofExtension",
+           ARRAY(SELECT a.attname::text FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ${notGenerated}
+                  ORDER BY a.attnum) AS columns
+      FROM (SELECT c.oid, n.nspname, relname, relam, relpersistence FROM ${ownTables} OFFSET 0) AS c,
+           LATERAL (SELECT pg_table_size(c.oid) AS bytes OFFSET 0) AS size
+     WHERE bytes >= ${leastBytes}`)
+  return z.array(tableRow).parse(rows)
+}
+
+const tableRow = z.object({
+  schema: z.string(),
+  name: z.string(),
+  columns: z.array(z.string()),
+  bytes: z.int(),
+  pages: z.int(),
+  isHeap: z.boolean(),
+  isUnlogged: z.boolean(),
+  ofExtension: z.boolean(),
+})
+
+const changedHint = "It was dropped, renamed, truncated or written anew in that moment: try again."
+
+/** By SQLSTATE. */
+const lockHints: Readonly<Record<string, string>> = {
+  "42P01": changedHint,
+  "3F000": changedHint,
+  "42501": grantHint,
+  "53200": "Raise max_locks_per_transaction on the server: a backup locks every table.",
+}
+
+function explained(error: QueryError): PgstowError {
+  const hint = lockHints[error.sqlstate]
+  return hint === undefined ? error : new PgstowError("postgres", error.message, { hint })
+}
