@@ -51,7 +51,14 @@ const settings = {
   exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
   /** How many streams a backup has at once. */
-  jobs: { env: "PGSTOW_JOBS", schema: wholeNumber(1, 64).optional() },
+  jobs: {
+    env: "PGSTOW_JOBS",
+    schema: z
+      .union([z.literal("auto"), wholeNumber(1, 64)], {
+        error: "must be auto, or a whole number from 1 to 64",
+      })
+      .default(1),
+  },
   /** Seconds that a backup waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },

@@ -31,8 +31,8 @@ export type BackupOptions = {
   readonly name: string | undefined
   /** Whom the backup is sealed for, as `parseRecipients` gave them; undefined stores it unencrypted. */
   readonly recipients: readonly string[] | undefined
-  /** How many streams at once, each with a connection. */
-  readonly jobs: number | undefined
+  /** How many streams at once, each with a connection; `auto` is what the machine and the server bear. */
+  readonly jobs: number | "auto"
   /** zstd's. */
   readonly compressLevel: number
   readonly lockWaitSeconds: number
@@ -202,7 +202,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const id = backupId(startedAt, Array.from({ length: 8 }, Math.random))
     const name = { database: options.name ?? source.database, id }
     const cores = availableParallelism()
-    const jobs = options.jobs ?? defaultJobs(cores, freeConnections)
+    const jobs = options.jobs === "auto" ? defaultJobs(cores, freeConnections) : options.jobs
     const segments = planSegments(await readTables(session, bigTableBytes), {
       jobs,
       serverMajor: session.serverMajor,
