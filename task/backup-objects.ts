@@ -6,7 +6,8 @@ import { mapConcurrently } from "./map-concurrently.ts"
 import type { Clients } from "./postgres/clients.ts"
 import type { Connection } from "./postgres/connection.ts"
 import { startCopyOut } from "./postgres/copy-out.ts"
-import { startDump, startGlobals } from "./postgres/dump.ts"
+import { startDump } from "./postgres/dump.ts"
+import { startGlobals } from "./postgres/globals.ts"
 
 export type ObjectsOptions = {
   readonly clients: Clients

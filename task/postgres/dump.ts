@@ -5,7 +5,7 @@ import { type Connection, childEnv, conninfo, type Environment } from "./connect
 import { explainDumpFailure } from "./dump-failure.ts"
 import { identifier } from "./quote.ts"
 
-type ProgramOptions = {
+export type ProgramOptions = {
   readonly env: Environment
   readonly signal?: AbortSignal | undefined
   /** Called with each warning of the program, without its name before it. */
@@ -51,26 +51,11 @@ export function startDump(
     "--dbname",
     conninfo(connection),
   ]
-  return start(clients.pgDump, args, connection, options, stdout)
+  return startDumpProgram(clients.pgDump, args, connection, options, stdout)
 }
 
-/**
- * Writes SQL that makes the server's roles, their memberships and settings, but no passwords, into `stdout`.
- * `database` is the one to connect to for it.
- */
-export function startGlobals(
-  clients: Pick<Clients, "pgDumpall">,
-  connection: Connection,
-  options: ProgramOptions & { readonly database: string },
-  stdout: Writable | "pipe",
-): Child {
-  // The database's name alone would be connected to in place of the connection.
-  const target = conninfo(connection, { dbname: options.database })
-  const args = ["--roles-only", "--no-role-passwords", "--no-password", "--database", target]
-  return start(clients.pgDumpall, args, connection, options, stdout)
-}
-
-function start(
+/** Starts pg_dump or pg_dumpall; `ended` rejects with a ChildError that says what to do. */
+export function startDumpProgram(
   file: string,
   args: readonly string[],
   connection: Connection,
