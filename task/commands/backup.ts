@@ -208,7 +208,8 @@ async function writeBackup(options: BackupOptions, context: Context) {
       serverMajor: session.serverMajor,
       encoding: source.encoding,
     })
-    log.info(`backing up ${describe(connection)}, ${formatCount(jobs, "stream")} at once`, {
+    const streams = jobs > 1 ? `, ${formatCount(jobs, "stream")} at once` : ""
+    log.info(`backing up ${describe(connection)}${streams}`, {
       ...name,
       server: source.serverVersion,
       isInRecovery,

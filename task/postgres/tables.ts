@@ -1,6 +1,7 @@
 import * as z from "zod"
 import type { SourceTable } from "../core/plan.ts"
 import { PgstowError } from "../errors.ts"
+import { describe } from "./connection.ts"
 import { grantHint } from "./dump-failure.ts"
 import { QueryError, type Session } from "./session.ts"
 
@@ -37,9 +38,11 @@ const lockedAtOnce = 500
 export async function lockTables(session: Session, names: readonly string[]): Promise<void> {
   for (let first = 0; first < names.length; first += lockedAtOnce) {
     const tables = names.slice(first, first + lockedAtOnce).map((name) => `ONLY ${name}`)
-    await session.execute(`LOCK TABLE ${tables.join(", ")} IN ACCESS SHARE MODE`).catch((error: unknown) => {
-      throw error instanceof QueryError ? explained(error) : error
-    })
+    await session
+      .execute(`LOCK TABLE ${tables.join(", ")} IN ACCESS SHARE MODE`)
+      .catch(async (error: unknown) => {
+        throw error instanceof QueryError ? await explained(session, error) : error
+      })
   }
 }
 
@@ -99,7 +102,23 @@ const lockHints: Readonly<Record<string, string>> = {
   "53200": "Raise max_locks_per_transaction on the server: a backup locks every table.",
 }
 
-function explained(error: QueryError): PgstowError {
+async function explained(session: Session, error: QueryError): Promise<PgstowError> {
+  if (error.sqlstate === "55P03") return lockedByOthers(session, error)
   const hint = lockHints[error.sqlstate]
   return hint === undefined ? error : new PgstowError("postgres", error.message, { hint })
+}
+
+/** PostgreSQL does not say which table a lock was wanted of; those who hold one are asked for. */
+async function lockedByOthers(session: Session, error: QueryError): Promise<PgstowError> {
+  await session.execute("ROLLBACK")
+  const rows = await session.query(`
+    SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables}
+       AND EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                    WHERE d.datname = current_database() AND l.relation = c.oid
+                      AND l.mode = 'AccessExclusiveLock' AND l.granted)`)
+  const names = z.array(z.object({ name: z.string() })).parse(rows)
+  if (names.length === 0 || error.hint === undefined) return error
+  const locked = names.map(({ name }) => name).join(", ")
+  const message = `${describe(session.connection)}: another session keeps ${locked} locked`
+  return new PgstowError("postgres", message, { hint: error.hint })
 }
