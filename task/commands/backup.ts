@@ -199,7 +199,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const { isInRecovery, dataBytes, freeConnections, ...source } = await inspectServer(session)
     const clients = chooseClients(installed, session.serverMajor)
     const snapshot = await openSnapshot(session, { lockWaitSeconds })
-    const id = backupId(startedAt, Array.from({ length: 8 }, Math.random))
+    const id = backupId(startedAt, Array.from({ length: 6 }, Math.random))
     const name = { database: options.name ?? source.database, id }
     const cores = availableParallelism()
     const jobs = options.jobs === "auto" ? defaultJobs(cores, freeConnections) : options.jobs

@@ -123,7 +123,7 @@ async function importFile(file: LegacyFile, options: ImportOptions, context: Con
   // The same file gets the same id.
   const id = backupId(
     file.madeAt,
-    Array.from(sha256.subarray(0, 8), (byte) => byte / 256),
+    Array.from(sha256.subarray(0, 6), (byte) => byte / 256),
   )
   const name = { database: databaseOf(file, options), id }
   const manifests = await Promise.all(storages.map((storage) => manifestIn(storage, name)))

@@ -1,6 +1,7 @@
 /**
- * A backup's id: the time it was started (UTC, to the second) and eight random characters, so that ids sort by
- * time and two backups started in the same second stay apart: `20260102T030000Z-k3v9x2ab`.
+ * A backup's id: the time it was started, in UTC and to the second, and eight characters: the millisecond in base
+ * 36, and six random ones. So ids sort by time, and two backups started at once stay apart:
+ * `20260102T030000Z-b3v9x2ab`.
  */
 export type BackupId = string
 
@@ -8,9 +9,10 @@ const idPattern = /^(.*)-[0-9a-z]{8}$/
 const timestampPattern = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/
 const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-/** @param random eight values, each from 0 (inclusive) to 1 (exclusive) */
+/** @param random six values, each from 0 (inclusive) to 1 (exclusive) */
 export function backupId(startedAt: Date, random: readonly number[]): BackupId {
-  return `${formatTimestamp(startedAt)}-${randomSuffix(random)}`
+  const millisecond = startedAt.getUTCMilliseconds().toString(36).padStart(2, "0")
+  return `${formatTimestamp(startedAt)}-${millisecond}${randomSuffix(random.slice(0, 6))}`
 }
 
 export function isBackupId(text: string): boolean {
@@ -24,12 +26,9 @@ export function startOf(id: BackupId): Date {
   return time
 }
 
-/** Eight characters of 0-9a-z from eight values, each from 0 (inclusive) to 1 (exclusive). */
+/** A character of 0-9a-z for each value, which is from 0 (inclusive) to 1 (exclusive). */
 export function randomSuffix(random: readonly number[]): string {
-  return random
-    .slice(0, 8)
-    .map((value) => alphabet[Math.floor(value * alphabet.length)])
-    .join("")
+  return random.map((value) => alphabet[Math.floor(value * alphabet.length)]).join("")
 }
 
 /** "20260102T030000Z": as in names that sort by time. */
