@@ -308,6 +308,7 @@ const restoreOptions: OptionGroup = (command) =>
       "original, or default: the target's own, where it lacks the original",
       oneOf("original", "default"),
     )
+    .option("--jobs <n>", "streams at once into a new database, each with a connection (PGSTOW_JOBS)")
     .option("--no-analyze", "leave the planner's statistics for later")
     .option("--yes", "do not ask")
 
@@ -486,6 +487,7 @@ async function restoreWork(invocation: Invocation, context: Context): Promise<Ou
             ...choiceOf(invocation),
             storages: storagesOf(settings, context),
             identities: await identitiesOf(settings, context),
+            jobs: settings.jobs,
           },
           context,
         )

@@ -9,7 +9,10 @@ import { execVariable } from "./exec-prefix.ts"
 export type PlacedFile = { readonly path: string; remove(): Promise<void> }
 
 /** Puts a temporary file where programs with this environment run: here, or where the prefix of PGSTOW_EXEC goes. */
-export async function placeFile(content: string, env: Readonly<Record<string, string>>): Promise<PlacedFile> {
+export async function placeFile(
+  content: string | Buffer,
+  env: Readonly<Record<string, string>>,
+): Promise<PlacedFile> {
   if (env[execVariable] === undefined) {
     const folder = await mkdtemp(join(tmpdir(), "pgstow-"))
     const path = join(folder, "file")

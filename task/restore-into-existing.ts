@@ -1,9 +1,12 @@
 import type { Context } from "./context.ts"
+import type { ManifestObject } from "./core/manifest.ts"
 import { PgstowError } from "./errors.ts"
 import { formatBytes, formatCount, formatName } from "./format.ts"
 import { describe, withDatabase } from "./postgres/connection.ts"
-import { planRestore } from "./postgres/plan-restore.ts"
+import { planRestore, type RestorePlan } from "./postgres/plan-restore.ts"
+import { type RestoreOutcome, restoreMain } from "./postgres/restore.ts"
 import { openSession } from "./postgres/session.ts"
+import { joinedArchive } from "./postgres/table-data.ts"
 import { type Contents, describeContents } from "./postgres/target-database.ts"
 import { inspectTarget } from "./postgres/target-server.ts"
 import {
@@ -16,8 +19,9 @@ import {
   refuseMissingRoles,
   refuseRole,
   restoresAsSuperuser,
-  runPlan,
+  restoringInto,
 } from "./restore-job.ts"
+import { decompress } from "./streams/decompress.ts"
 
 /**
  * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
@@ -51,11 +55,31 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   if (damage) throw damage
   context.progress.clear()
   await askFirst(job, contents)
-  const outcome = await runPlan(job, plan, name, options.clean ? "clean" : "rollBack", context)
+  const outcome = await restoreAtOnce(job, plan, context)
   const warnings = [...outcome.warnings]
   if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
   warnings.push(...(await analyze(job, plan, name, context)))
   return { plan, into: name, state: "restored", outcome, warnings }
+}
+
+/** Restores the planned entries in one transaction, and so in one stream, with the rows of segments put in. */
+async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Context): Promise<RestoreOutcome> {
+  const { manifest, main, joined, name, zstd, options } = job
+  const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
+  const openRaw = (object: ManifestObject) => decompress(open(object), `${manifest.id} ${object.name}`)
+  const chosen = new Set(plan.entries)
+  const wanted = joined.tables.filter(({ entry }) => chosen.has(entry))
+  const compressed = wanted.length === 0
+  return restoreMain(compressed ? open(main) : joinedArchive(openRaw(main), joined, wanted, openRaw), {
+    ...restoring,
+    compressed,
+    zstd,
+    name: `${manifest.id} ${main.name}`,
+    entries: plan.entries,
+    partial: options.selection !== undefined,
+    mode: options.clean ? "clean" : "rollBack",
+    onStep: ({ stage, kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
+  })
 }
 
 async function lookInto({ clients, connection, name }: RestoreJob, { env, signal }: Context) {

@@ -19,8 +19,8 @@ import {
   refuseMissingRoles,
   refuseRole,
   restoresAsSuperuser,
-  runPlan,
 } from "./restore-job.ts"
+import { restoreInStages } from "./restore-stages.ts"
 
 /**
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
@@ -48,7 +48,7 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   })
   const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
   try {
-    let outcome = await runPlan(job, plan, incomplete, "collect", context)
+    let outcome = await restoreInStages(job, plan, incomplete, context)
     warnings.push(...outcome.warnings)
     if (outcome.state === "ok" && !outcome.readToEnd) {
       const failure = await findDamage(job, context)

@@ -8,15 +8,14 @@ import { type Connection, withDatabase } from "./postgres/connection.ts"
 import type { LocaleChoice } from "./postgres/create-database.ts"
 import { type RestorePlan, rolesNeeded } from "./postgres/plan-restore.ts"
 import { identifier } from "./postgres/quote.ts"
-import { type Owners, type RestoreOutcome, restoreMain } from "./postgres/restore.ts"
+import type { Owners, RestoreOptions, RestoreOutcome } from "./postgres/restore.ts"
 import type { Selection } from "./postgres/select-entries.ts"
 import { openSession, QueryError, type Session } from "./postgres/session.ts"
-import { type JoinedToc, joinedArchive } from "./postgres/table-data.ts"
+import type { JoinedToc } from "./postgres/table-data.ts"
 import type { TargetServer } from "./postgres/target-server.ts"
 import type { TocEntry } from "./postgres/toc.ts"
 import type { ProgressUpdate } from "./progress.ts"
 import type { Storage } from "./storage/storage.ts"
-import { decompress } from "./streams/decompress.ts"
 import { verifyBackup } from "./verify-backup.ts"
 
 /** What to restore, how, and into what. */
@@ -35,6 +34,8 @@ export type RestoreJob = {
   readonly connection: Connection
   readonly clients: Clients
   readonly zstd: string | undefined
+  /** How many streams at once, each with a connection. */
+  readonly jobs: number
   readonly options: RestoreJobOptions
 }
 
@@ -69,55 +70,48 @@ export type RestoreEnd = {
   readonly warnings: readonly string[]
 }
 
-/** Restores the planned entries into `database`, and shows how far it is. */
-export async function runPlan(
-  job: RestoreJob,
-  plan: RestorePlan,
+/** What everything that restores rows or definitions into a database needs. */
+export type Restoring = Pick<RestoreOptions, "connection" | "owners" | "grants" | "env"> & {
+  readonly clients: Clients
+  readonly signal: AbortSignal
+  /** The stored object, decrypted and still compressed; what is read of it counts as done. */
+  readonly open: (object: ManifestObject) => AsyncGenerator<Buffer>
+  /** Shows what is done just now. */
+  readonly show: (stage: string, detail: string) => void
+}
+
+/** Prepares for restoring into `database`, and for showing how far it is. Ended by `signal`. */
+export function restoringInto(
+  { storage, manifest, connection, clients, options }: RestoreJob,
   database: string,
-  mode: "collect" | "rollBack" | "clean",
-  { env, progress, signal }: Context,
-): Promise<RestoreOutcome> {
-  const { storage, manifest, main, joined, connection, clients, zstd, options } = job
+  { env, progress }: Context,
+  signal: AbortSignal,
+): Restoring {
+  const { identities, owners, grants } = options
+  const totalBytes = storedBytes(manifest)
   let doneBytes = 0
-  let stage = "schema"
-  let detail: string | undefined
-  const show = () =>
-    progress.update({
-      stage: `restoring into ${formatName(database)}: ${stage}`,
-      doneBytes,
-      totalBytes: storedBytes(manifest),
-      detail,
-    })
+  let doing: { readonly stage: string; readonly detail?: string } = { stage: "schema" }
+  const update = () => {
+    const stage = `restoring into ${formatName(database)}: ${doing.stage}`
+    progress.update({ stage, doneBytes, totalBytes, detail: doing.detail })
+  }
   const onBytes = (bytes: number) => {
     doneBytes += bytes
-    show()
+    update()
   }
-  const openStored = (object: ManifestObject) =>
-    openObject(storage, manifest, object, { identities: options.identities, signal, onBytes })
-  const openRaw = (object: ManifestObject) => decompress(openStored(object), `${manifest.id} ${object.name}`)
-  const chosen = new Set(plan.entries)
-  const wanted = joined.tables.filter(({ entry }) => chosen.has(entry))
-  const compressed = wanted.length === 0
-  const source = compressed ? openStored(main) : joinedArchive(openRaw(main), joined, wanted, openRaw)
-  return restoreMain(source, {
-    compressed,
+  return {
     clients,
     connection: withDatabase(connection, database),
-    name: `${manifest.id} ${main.name}`,
-    entries: plan.entries,
-    partial: options.selection !== undefined,
-    owners: options.owners,
-    grants: options.grants,
-    mode,
-    zstd,
+    owners,
+    grants,
     env: writable(manifest, env),
     signal,
-    onStep: (step) => {
-      stage = step.stage
-      detail = formatName(`${step.kind.toLowerCase()} ${step.object}`)
-      show()
+    open: (object) => openObject(storage, manifest, object, { identities, signal, onBytes }),
+    show(stage, detail) {
+      doing = { stage, detail: formatName(detail) }
+      update()
     },
-  })
+  }
 }
 
 /** A database may have been set to be read only: but not while it is restored. */

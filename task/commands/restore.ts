@@ -1,7 +1,9 @@
+import { availableParallelism } from "node:os"
 import { keyOf } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../core/manifest.ts"
+import { defaultJobs } from "../core/plan.ts"
 import { restoredName } from "../core/restored-name.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { findBackup, readCatalog } from "../find-backup.ts"
@@ -14,6 +16,8 @@ import type { Connection } from "../postgres/connection.ts"
 import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import { identifier } from "../postgres/quote.ts"
 import { groupErrors, type RestoreErrorGroup } from "../postgres/restore-errors.ts"
+import { countFreeConnections } from "../postgres/server.ts"
+import type { Session } from "../postgres/session.ts"
 import { type JoinedToc, joinToc } from "../postgres/table-data.ts"
 import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
 import { readToc } from "../postgres/toc.ts"
@@ -36,6 +40,8 @@ export type RestoreOptions = RestoreJobOptions & {
   readonly clientFolders: readonly string[]
   /** The database to restore into; undefined makes a new one, named after the original. */
   readonly into: string | undefined
+  /** How many streams at once into a new database, each with a connection; `auto` is what both sides bear. */
+  readonly jobs: number | "auto"
 }
 
 export type RestoreResult = {
@@ -112,11 +118,13 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       connection,
       clients: chooseForRestore(installed, archiveMajor, session.serverMajor),
       zstd: await findZstd(env),
+      jobs: options.jobs === "auto" ? await jobsFor(session) : options.jobs,
       options,
     }
     log.info(`restoring ${manifest.id} of ${formatName(manifest.database)} from ${storage.url}`, {
       into: name,
       exists,
+      jobs: exists ? 1 : job.jobs,
     })
     const end = await (exists ? restoreIntoExisting(job, context) : restoreIntoNew(job, context))
     return resultOf(job, end, (now().getTime() - startedAt.getTime()) / 1000)
@@ -124,6 +132,10 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     progress.clear()
     await session.close()
   }
+}
+
+async function jobsFor(session: Session): Promise<number> {
+  return defaultJobs(availableParallelism(), await countFreeConnections(session))
 }
 
 /** Restores what was imported: SQL, all of it or nothing. */
@@ -158,7 +170,10 @@ async function restoreImported(
 /** What a restore comes to that can only succeed. */
 const wholly = { state: "restored", errors: [], leftOut: [], warnings: [], failure: null } as const
 
-export type RestoreFileOptions = Omit<RestoreOptions, "storages" | "backup" | "database" | "identities"> & {
+export type RestoreFileOptions = Omit<
+  RestoreOptions,
+  "storages" | "backup" | "database" | "identities" | "jobs"
+> & {
   readonly keys: LegacyKeys
 }
 

@@ -1,6 +1,6 @@
-import { ChildError, startChild } from "../child.ts"
+import { ChildError, type Program, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
-import { placeFile } from "../place-file.ts"
+import { type PlacedFile, placeFile } from "../place-file.ts"
 import { decompressInto, feedInto, type StartConsumer } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
@@ -16,12 +16,8 @@ export type RestoreOptions = {
   readonly clients: Pick<Clients, "pgRestore">
   /** The database to restore into. */
   readonly connection: Connection
-  /** What the stream is called in messages. */
-  readonly name: string
   /** What to restore, in this order. */
   readonly entries: readonly TocEntry[]
-  /** Whether that is less than the archive holds: pg_restore may then leave the end of it unread. */
-  readonly partial: boolean
   readonly owners: Owners
   readonly grants: "keep" | "none"
   /**
@@ -30,13 +26,20 @@ export type RestoreOptions = {
    * is about to restore.
    */
   readonly mode: "collect" | "rollBack" | "clean"
+  readonly env: Environment
+  readonly signal?: AbortSignal | undefined
+  readonly onStep?: ((step: RestoreStep) => void) | undefined
+}
+
+export type StreamOptions = RestoreOptions & {
+  /** What the stream is called in messages. */
+  readonly name: string
+  /** Whether pg_restore may leave the end of the stream unread, as it does where it is not to restore the last rows. */
+  readonly partial: boolean
   /** Whether the stream is compressed. */
   readonly compressed: boolean
   /** As `findZstd` gave it. */
   readonly zstd: string | undefined
-  readonly env: Environment
-  readonly signal?: AbortSignal | undefined
-  readonly onStep?: ((step: RestoreStep) => void) | undefined
 }
 
 /**
@@ -60,34 +63,50 @@ export type RestoreOutcome = {
  */
 export async function restoreMain(
   source: AsyncIterable<Buffer>,
-  options: RestoreOptions,
+  options: StreamOptions,
 ): Promise<RestoreOutcome> {
-  const { connection, name, zstd, signal } = options
-  const environment = childEnv(connection, options.env)
-  const list = await placeFile(useList(options.entries), environment)
-  const reader = readRestoreOutput(options.onStep)
-  try {
-    const program = {
-      file: options.clients.pgRestore,
-      args: [
-        ...argumentsOf(options),
-        "--use-list",
-        list.path,
-        "--no-password",
-        "--dbname",
-        conninfo(connection),
-      ],
-      env: environment,
-    }
-    const start: StartConsumer = (signal) =>
-      startChild(program, { stdin: "pipe", signal, onStderr: reader.line })
-    const passing = { name, signal, mayEndEarly: options.partial }
-    const rawBytes = options.compressed
+  const { name, partial, compressed, zstd, signal } = options
+  const passing = { name, signal, mayEndEarly: partial }
+  return runPgRestore(options, 1, [], async (program, onStderr) => {
+    const start: StartConsumer = (signal) => startChild(program, { stdin: "pipe", signal, onStderr })
+    const rawBytes = compressed
       ? await decompressInto(source, start, { ...passing, zstd })
       : await feedInto(source, start, passing)
+    return rawBytes !== undefined
+  })
+}
+
+/**
+ * Restores entries that have no rows, `jobs` at a time, from an archive's head in a file. Rejects as `restoreMain`.
+ */
+export async function restoreHead(
+  head: PlacedFile,
+  options: RestoreOptions & { readonly jobs: number },
+): Promise<RestoreOutcome> {
+  const { signal, jobs } = options
+  return runPgRestore(options, jobs, [`--jobs=${jobs}`, head.path], async (program, onStderr) => {
+    await startChild(program, { signal, onStderr }).ended
+    return true
+  })
+}
+
+async function runPgRestore(
+  options: RestoreOptions,
+  jobs: number,
+  args: readonly string[],
+  run: (program: Program, onStderr: (line: string) => void) => Promise<boolean>,
+): Promise<RestoreOutcome> {
+  const { clients, connection, entries, signal } = options
+  const env = childEnv(connection, options.env)
+  const list = await placeFile(useList(entries), env)
+  const reader = readRestoreOutput(options.onStep, jobs)
+  try {
+    const chosen = ["--use-list", list.path, "--no-password", "--dbname", conninfo(connection)]
+    const program = { file: clients.pgRestore, args: [...argumentsOf(options), ...chosen, ...args], env }
+    const readToEnd = await run(program, reader.line)
     const { errors, warnings } = reader.end()
     if (errors.length > 0) return { state: "errors", errors, warnings }
-    return { state: "ok", errors, warnings, readToEnd: rawBytes !== undefined }
+    return { state: "ok", errors, warnings, readToEnd }
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error

@@ -54,8 +54,7 @@ export async function inspectServer(session: Session): Promise<Server> {
       icuRules: database.daticurules ?? null,
       isInRecovery: database.is_in_recovery,
       dataBytes: one(z.object({ bytes: z.int() })).parse(await session.query(dataQuery))[0].bytes,
-      freeConnections: one(z.object({ free: z.int() })).parse(await session.query(freeConnectionsQuery))[0]
-        .free,
+      freeConnections: await countFreeConnections(session),
       settings: names.parse(await session.query(settingsQuery)).map(({ name }) => name),
       roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),
       extensions: extensions.parse(await session.query(extensionsQuery)),
@@ -64,6 +63,11 @@ export async function inspectServer(session: Session): Promise<Server> {
   } finally {
     await session.execute("ROLLBACK")
   }
+}
+
+/** How many more connections the server takes, of this user to the session's database. */
+export async function countFreeConnections(session: Session): Promise<number> {
+  return one(z.object({ free: z.int() })).parse(await session.query(freeConnectionsQuery))[0].free
 }
 
 const names = z.array(z.object({ name: z.string() }))

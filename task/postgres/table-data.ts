@@ -1,7 +1,7 @@
 import type { SegmentObject } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
 import { identifier } from "./quote.ts"
-import { sections, type Toc, type TocEntry, version } from "./toc.ts"
+import { numberOf, type Toc, type TocEntry, version } from "./toc.ts"
 
 /** A table whose rows are not in the archive. */
 export type SegmentedTable = {
@@ -15,8 +15,8 @@ export type JoinedToc = {
   readonly entries: readonly TocEntry[]
   /** Stands in place of the archive's own head. */
   readonly head: Buffer
-  /** How long the archive's own head is. */
-  readonly ownHeadBytes: number
+  /** The archive's own head. */
+  readonly ownHead: Buffer
   /** In the order in which their rows must follow the archive's own. */
   readonly tables: readonly SegmentedTable[]
 }
@@ -41,8 +41,9 @@ export function joinToc({ entries, head }: Toc, segments: readonly SegmentObject
       })
     dumpId += 1
     const { name: tag, schema, owner } = table
-    const rows = { kind: "TABLE DATA", name: tag, schema, owner, definition: "", hasData: true }
-    return { entry: { ...rows, dumpId, tableOid: 0, oid: 0, dependsOn: [table.dumpId] }, segments }
+    const rows = { kind: "TABLE DATA", section: "data", name: tag, schema, owner } as const
+    const none = { tableOid: 0, oid: 0, definition: "" }
+    return { entry: { ...rows, ...none, dumpId, hasData: true, dependsOn: [table.dumpId] }, segments }
   })
   const added = tables.map(({ entry }) => entry)
   return {
@@ -54,7 +55,7 @@ export function joinToc({ entries, head }: Toc, segments: readonly SegmentObject
       ...tables.map((table) => tocEntry(table, head.version)),
       head.bytes.subarray(head.postDataAt),
     ]),
-    ownHeadBytes: head.bytes.length,
+    ownHead: head.bytes,
     tables,
   }
 }
@@ -65,12 +66,12 @@ export function joinToc({ entries, head }: Toc, segments: readonly SegmentObject
  */
 export async function* joinedArchive(
   main: AsyncIterable<Buffer>,
-  { head, ownHeadBytes }: JoinedToc,
+  { head, ownHead }: JoinedToc,
   wanted: readonly SegmentedTable[],
   open: (segment: SegmentObject) => AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer> {
   yield head
-  let skip = ownHeadBytes
+  let skip = ownHead.length
   for await (const chunk of main) {
     if (skip < chunk.length) yield chunk.subarray(skip)
     skip = Math.max(0, skip - chunk.length)
@@ -99,7 +100,7 @@ function tocEntry({ entry, segments }: SegmentedTable, archive: number): Buffer 
     text("0"),
     text(entry.name),
     text(entry.kind),
-    integer(sections.data),
+    integer(numberOf("data")),
     text(""), // how to make it, and how to drop it
     text(""),
     text(`COPY ${name} (${columns}) FROM stdin;\n`),

@@ -16,12 +16,16 @@ export type TocEntry = {
   readonly name: string
   readonly schema: string | undefined
   readonly owner: string
+  /** When it is to be restored. A remark or a grant, which has no section of its own, is in that of what it is on. */
+  readonly section: Section
   readonly definition: string
   /** Whether rows or large objects follow for it. */
   readonly hasData: boolean
   /** In the order in which pg_dump wrote them; some are named twice, some are in no archive. */
   readonly dependsOn: readonly number[]
 }
+
+export type Section = "pre-data" | "data" | "post-data"
 
 /** The head of an archive. The entries stand in the order in which they must be restored. */
 export type Toc = {
@@ -110,8 +114,8 @@ function parseHead(cursor: Cursor): Toc {
   let postData: { readonly at: number; readonly before: number } | undefined
   for (let left = cursor.integer(); left > 0; left--) {
     const { at } = cursor
-    const { section, ...entry } = parseEntry(cursor, archive)
-    if (section === sections.postData) postData ??= { at, before: entries.length }
+    const entry = parseEntry(cursor, archive, entries.at(-1)?.section)
+    if (entry.section === "post-data") postData ??= { at, before: entries.length }
     entries.push(entry)
   }
   const { at = cursor.at, before = entries.length } = postData ?? {}
@@ -119,14 +123,19 @@ function parseHead(cursor: Cursor): Toc {
   return { database, serverVersion, dumpVersion, entries, head }
 }
 
-export const sections = { data: 3, postData: 4 }
+/** By pg_dump's numbers. Those without a section, 1, come after what they belong to. */
+const sections: readonly (Section | undefined)[] = [undefined, undefined, "pre-data", "data", "post-data"]
 
-function parseEntry(cursor: Cursor, archive: number): TocEntry & { readonly section: number } {
+export function numberOf(section: Section): number {
+  return sections.indexOf(section)
+}
+
+function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data"): TocEntry {
   const dumpId = cursor.integer()
   const hasData = cursor.integer() !== 0
   const [tableOid, oid] = [Number(cursor.text()), Number(cursor.text())]
   const [name = "", kind = ""] = [cursor.text(), cursor.text()]
-  const section = cursor.integer()
+  const section = sections[cursor.integer()] ?? before
   const definition = cursor.text() ?? ""
   cursor.skipText() // how to drop it
   cursor.skipText() // the COPY command

@@ -67,6 +67,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
     connection: connectionTo(server, source),
     clientFolders: [server.binDir],
     into: undefined,
+    jobs: 2,
     identities: [identity],
     selection: undefined,
     owners: "keep",

@@ -1,6 +1,10 @@
+import { globSync } from "node:fs"
+import { stat, truncate } from "node:fs/promises"
 import { describe, expect, test } from "vitest"
 import * as z from "zod"
+import { exitCodes } from "../../task/errors.ts"
 import { compareDatabases } from "../support/compare-databases.ts"
+import { failureOfRun } from "../support/failure-line.ts"
 import { setScene } from "../support/scene.ts"
 import { majors } from "../support/shared-postgres.ts"
 
@@ -82,6 +86,19 @@ const manifestSchema = z.object({
   }),
 })
 
+const restoreSchema = z.object({
+  into: z.string(),
+  state: z.string(),
+  warnings: z.array(z.string()),
+  errors: z.array(
+    z.object({
+      class: z.string(),
+      count: z.int(),
+      examples: z.array(z.object({ message: z.string() })),
+    }),
+  ),
+})
+
 describe.for(majors)("a backup of big tables of PostgreSQL %i", (major) => {
   test("comes back equal, in however many streams it was taken, and wherever it is restored into", async () => {
     const scene = await setScene(major)
@@ -103,9 +120,11 @@ describe.for(majors)("a backup of big tables of PostgreSQL %i", (major) => {
       }
     }
 
-    const made = await json(["restore", "--database", "by 2"])
-    const { into } = z.object({ into: z.string() }).parse(made)
-    expect(await compareDatabases(original, { server, name: into })).toEqual([])
+    for (const jobs of ["1", "3"]) {
+      const name = `in ${jobs} on ${major}`
+      await json(["restore", "--database", "by 2", "--jobs", jobs, "--into", name])
+      expect(await compareDatabases(original, { server, name })).toEqual([])
+    }
     expect(await json(["verify", "--database", "by 2", "--deep"])).toMatchObject([{ problems: [] }])
     const existing = await server.createDatabase()
     for (const more of [[], ["--clean"]]) {
@@ -116,13 +135,7 @@ describe.for(majors)("a backup of big tables of PostgreSQL %i", (major) => {
 
   test("gives single tables with their rows", async () => {
     const { server, database, json } = await setScene(major)
-    await server.psql(
-      `CREATE TABLE a (n int, text text);
-       ALTER TABLE a ALTER text SET STORAGE PLAIN;
-       INSERT INTO a SELECT n, repeat('x', 7000) FROM generate_series(1, 3000) AS n;
-       CREATE TABLE b (LIKE a INCLUDING STORAGE); INSERT INTO b SELECT * FROM a; CREATE TABLE c AS SELECT 1 AS n`,
-      database,
-    )
+    await server.psql(twoTables, database)
     await json(["backup", "--jobs", "2"])
     const { objects } = manifestSchema.parse(await json(["show"])).manifest
     expect(objects.flatMap(({ table }) => table ?? []).toSorted()).toEqual(["a", "b"])
@@ -132,4 +145,56 @@ describe.for(majors)("a backup of big tables of PostgreSQL %i", (major) => {
     expect(await server.psql("SELECT n FROM c", into)).toBe("1")
     expect(await server.psql("SELECT to_regclass('a')", into)).toBe("")
   })
+
+  test("tells of all that is refused, and keeps what is there under another name", async () => {
+    const { server, database, json, run } = await setScene(major)
+    await server.psql(
+      `${twoTables};
+       CREATE FUNCTION ok(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+         $$ BEGIN IF current_setting('test.ok', true) = 'yes' THEN RETURN n; ELSE RAISE 'not ok'; END IF; END $$;
+       SET test.ok = 'yes';
+       ALTER TABLE a ADD CHECK (ok(n) = n);
+       CREATE INDEX ON b (ok(n));
+       CREATE INDEX ON c (ok(n))`,
+      database,
+    )
+    await json(["backup", "--jobs", "2", "--no-verify"])
+    const { exitCode, stdout } = await run(["restore", "--into", `${database}_r`, "--jobs", "2", "--json"])
+    expect(exitCode).toBe(exitCodes.restoreErrors)
+    const { into, state, errors, warnings } = restoreSchema.parse(JSON.parse(stdout))
+    expect({ into, state, warnings }).toEqual({
+      into: `incomplete_${database}_r`,
+      state: "incomplete",
+      warnings: [],
+    })
+    expect(errors).toMatchObject([{ class: "other", count: 3 }])
+    expect(errors[0]?.examples.map(({ message }) => message)).toEqual(["not ok", "not ok", "not ok"])
+    expect(await server.psql("SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b)", into)).toBe(
+      "0|3000",
+    )
+  })
+
+  test("of which a segment is not what it was is not restored", async () => {
+    const { server, database, folder, json, run } = await setScene(major)
+    await server.psql(twoTables, database)
+    await json(["backup", "--jobs", "2", "--no-verify"])
+    const [segment = ""] = globSync(`${folder}/backups/*/*/data/0001*`)
+    await truncate(segment, (await stat(segment)).size - 1)
+    const { kind, message, hint } = failureOfRun(
+      await run(["restore", "--into", `${database}_r`, "--jobs", "2"]),
+    )
+    expect(kind).toBe("damaged")
+    expect(message).toMatch(/data\/0001\S* in \S+ is not what its manifest says: it has \d+ of \d+ bytes/)
+    expect(hint).toContain(`"incomplete_${database}_r"`)
+    expect(await server.psql(`SELECT count(*) FROM pg_database WHERE datname = '${database}_r'`)).toBe("0")
+  })
 })
+
+/** Two of them big, in few rows. */
+const twoTables = `
+  CREATE TABLE a (n int, text text);
+  ALTER TABLE a ALTER text SET STORAGE PLAIN;
+  INSERT INTO a SELECT n, repeat('x', 7000) FROM generate_series(1, 3000) AS n;
+  CREATE TABLE b (LIKE a INCLUDING STORAGE);
+  INSERT INTO b SELECT * FROM a;
+  CREATE TABLE c AS SELECT 1 AS n`

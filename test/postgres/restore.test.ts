@@ -1,7 +1,7 @@
 import { zstdCompressSync } from "node:zlib"
 import { describe, expect, test } from "vitest"
 import { PgstowError } from "../../task/errors.ts"
-import { type RestoreOptions, restoreMain } from "../../task/postgres/restore.ts"
+import { restoreMain, type StreamOptions } from "../../task/postgres/restore.ts"
 import { readToc } from "../../task/postgres/toc.ts"
 import { findZstd } from "../../task/streams/zstd.ts"
 import { failing, inPieces } from "../support/bytes.ts"
@@ -25,7 +25,7 @@ async function sampleOf(server: PostgresServer): Promise<string> {
 async function restoreDump(
   dump: Buffer,
   server: PostgresServer,
-  { source, into, ...more }: Partial<RestoreOptions> & { source?: AsyncIterable<Buffer>; into?: string } = {},
+  { source, into, ...more }: Partial<StreamOptions> & { source?: AsyncIterable<Buffer>; into?: string } = {},
 ) {
   const database = into ?? (await server.createDatabase())
   const { entries } = await readToc(inPieces(dump))

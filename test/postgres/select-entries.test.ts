@@ -155,6 +155,7 @@ describe("a name", () => {
     name,
     schema,
     owner: "me",
+    section: "pre-data",
     definition: "",
     hasData: false,
     dependsOn: [],

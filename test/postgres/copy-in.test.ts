@@ -1,0 +1,119 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { zstdCompressSync } from "node:zlib"
+import { beforeAll, describe, expect, test } from "vitest"
+import { PgstowError } from "../../task/errors.ts"
+import { type CopyInOptions, copyIn } from "../../task/postgres/copy-in.ts"
+import { findZstd } from "../../task/streams/zstd.ts"
+import { failing, inPieces } from "../support/bytes.ts"
+import { rejectionOf } from "../support/failure.ts"
+import type { PostgresServer } from "../support/postgres.ts"
+import { clientsOf, connectionTo } from "../support/session.ts"
+import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+
+const zstd = await findZstd(process.env)
+const segment = { schema: "s s", table: 'o"x', columns: ["n", "select"], rows: 3 }
+const rows = "1\ta\\tb\n2\t\\N\n3\t\\\\.\n"
+
+describe.for(majors)("rows for PostgreSQL %i", (major) => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    server = await sharedPostgres(major)
+  })
+
+  async function target(columns = `n int, "select" text, more int DEFAULT 7`) {
+    const database = await server.createDatabase()
+    await server.psql(`CREATE SCHEMA "s s"; CREATE TABLE "s s"."o""x" (${columns})`, database)
+    const content = () => server.psql(`SELECT * FROM "s s"."o""x" ORDER BY 1`, database)
+    const load = (source: AsyncIterable<Buffer>, more: Partial<CopyInOptions> = {}, wanted = segment) =>
+      copyIn(source, wanted, {
+        clients: clientsOf(server),
+        connection: connectionTo(server, database),
+        serverMajor: server.major,
+        name: "the segment",
+        encoding: "UTF8",
+        owners: "keep",
+        zstd,
+        env: {},
+        ...more,
+      })
+    return { database, content, load }
+  }
+
+  const compressed = (text: string | Buffer = rows) => inPieces(zstdCompressSync(text), [7])
+
+  test.for([["a zstd program"], ["Node's own zstd"]])("are loaded by way of %s", async ([which]) => {
+    const { content, load } = await target()
+    expect(await load(compressed(), which === "a zstd program" ? {} : { zstd: undefined })).toBeUndefined()
+    expect(await content()).toBe("1|a\tb|7\n2||7\n3|\\.|7")
+  })
+
+  test("are converted from the encoding that they are in", async () => {
+    const { content, load } = await target()
+    const latin = Buffer.from("1\tStra\xdfe\n", "latin1")
+    expect(await load(compressed(latin), { encoding: "LATIN1" }, { ...segment, rows: 1 })).toBeUndefined()
+    expect(await content()).toBe("1|Straße|7")
+  })
+
+  test("belong to the role that is to own them", async () => {
+    const { database, load } = await target()
+    const role = `loader_${database}`
+    await server.psql(`CREATE ROLE "${role}"; GRANT USAGE ON SCHEMA "s s" TO "${role}"`, database)
+    expect(await load(compressed(), { owners: { role } })).toMatchObject({ class: "permission-denied" })
+    await server.psql(`GRANT INSERT ON "s s"."o""x" TO "${role}"`, database)
+    expect(await load(compressed(), { owners: { role } })).toBeUndefined()
+  })
+
+  test("that the server refuses are told, and none is kept", async () => {
+    const { content, load } = await target(`n int CHECK (n < 3), "select" text`)
+    const error = await load(compressed())
+    expect(error).toMatchObject({
+      class: "constraint-violated",
+      message: 'new row for relation "o"x" violates check constraint "o"x_n_check"',
+      entry: `TABLE DATA o"x`,
+      statement: null,
+    })
+    expect(error?.detail).toMatch(
+      /^DETAIL: {2}Failing row contains \(3, \\\.\)\.\nCONTEXT: {2}COPY o"x, line 3/,
+    )
+    expect(await content()).toBe("")
+  })
+
+  test("that are not as many as there were are no restore", async () => {
+    const { load } = await target()
+    const failure = await rejectionOf(load(compressed(), {}, { ...segment, rows: 4 }))
+    expect(failure).toMatchObject({
+      kind: "damaged",
+      message: `the segment has 3 rows of "s s"."o""x", and 4 by the manifest`,
+    })
+  })
+
+  test("whose source fails are not kept", async () => {
+    const { content, load } = await target()
+    const swapped = new PgstowError("damaged", "it was swapped")
+    const source = failing([zstdCompressSync(rows)], swapped)
+    await expect(load(source)).rejects.toBe(swapped)
+    expect(await content()).toBe("")
+  })
+
+  test("end with the connection, and with the signal", async () => {
+    const { database, content, load } = await target()
+    // psql hears of a lost connection only where the rows end.
+    async function* slow() {
+      for (let time = 0; time < 200; time++) {
+        yield zstdCompressSync(rows.repeat(10_000))
+        await sleep(10)
+      }
+    }
+    const lost = rejectionOf(load(slow()))
+    const others = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND query LIKE 'COPY%'`
+    while ((await server.psql(others)) === "") await sleep(20)
+    const { kind, message } = await lost
+    expect(kind).toBe("postgres")
+    expect(message).toMatch(/terminating connection|closed the connection/)
+
+    const reason = new Error("enough")
+    await expect(load(slow(), { signal: AbortSignal.timeout(500) })).rejects.toThrow("timeout")
+    await expect(load(slow(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect(await content()).toBe("")
+  })
+})
