@@ -11,12 +11,13 @@ import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, describe } from "../postgres/connection.ts"
+import { LockWaitError } from "../postgres/dump-failure.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
-import { readTables } from "../postgres/tables.ts"
+import { explainLockWait, readTables } from "../postgres/tables.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { version } from "../version.ts"
@@ -69,12 +70,20 @@ export type BackupCopy = {
  * Backs up one database into every storage, in one pass over its data. A storage that fails is left out while the
  * others go on; `backupFailure` tells of it.
  *
+ * Where somebody comes to wait for a table that the backup has locked, and has still to lock in another session,
+ * neither would ever get on: the backup lets go, and begins anew once, in one stream, which takes all its locks at
+ * the beginning.
+ *
  * Rejects where no storage holds the backup: then none has a manifest, and what was stored is removed as far as
  * the writer may.
  */
 export async function backup(options: BackupOptions, context: Context): Promise<BackupResult> {
   const { storages } = options
-  const { manifest, failures } = await writeBackup(options, context)
+  const { manifest, failures } = await writeBackup(options, context).catch((error: unknown) => {
+    if (!(error instanceof LockWaitError) || context.signal.aborted) throw error
+    context.log.warn(`${error.message}: the backup begins anew, in one stream`)
+    return writeBackup({ ...options, jobs: 1 }, context)
+  })
   const copies: BackupCopy[] = []
   for (const storage of storages) {
     const failure = failures.get(storage)
@@ -240,7 +249,9 @@ async function writeBackup(options: BackupOptions, context: Context) {
         },
         writer,
         context,
-      )
+      ).catch(async (error: unknown) => {
+        throw error instanceof LockWaitError ? await explainLockWait(session, error) : error
+      })
       // Only while it answers has the session held its locks: without them a table could have been emptied.
       await session.execute("SELECT 1")
       const manifest: Manifest = {
