@@ -1,4 +1,4 @@
-import { availableParallelism } from "node:os"
+import { availableParallelism, totalmem } from "node:os"
 import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
 import { manifestsBefore } from "../catalog.ts"
@@ -193,6 +193,12 @@ function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
   })
 }
 
+/** What this machine has, or lets this program have. */
+function memoryBytes(): number {
+  const limit = process.constrainedMemory()
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+}
+
 /** Dumps the database into every storage, and returns the manifest and why storages failed. */
 async function writeBackup(options: BackupOptions, context: Context) {
   const { connection, storages, recipients, compressLevel, lockWaitSeconds } = options
@@ -210,8 +216,8 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const snapshot = await openSnapshot(session, { lockWaitSeconds })
     const id = backupId(startedAt, Array.from({ length: 6 }, Math.random))
     const name = { database: options.name ?? source.database, id }
-    const cores = availableParallelism()
-    const jobs = options.jobs === "auto" ? defaultJobs(cores, freeConnections) : options.jobs
+    const resources = { cores: availableParallelism(), memoryBytes: memoryBytes(), freeConnections }
+    const jobs = options.jobs === "auto" ? defaultJobs(resources) : options.jobs
     const segments = planSegments(await readTables(session, bigTableBytes), {
       jobs,
       serverMajor: session.serverMajor,
@@ -223,8 +229,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
       server: source.serverVersion,
       isInRecovery,
       jobs,
-      cores,
-      freeConnections,
+      ...resources,
       segments: segments.length,
     })
 
