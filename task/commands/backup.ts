@@ -1,4 +1,5 @@
 import { availableParallelism, totalmem } from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
 import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
 import { manifestsBefore } from "../catalog.ts"
@@ -255,7 +256,10 @@ async function writeBackup(options: BackupOptions, context: Context) {
         writer,
         context,
       ).catch(async (error: unknown) => {
-        throw error instanceof LockWaitError ? await explainLockWait(session, error) : error
+        if (error instanceof LockWaitError) throw await explainLockWait(session, error)
+        // Where the session was lost, that is why: what reads from its snapshot fails too, in other words.
+        await Promise.race([session.execute("SELECT 1"), sleep(5_000, undefined, { ref: false })])
+        throw error
       })
       // Only while it answers has the session held its locks: without them a table could have been emptied.
       await session.execute("SELECT 1")

@@ -31,10 +31,6 @@ const hints: readonly (readonly [RegExp, string])[] = [
     "The session that holds the snapshot was lost, or reached another server: connect to the server itself, not through a pooler or a load balancer.",
   ],
   [
-    /conflict with recovery/,
-    "The replica cancelled the query: raise its max_standby_streaming_delay, set hot_standby_feedback, or use the primary.",
-  ],
-  [
     /could not open relation|cache lookup failed|relation "[^"]*" does not exist/,
     "A table was changed or dropped while the backup began: try again.",
   ],

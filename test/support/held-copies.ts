@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs"
+import { globSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -9,8 +9,8 @@ import type { PostgresServer } from "./postgres.ts"
 export type HeldCopies = {
   /** The folder with the programs that do it, for PGSTOW_PG_BIN. */
   readonly folder: string
-  /** Resolves when a copy has come to where it waits. */
-  reached(): Promise<void>
+  /** Resolves when so many copies have come to where they wait. */
+  reached(count?: number): Promise<void>
   /** Lets them go on, and those to come not wait. */
   release(): Promise<void>
 }
@@ -23,9 +23,9 @@ export async function holdCopies(server: PostgresServer, where: "before" | "midd
   const until = `until [ -e "$folder/release" ]; do sleep 0.05; done`
   const copy =
     where === "before"
-      ? `touch "$folder/reached"; ${until}; exec "$real" "$@"`
+      ? `touch "$folder/reached.$$"; ${until}; exec "$real" "$@"`
       : // What is written once the reader has seen a byte has its lock.
-        `exec bash -c 'folder=$0; exec "$@" > >(head -c 1; touch "$folder/reached"; ${until}; exec cat)' "$folder" "$real" "$@"`
+        `exec bash -c 'folder=$0; exec "$@" > >(head -c 1; touch "$folder/reached.$$"; ${until}; exec cat)' "$folder" "$real" "$@"`
   const folder = await clientsWith(
     server,
     "psql",
@@ -33,8 +33,8 @@ export async function holdCopies(server: PostgresServer, where: "before" | "midd
   )
   return {
     folder,
-    reached: async () => {
-      while (!existsSync(join(folder, "reached"))) await sleep(20)
+    reached: async (count = 1) => {
+      while (globSync("reached.*", { cwd: folder }).length < count) await sleep(20)
     },
     release: () => writeFile(join(folder, "release"), ""),
   }
