@@ -8,7 +8,10 @@ const memoryByCpu: Readonly<Record<number, readonly [number, number, number]>> =
   16384: [32_768, 122_880, 8192],
 }
 
-/** What a task is given. A backup needs about 400 MiB, whatever its size; more CPU makes it faster. */
+/**
+ * What a task is given. A backup needs some 100 MiB, and up to 150 more for each stream, of which it has one a core
+ * and no more than the memory bears: any pair here will do, whatever the database's size. More CPU makes it faster.
+ */
 export type TaskSize = { readonly cpu: number; readonly memoryMiB: number }
 
 /**

@@ -248,7 +248,7 @@ const backupOptions: OptionGroup = (command) =>
     .option("--name <name>", "the name to keep it under, in place of the database's own (PGSTOW_NAME)")
     .option(
       "--jobs <n>",
-      "streams at once, each with a connection; auto: what machine and server bear (PGSTOW_JOBS; default 1)",
+      "streams at once, each with a connection (PGSTOW_JOBS; default: what machine and server bear)",
     )
     .option("--compress-level <level>", "zstd's, 1 to 19 (PGSTOW_COMPRESS_LEVEL; default 1)")
     .option(

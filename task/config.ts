@@ -10,10 +10,12 @@ const listBy = (separator: RegExp) =>
     .transform((parts) => parts.filter((part) => part !== ""))
 const words = listBy(/\s+/)
 const yesNo = z.union([z.boolean(), z.stringbool()], { error: "must be true or false" })
-const wholeNumber = (lowest: number, highest: number) => {
-  const error = `must be a whole number from ${lowest} to ${highest}`
-  return z.coerce.number({ error }).int({ error }).min(lowest, { error }).max(highest, { error })
-}
+const wholeNumber = (
+  lowest: number,
+  highest: number,
+  error = `must be a whole number from ${lowest} to ${highest}`,
+) => z.coerce.number({ error }).int({ error }).min(lowest, { error }).max(highest, { error })
+const mustBeJobs = "must be auto, or a whole number from 1 to 64"
 const keep = wholeNumber(1, 100_000).optional()
 
 /** A folder's name is up to three times as long, and file systems take 255 bytes. */
@@ -50,14 +52,12 @@ const settings = {
   include: { env: "PGSTOW_INCLUDE", schema: words.default([]) },
   exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
-  /** How many streams a backup has at once. */
+  /** How many streams a backup has at once; auto is what the machine and the server bear. */
   jobs: {
     env: "PGSTOW_JOBS",
     schema: z
-      .union([z.literal("auto"), wholeNumber(1, 64)], {
-        error: "must be auto, or a whole number from 1 to 64",
-      })
-      .default(1),
+      .union([z.literal("auto"), wholeNumber(1, 64, mustBeJobs)], { error: mustBeJobs })
+      .default("auto"),
   },
   /** Seconds that a backup waits for a table's lock. */
   lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },

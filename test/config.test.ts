@@ -10,6 +10,12 @@ test("a flag goes before the environment, the environment before the default", (
   expect(readSettings({}, {}).compressLevel).toBe(1)
 })
 
+test("a backup has as many streams as are borne, unless a number is given", () => {
+  expect(readSettings({}, {}).jobs).toBe("auto")
+  expect(readSettings({}, { PGSTOW_JOBS: "auto" }).jobs).toBe("auto")
+  expect(readSettings({}, { PGSTOW_JOBS: "3" }).jobs).toBe(3)
+})
+
 test("an empty variable counts as not set", () => {
   expect(readSettings({}, { PGSTOW_NAME: "", PGSTOW_STORAGE: "" })).toMatchObject({
     name: undefined,
@@ -41,6 +47,8 @@ test.each([
   [{ compressLevel: "high" }, {}, "--compress-level must be a whole number from 1 to 19"],
   [{ keepDays: "0" }, {}, "--keep-days must be a whole number from 1 to 100000"],
   [{}, { PGSTOW_LOCK_WAIT: "1.5" }, "PGSTOW_LOCK_WAIT must be a whole number from 1 to 86400"],
+  [{ jobs: "0" }, {}, "--jobs must be auto, or a whole number from 1 to 64"],
+  [{ jobs: "all" }, {}, "--jobs must be auto, or a whole number from 1 to 64"],
   [{}, { PGSTOW_UNENCRYPTED: "perhaps" }, "PGSTOW_UNENCRYPTED must be true or false"],
   [{ logLevel: "loud" }, {}, "--log-level must be one of debug, info, warn, error"],
 ])("a wrong setting is named as it was given: %j %j", (flags, env, message) => {

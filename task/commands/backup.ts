@@ -1,4 +1,5 @@
-import { availableParallelism } from "node:os"
+import { availableParallelism, totalmem } from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
 import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
 import { manifestsBefore } from "../catalog.ts"
@@ -11,12 +12,13 @@ import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, describe } from "../postgres/connection.ts"
+import { LockWaitError } from "../postgres/dump-failure.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
-import { readTables } from "../postgres/tables.ts"
+import { explainLockWait, readTables } from "../postgres/tables.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { version } from "../version.ts"
@@ -69,12 +71,20 @@ export type BackupCopy = {
  * Backs up one database into every storage, in one pass over its data. A storage that fails is left out while the
  * others go on; `backupFailure` tells of it.
  *
+ * Where somebody comes to wait for a table that the backup has locked, and has still to lock in another session,
+ * neither would ever get on: the backup lets go, and begins anew once, in one stream, which takes all its locks at
+ * the beginning.
+ *
  * Rejects where no storage holds the backup: then none has a manifest, and what was stored is removed as far as
  * the writer may.
  */
 export async function backup(options: BackupOptions, context: Context): Promise<BackupResult> {
   const { storages } = options
-  const { manifest, failures } = await writeBackup(options, context)
+  const { manifest, failures } = await writeBackup(options, context).catch((error: unknown) => {
+    if (!(error instanceof LockWaitError) || context.signal.aborted) throw error
+    context.log.warn(`${error.message}: the backup begins anew, in one stream`)
+    return writeBackup({ ...options, jobs: 1 }, context)
+  })
   const copies: BackupCopy[] = []
   for (const storage of storages) {
     const failure = failures.get(storage)
@@ -184,6 +194,12 @@ function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
   })
 }
 
+/** What this machine has, or lets this program have. */
+function memoryBytes(): number {
+  const limit = process.constrainedMemory()
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+}
+
 /** Dumps the database into every storage, and returns the manifest and why storages failed. */
 async function writeBackup(options: BackupOptions, context: Context) {
   const { connection, storages, recipients, compressLevel, lockWaitSeconds } = options
@@ -201,8 +217,8 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const snapshot = await openSnapshot(session, { lockWaitSeconds })
     const id = backupId(startedAt, Array.from({ length: 6 }, Math.random))
     const name = { database: options.name ?? source.database, id }
-    const cores = availableParallelism()
-    const jobs = options.jobs === "auto" ? defaultJobs(cores, freeConnections) : options.jobs
+    const resources = { cores: availableParallelism(), memoryBytes: memoryBytes(), freeConnections }
+    const jobs = options.jobs === "auto" ? defaultJobs(resources) : options.jobs
     const segments = planSegments(await readTables(session, bigTableBytes), {
       jobs,
       serverMajor: session.serverMajor,
@@ -214,8 +230,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
       server: source.serverVersion,
       isInRecovery,
       jobs,
-      cores,
-      freeConnections,
+      ...resources,
       segments: segments.length,
     })
 
@@ -240,7 +255,12 @@ async function writeBackup(options: BackupOptions, context: Context) {
         },
         writer,
         context,
-      )
+      ).catch(async (error: unknown) => {
+        if (error instanceof LockWaitError) throw await explainLockWait(session, error)
+        // Where the session was lost, that is why: what reads from its snapshot fails too, in other words.
+        await Promise.race([session.execute("SELECT 1"), sleep(5_000, undefined, { ref: false })])
+        throw error
+      })
       // Only while it answers has the session held its locks: without them a table could have been emptied.
       await session.execute("SELECT 1")
       const manifest: Manifest = {

@@ -106,10 +106,23 @@ function cutTable(table: SourceTable, segmentBytes: number, serverMajor: number)
 /** More streams than this gain little, and one process of Node serves no more. */
 const mostJobs = 8
 
+/** A stream was seen to take up to 150 MiB, and the program some 100 beside them: the rest is for its neighbours. */
+const memoryOfJobBytes = 256 * mebibyte
+
+/** What there is to share out among streams. */
+export type Resources = {
+  readonly cores: number
+  /** What the machine has, or the container that this runs in. */
+  readonly memoryBytes: number
+  /** How many more the server takes. */
+  readonly freeConnections: number
+}
+
 /**
- * How many streams there are at once where nobody says: one for each core, and no more than half of the
- * connections that the server has left.
+ * How many streams there are at once where nobody says: one for each core, as far as the memory goes, and no more
+ * than half of the connections that the server has left.
  */
-export function defaultJobs(cores: number, freeConnections: number): number {
-  return Math.max(1, Math.min(cores, Math.floor(freeConnections / 2), mostJobs))
+export function defaultJobs({ cores, memoryBytes, freeConnections }: Resources): number {
+  const borne = Math.min(cores, Math.floor(memoryBytes / memoryOfJobBytes), Math.floor(freeConnections / 2))
+  return Math.max(1, Math.min(borne, mostJobs))
 }

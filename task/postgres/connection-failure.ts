@@ -55,6 +55,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     "A pooler refuses a setting: connect to the server itself, or add it to the pooler's ignore_startup_parameters.",
   ],
   [
+    /conflict with recovery/,
+    "The replica ended it for what it had to replay: set its hot_standby_feedback, raise its max_standby_streaming_delay, or use the primary.",
+  ],
+  [
     /server closed the connection|connection to server was lost|terminating connection|SSL SYSCALL error|could not (receive|send) data/,
     "Look into the server's log; a restart, a failover or a limit for long connections ends them.",
   ],

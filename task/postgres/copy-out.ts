@@ -26,7 +26,7 @@ export type CopyOutOptions = {
  * never asks for a password. `ended` rejects with a ChildError that says what to do.
  *
  * Behind somebody who waits to change the table the lock waits too, and neither would ever get it: the session of
- * the snapshot has its own until the end. Hence the limit.
+ * the snapshot has its own until the end. Hence the limit, after which `ended` rejects with a LockWaitError.
  */
 export function startCopyOut(
   clients: Pick<Clients, "psql">,
@@ -39,7 +39,15 @@ export function startCopyOut(
   const child = startChild(
     {
       file: clients.psql,
-      args: ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", conninfo(connection, { client_encoding: "UTF8" })],
+      args: [
+        "-XAtqw",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-v",
+        "VERBOSITY=verbose",
+        "-d",
+        conninfo(connection, { client_encoding: "UTF8" }),
+      ],
       env: childEnv(connection, options.env),
     },
     {

@@ -5,6 +5,12 @@ import { connectionHint } from "./connection-failure.ts"
 export const grantHint =
   "Let the user read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and later), or GRANT USAGE ON SCHEMA … and SELECT ON ALL TABLES and ALL SEQUENCES IN SCHEMA …. Large objects need GRANT SELECT ON LARGE OBJECT, or their owner."
 
+/** A program that waited for its lock on a table as long as it was allowed to. */
+export class LockWaitError extends ChildError {}
+
+/** By PostgreSQL's code where psql gives one: words come in the server's language. */
+const lockWait = /: +55P03: |canceling statement due to (lock timeout|statement timeout.*LOCK TABLE)/s
+
 /** What to do about what the server or pg_dump say. First match wins. */
 const hints: readonly (readonly [RegExp, string])[] = [
   [
@@ -13,7 +19,7 @@ const hints: readonly (readonly [RegExp, string])[] = [
   ],
   [/permission denied for/, grantHint],
   [
-    /canceling statement due to (lock timeout|statement timeout.*LOCK TABLE)/s,
+    lockWait,
     "Another session holds a lock on the table, perhaps a migration: try again when it is done, or wait longer for locks.",
   ],
   [
@@ -23,10 +29,6 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [
     /invalid snapshot identifier|snapshot "[^"]*" does not exist|could not import the requested snapshot/,
     "The session that holds the snapshot was lost, or reached another server: connect to the server itself, not through a pooler or a load balancer.",
-  ],
-  [
-    /conflict with recovery/,
-    "The replica cancelled the query: raise its max_standby_streaming_delay, set hot_standby_feedback, or use the primary.",
   ],
   [
     /could not open relation|cache lookup failed|relation "[^"]*" does not exist/,
@@ -43,7 +45,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/No space left on device/, "Free disk space on the server."],
 ]
 
-/** The failure of a program that reads a database, in the server's words, with what to do about it. */
+/**
+ * The failure of a program that reads a database, in the server's words, with what to do about it. A LockWaitError
+ * where it did not get a lock in time.
+ */
 export function explainDumpFailure(
   failure: ChildError,
   connection: Connection,
@@ -55,7 +60,8 @@ export function explainDumpFailure(
     connectionHint(stderr) ??
     (signal ? undefined : "Look into the server's log.")
   const message = `${doing} ${describe(connection)} failed: ${reasonIn(stderr) || `it ${failure.ending}`}`
-  return new ChildError(program, message, { status, signal, stderr, hint })
+  const Failure = lockWait.test(stderr) ? LockWaitError : ChildError
+  return new Failure(program, message, { status, signal, stderr, hint })
 }
 
 /** What is said of the error, without the statement that it came from, which may be long. */
@@ -64,7 +70,11 @@ function reasonIn(stderr: string): string {
     .split("\n")
     .map((line) => reasonPattern.exec(line)?.[1])
     .filter((line) => line !== undefined)
-    .map((line) => line.replace(/^(query failed|Error message from server): /, "").replace(/^[A-Z]+: +/, ""))
+    .map((line) =>
+      line
+        .replace(/^(query failed|Error message from server): /, "")
+        .replace(/^[A-Z]+: +([0-9A-Z]{5}: )?/, ""),
+    )
     .join("; ")
 }
 

@@ -2,7 +2,7 @@ import * as z from "zod"
 import type { SourceTable } from "../core/plan.ts"
 import { PgstowError } from "../errors.ts"
 import { describe } from "./connection.ts"
-import { grantHint } from "./dump-failure.ts"
+import { grantHint, LockWaitError } from "./dump-failure.ts"
 import { QueryError, type Session } from "./session.ts"
 
 /** The tables whose rows pg_dump reads, and which it locks for that: `c` and its schema `n`. */
@@ -111,14 +111,30 @@ async function explained(session: Session, error: QueryError): Promise<PgstowErr
 /** PostgreSQL does not say which table a lock was wanted of; those who hold one are asked for. */
 async function lockedByOthers(session: Session, error: QueryError): Promise<PgstowError> {
   await session.execute("ROLLBACK")
+  const locked = await tablesLocked(session, { granted: true })
+  if (locked === "" || error.hint === undefined) return error
+  const message = `${describe(session.connection)}: another session keeps ${locked} locked`
+  return new PgstowError("postgres", message, { hint: error.hint })
+}
+
+/**
+ * Says which tables are waited for, by who wants to change them, while the session has its own locks on them: no
+ * other session gets one then. The error as it was, where the session can't tell.
+ */
+export async function explainLockWait(session: Session, error: LockWaitError): Promise<LockWaitError> {
+  const wanted = await tablesLocked(session, { granted: false }).catch(() => "")
+  if (wanted === "") return error
+  const message = `${describe(session.connection)}: another session waits to change ${wanted}, and lets no further one read`
+  return new LockWaitError(error.program, message, { cause: error, hint: error.hint })
+}
+
+/** The names of the tables that somebody has locked against all others, or waits to, as a list. */
+async function tablesLocked(session: Session, { granted }: { readonly granted: boolean }): Promise<string> {
   const rows = await session.query(`
     SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables}
        AND EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                     WHERE d.datname = current_database() AND l.relation = c.oid
-                      AND l.mode = 'AccessExclusiveLock' AND l.granted)`)
+                      AND l.mode = 'AccessExclusiveLock' AND l.granted = ${granted})`)
   const names = z.array(z.object({ name: z.string() })).parse(rows)
-  if (names.length === 0 || error.hint === undefined) return error
-  const locked = names.map(({ name }) => name).join(", ")
-  const message = `${describe(session.connection)}: another session keeps ${locked} locked`
-  return new PgstowError("postgres", message, { hint: error.hint })
+  return names.map(({ name }) => name).join(", ")
 }

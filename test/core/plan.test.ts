@@ -121,13 +121,18 @@ describe("the plan of a backup", () => {
 
 describe("the number of streams", () => {
   it.each([
-    [1, 100, 1],
-    [2, 97, 2],
-    [16, 100, 8],
-    [8, 5, 2],
-    [4, 1, 1],
-    [4, -3, 1],
-  ])("on %i cores with %i free connections is %i", (cores, free, jobs) => {
-    expect(defaultJobs(cores, free)).toBe(jobs)
-  })
+    [1, 16 * GiB, 100, 1],
+    [2, 16 * GiB, 97, 2],
+    [16, 16 * GiB, 100, 8],
+    [8, 16 * GiB, 5, 2],
+    [4, 16 * GiB, 1, 1],
+    [4, 16 * GiB, -3, 1],
+    [4, GiB / 2, 100, 2],
+    [4, GiB / 8, 100, 1],
+  ])(
+    "on %i cores and %i bytes of memory with %i free connections is %i",
+    (cores, memoryBytes, freeConnections, jobs) => {
+      expect(defaultJobs({ cores, memoryBytes, freeConnections })).toBe(jobs)
+    },
+  )
 })

@@ -46,7 +46,7 @@ describe("a dump that stops midway leaves no backup, and nothing else", () => {
     await held.reached()
     await server.crash()
     const failure = failureOfRun(await running.finished)
-    expect(failure.message).toMatch(/^pg_dump of .* failed: .*server closed the connection/)
+    expect(failure.message).toMatch(/^lost the connection to .*: server closed the connection/)
     expect(failure.kind).toBe("postgres")
     await expectNothing()
   })

@@ -1,6 +1,9 @@
 import { readFile, stat } from "node:fs/promises"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { describe, expect, test } from "vitest"
+import * as z from "zod"
+import { defaultJobs } from "../../task/core/plan.ts"
 import { setBackupScene } from "../support/backup-scene.ts"
 import { clientsWith } from "../support/client-folder.ts"
 import { failureOfRun, logOf } from "../support/failure-line.ts"
@@ -19,6 +22,16 @@ describe("without a terminal", () => {
     const bad = await scene.run(["backup", "--dbname", "nowhere"])
     expect(bad.stdout).toBe("")
     expect(failureOfRun(bad).kind).toBe("postgres")
+  })
+
+  test("a backup says how many streams it has, and why so many", async () => {
+    const scene = await setScene()
+    const [byItself, asTold] = [await scene.run(["backup"]), await scene.run(["backup", "--jobs", "5"])]
+    const resources = { cores: z.int(), memoryBytes: z.int(), freeConnections: z.int() }
+    const { jobs, ...seen } = z.object({ jobs: z.int(), ...resources }).parse(logOf(byItself.stderr)[0])
+    expect(seen.cores).toBe(availableParallelism())
+    expect(jobs).toBe(defaultJobs(seen))
+    expect(logOf(asTold.stderr)[0]).toMatchObject({ jobs: 5 })
   })
 
   test("LOG_LEVEL and --log-level leave out what is below them", async () => {
@@ -96,7 +109,7 @@ describe.runIf(process.platform === "linux")("on a terminal", () => {
     )
     const lines = screen.split("\n").map((line) => line.split(clearLine).at(-1))
     expect(lines).toEqual([
-      expect.stringMatching(/^backing up \S+ on 127\.0\.0\.1:\d+ as postgres$/),
+      expect.stringMatching(/^backing up \S+ on 127\.0\.0\.1:\d+ as postgres(, \d streams at once)?$/),
       expect.stringMatching(/^\S+ of \S+: \S+ MiB stored of \S+ MiB in \S+ s \(\S+ MiB\/s\)$/),
       `  ${scene.storage}: verified`,
       expect.stringMatching(/^ {2}s3:\S+: verified$/),

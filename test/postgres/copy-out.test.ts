@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from "vitest"
 import { ChildError } from "../../task/child.ts"
 import type { Connection } from "../../task/postgres/connection.ts"
 import { type CopyOutOptions, startCopyOut } from "../../task/postgres/copy-out.ts"
+import { LockWaitError } from "../../task/postgres/dump-failure.ts"
 import { readTables } from "../../task/postgres/tables.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresServer, startPostgres } from "../support/postgres.ts"
@@ -197,7 +198,10 @@ describe.for(majors)("a copy of rows of PostgreSQL %i", (major) => {
     const change = server.psql("ALTER TABLE t ADD COLUMN m int", database)
     await untilSomebodyWaits(database)
     const error = await rejectionOf(copyRange(null, { lockWaitSeconds: 0.2 }))
-    expect(error.message).toContain("canceling statement due to lock timeout")
+    expect(error).toBeInstanceOf(LockWaitError)
+    expect(error.message).toMatch(
+      /^copying "public"."t" of .* failed: canceling statement due to lock timeout$/,
+    )
     expect(error.hint).toContain("holds a lock")
     await holder.close()
     await change

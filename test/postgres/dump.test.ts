@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ChildError } from "../../task/child.ts"
 import type { Connection } from "../../task/postgres/connection.ts"
 import { type DumpOptions, startDump } from "../../task/postgres/dump.ts"
+import { LockWaitError } from "../../task/postgres/dump-failure.ts"
 import { startGlobals } from "../../task/postgres/globals.ts"
 import { parseToc } from "../../task/postgres/toc.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -140,6 +141,7 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
     await holder.execute("BEGIN")
     await holder.execute("LOCK TABLE t")
     const error = await rejectionOf(dump(server, connection, { lockWaitSeconds: 0.2 }))
+    expect(error).toBeInstanceOf(LockWaitError)
     expect(error.hint).toContain("holds a lock")
     await holder.close()
   })

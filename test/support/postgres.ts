@@ -51,6 +51,8 @@ export type StartOptions = {
   readonly tls?: boolean
   /** A replica that waits for a primary and serves what it has. */
   readonly standby?: boolean
+  /** A replica of this server, of the same version, whose `wal_level` must be `replica`. */
+  readonly primary?: PostgresServer
 }
 
 /** Where `install-postgres.ts` puts what it downloads: a folder that the user who runs servers can read. */
@@ -99,22 +101,21 @@ export async function startPostgres(options: StartOptions = {}): Promise<Postgre
   try {
     if (user) await chown(folder, user.uid, user.gid)
     const dataDir = join(folder, "data")
-    const password = randomBytes(12).toString("hex")
-    const passwordFile = join(folder, "password")
-    await writeFile(passwordFile, password)
-    const cluster = "--username=postgres --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync".split(
-      " ",
-    )
-    await run(join(installed.binDir, "initdb"), [...cluster, `--pwfile=${passwordFile}`, dataDir])
+    const password = options.primary?.password ?? randomBytes(12).toString("hex")
+    if (options.primary) await copyCluster(options.primary, dataDir)
+    else await makeCluster(installed.binDir, dataDir, password)
 
     const tls = options.tls ? await installCertificate(folder) : {}
     if (options.tls) await writeFile(join(dataDir, "pg_hba.conf"), tlsOnly)
-    if (options.standby) await writeFile(join(dataDir, "standby.signal"), "")
-    const replica = options.standby ? { wal_level: "replica", max_wal_senders: "10" } : {}
+    const isStandby = options.standby === true || options.primary !== undefined
+    if (isStandby) await writeFile(join(dataDir, "standby.signal"), "")
+    const replica = isStandby ? { wal_level: "replica", max_wal_senders: "10" } : {}
+    const primary = options.primary ? { primary_conninfo: conninfoOf(options.primary) } : {}
     const settings = {
       ...throwAwaySettings,
       unix_socket_directories: folder,
       ...replica,
+      ...primary,
       ...tls,
       ...options.settings,
     }
@@ -171,6 +172,22 @@ export function serverAt(address: ServerAddress): PostgresServer {
     },
   }
 }
+
+async function makeCluster(binDir: string, dataDir: string, password: string): Promise<void> {
+  const passwordFile = `${dataDir}.password`
+  await writeFile(passwordFile, password)
+  const cluster = "--username=postgres --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync".split(" ")
+  await run(join(binDir, "initdb"), [...cluster, `--pwfile=${passwordFile}`, dataDir])
+}
+
+/** Copies a server's cluster. */
+async function copyCluster({ binDir, env }: PostgresServer, dataDir: string): Promise<void> {
+  const args = ["--checkpoint=fast", "--no-sync", `--pgdata=${dataDir}`]
+  await run(join(binDir, "pg_basebackup"), args, "", env)
+}
+
+const conninfoOf = ({ port, password }: PostgresServer) =>
+  `host=127.0.0.1 port=${port} user=postgres password=${password}`
 
 const throwAwaySettings = {
   listen_addresses: "127.0.0.1",
