@@ -7,6 +7,7 @@ import { contentsOf, differencesBetween } from "./contents.ts"
 import { generateDatabase, type Mix, mixed, mostlyBig } from "./generate-database.ts"
 import { restorePipelines, restoreSources } from "./restore-pipelines.ts"
 import type { Run, Stage } from "./results.ts"
+import { inRounds } from "./rounds.ts"
 import { startService } from "./service.ts"
 
 export type Sizes = {
@@ -128,17 +129,6 @@ export async function memoryStage(
       measureIn(bed, script, { PGDATABASE: name }),
     )
   await dropDatabase(bed, database)
-}
-
-/** Every item once in a round; each round begins with another one, so that none always follows the same. */
-function inRounds<Item>(items: readonly Item[], rounds: number): [round: number, item: Item][] {
-  return Array.from({ length: rounds }, (_, round) => round).flatMap((round) =>
-    items.map((_, index): [number, Item] => {
-      const item = items[(index + round) % items.length]
-      if (item === undefined) throw new RangeError("an index within the array")
-      return [round + 1, item]
-    }),
-  )
 }
 
 function fill(
