@@ -1,10 +1,10 @@
-import { execFileSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { bundle } from "../../task/bundle.ts"
+import { outputOf } from "../../task/child.ts"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { pythonTools } from "../support/python-tools.ts"
 import { type Measured, measure } from "./measure.ts"
@@ -54,6 +54,10 @@ export async function makeBed(signal: AbortSignal): Promise<Bed> {
     undo.defer(() => rm(memoryFolder, { recursive: true, force: true }))
     const server = await startPostgres({ tls: true, settings: serverSettings })
     undo.defer(() => server.stop())
+    // Whatever it is at work on, for minutes perhaps, then ends at once.
+    const crash = () => void server.crash()
+    signal.addEventListener("abort", crash)
+    undo.defer(() => signal.removeEventListener("abort", crash))
     signal.throwIfAborted()
     const [program, uploader] = [join(folder, "pgstow.mjs"), join(folder, "upload.mjs")]
     bundle("task/main.ts", program)
@@ -137,10 +141,7 @@ async function bytesIn(folder: string): Promise<number> {
 }
 
 /** How many bytes of a database pg_dump gives out. It is also read once by this. */
-export function rawBytesOf({ env }: Bed, database: string): number {
-  const counted = execFileSync("bash", ["-c", "set -o pipefail; pg_dump -Fc -Z0 | wc -c"], {
-    env: { ...env, PGDATABASE: database },
-    encoding: "utf8",
-  })
-  return Number(counted)
+export async function rawBytesOf({ env, signal }: Bed, database: string): Promise<number> {
+  const args = ["-c", "set -o pipefail; pg_dump -Fc -Z0 | wc -c"]
+  return Number(await outputOf({ file: "bash", args, env: { ...env, PGDATABASE: database } }, signal))
 }
