@@ -15,3 +15,12 @@ export function partSize(index: number, expectedBytes: number, maxParts: number)
   const doublings = Math.max(0, 1 + Math.floor((index / maxParts - 1 / 2) * 8))
   return Math.max(leastBytes, evenBytes) * 2 ** doublings
 }
+
+/** Parts in memory, one being filled while the others are on their way: fewer where they are large. */
+const mostBuffers = 4
+const buffersLimitBytes = 128 * mebibyte
+
+/** How many parts of a size one object may have in memory at once. */
+export function partBuffers(partBytes: number): number {
+  return Math.max(2, Math.min(mostBuffers, Math.floor(buffersLimitBytes / partBytes)))
+}

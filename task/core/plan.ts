@@ -42,10 +42,14 @@ export const bigTableBytes = 16 * mebibyte
 /** pg_dump asks the server about each table that it leaves the rows of, and takes them all as arguments. */
 const mostTables = 2_000
 
-const leastSegmentBytes = 128 * mebibyte
-const mostSegmentBytes = 4 * 1024 * mebibyte
-/** Enough of them that the last ones end at about the same time, and that a restore can share them out anew. */
+/** Enough segments that a restore can share them out anew. */
 const wantedSegments = 64
+/** Enough of them for each stream that the last ones end at about the same time. */
+const wantedOfEachJob = 8
+/** A segment has a connection and an object of its own: of so many bytes it is nothing beside them. */
+const ampleSegmentBytes = 128 * mebibyte
+const leastSegmentBytes = 32 * mebibyte
+const mostSegmentBytes = 4 * 1024 * mebibyte
 
 /** What psql and the system take in one command. */
 const mostNameBytes = 60_000
@@ -61,10 +65,17 @@ export function planSegments(tables: readonly SourceTable[], options: PlanOption
     .toSorted((a, b) => b.bytes - a.bytes)
     .slice(0, mostTables)
   const totalBytes = leaving.reduce((sum, { bytes }) => sum + bytes, 0)
-  const segmentBytes = Math.min(Math.max(totalBytes / wantedSegments, leastSegmentBytes), mostSegmentBytes)
+  const segmentBytes = segmentBytesOf(totalBytes, options.jobs)
   return leaving
     .flatMap((table) => cutTable(table, segmentBytes, options.serverMajor))
     .toSorted((a, b) => b.expectedBytes - a.expectedBytes)
+}
+
+/** Few large segments where they are shared out well all the same: each costs some 70 ms of the client's CPU. */
+function segmentBytesOf(totalBytes: number, jobs: number): number {
+  const between = (least: number, value: number, most: number) => Math.min(Math.max(value, least), most)
+  const balanced = between(leastSegmentBytes, totalBytes / (wantedOfEachJob * jobs), ampleSegmentBytes)
+  return between(balanced, totalBytes / wantedSegments, mostSegmentBytes)
 }
 
 function mayLeave(table: SourceTable, encoding: string): boolean {

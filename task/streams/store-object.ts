@@ -1,12 +1,8 @@
 import { createHash } from "node:crypto"
-import { partSize } from "../core/part-size.ts"
+import { partBuffers, partSize } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 import type { ObjectWriter, Storage } from "../storage/storage.ts"
 import { cut } from "./cut.ts"
-
-/** Parts in memory, one being filled while the others are on their way: fewer where they are large. */
-const mostBuffers = 4
-const buffersLimitBytes = 128 * 1024 * 1024
 
 export type StoredCopies = {
   readonly sizeBytes: number
@@ -38,7 +34,7 @@ export async function storeObject(
 
   async function bufferFor(index: number): Promise<Buffer> {
     const bytes = partSize(index, options.expectedBytes, maxParts)
-    const most = Math.max(2, Math.min(mostBuffers, Math.floor(buffersLimitBytes / bytes)))
+    const most = partBuffers(bytes)
     let free: Buffer | undefined
     while (underWay.length >= most) {
       const oldest = underWay.shift()

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as z from "zod"
 import { freePort } from "../support/postgres.ts"
-import { pythonTools } from "./python-tools.ts"
+import { awsTools } from "./aws-tools.ts"
 
 /** AWS on this machine, by MiniStack. */
 export type Emulator = {
@@ -44,7 +44,7 @@ export async function startEmulator(folder: string, dockerUrl: string): Promise<
   const logFile = join(folder, "emulator.log")
   const log = openSync(logFile, "w")
   const env = {
-    PATH: `${nodeFolder}:${pythonTools()}:${process.env.PATH}`,
+    PATH: `${nodeFolder}:${awsTools()}:${process.env.PATH}`,
     AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
     AWS_REGION: "eu-central-1",
     AWS_DEFAULT_REGION: "eu-central-1",
@@ -53,7 +53,7 @@ export async function startEmulator(folder: string, dockerUrl: string): Promise<
     AWS_EC2_METADATA_DISABLED: "true",
     HOME: folder,
   }
-  const emulator = spawn(join(pythonTools(), "ministack"), [], {
+  const emulator = spawn(join(awsTools(), "ministack"), [], {
     env: {
       ...env,
       GATEWAY_PORT: String(port),

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { expect, it } from "vitest"
 import { everything } from "../infra/everything.ts"
 import { synthesize } from "../infra/synthesize.ts"
-import { pythonTools } from "./python-tools.ts"
+import { awsTools } from "./aws-tools.ts"
 
 it.each([
   ["one database", { databases: [{ name: "orders", connection: { urlSecret: "pgstow/orders" } }] }],
@@ -17,7 +17,7 @@ it.each([
     writeFileSync(file, JSON.stringify(synthesize(settings).template.toJSON()))
     // W3005: dependencies that a reference implies already. The library writes them.
     const { status, stdout, stderr } = spawnSync(
-      join(pythonTools(), "cfn-lint"),
+      join(awsTools(), "cfn-lint"),
       ["--ignore-checks", "W3005", "--", file],
       { encoding: "utf8" },
     )

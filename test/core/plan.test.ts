@@ -86,11 +86,15 @@ describe("the plan of a backup", () => {
   })
 
   it.each([
-    [2 * GiB, 16],
-    [100 * GiB, 64],
-    [1024 * GiB, 256],
-  ])("cuts %i bytes into %i segments", (bytes, count) => {
-    expect(planSegments([table(bytes)], options)).toHaveLength(count)
+    [2 * GiB, 2, 16],
+    [2 * GiB, 4, 32],
+    [2 * GiB, 8, 64],
+    [512 * MiB, 8, 16],
+    [16 * GiB, 2, 64],
+    [100 * GiB, 8, 64],
+    [1024 * GiB, 2, 256],
+  ])("cuts %i bytes for %i streams into %i segments", (bytes, jobs, count) => {
+    expect(planSegments([table(bytes)], { ...options, jobs })).toHaveLength(count)
   })
 
   it("has every page of a table in one segment, and what comes after them in the last", () => {

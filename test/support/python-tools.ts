@@ -4,11 +4,8 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 
-/** An AWS emulator with what it needs to run tasks, the linter of templates, and AWS's own command line. */
-const packages = ["ministack==1.5.33", "docker==7.2.0", "cfn-lint==1.58.0", "awscli==1.46.3"]
-
 /** The folder with the programs of `packages`, which are installed on the first call and kept for the next run. */
-export function pythonTools(): string {
+export function pythonTools(packages: readonly string[]): string {
   const cache = process.getuid?.() === 0 ? "/var/tmp" : join(homedir(), ".cache")
   const version = createHash("sha256").update(packages.join(" ")).digest("hex").slice(0, 12)
   const folder = join(cache, `pgstow-python-${version}`)

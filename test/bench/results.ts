@@ -1,0 +1,88 @@
+import type { Simulation } from "./simulate.ts"
+import type { Target } from "./targets.ts"
+
+/** What is measured, each with the runs of its own. */
+export const stages = ["backup", "restore", "limited", "memory"] as const
+export type Stage = (typeof stages)[number]
+
+/** One run of one pipeline. */
+export type Run = {
+  readonly stage: Stage
+  /** The pipeline's. */
+  readonly id: string
+  readonly title: string
+  /** From 1. */
+  readonly round: number
+  readonly wallSeconds: number
+  readonly clientCpuSeconds: number
+  readonly serverCpuSeconds: number
+  readonly peakBytes: number
+  /** What it left behind where backups are kept; null where it stores nothing. */
+  readonly storedBytes: number | null
+  /** Of the database, as `pg_dump -Fc -Z0` gives it out. */
+  readonly rawBytes: number
+}
+
+/** The medians of a pipeline's runs. */
+export type Summary = Omit<Run, "round"> & { readonly rounds: number }
+
+/** What `results.json` holds. */
+export type Results = {
+  readonly format: 1
+  readonly startedAt: string
+  readonly machine: {
+    readonly cores: number
+    readonly cpu: string
+    readonly memoryBytes: number
+    readonly system: string
+    readonly node: string
+    readonly postgres: string
+    /** Of the programs that take part. */
+    readonly programs: Readonly<Record<string, string>>
+  }
+  readonly settings: {
+    readonly isQuick: boolean
+    /** Of the raw dump, as asked for; each run has what it came to. */
+    readonly bytes: number
+    readonly rounds: number
+    readonly limitedBytesPerSecond: number
+    readonly server: Readonly<Record<string, string>>
+  }
+  readonly targets: readonly Target[]
+  readonly summaries: readonly Summary[]
+  readonly simulations: readonly Simulation[]
+  readonly runs: readonly Run[]
+}
+
+/** The runs of each pipeline as one, in the order in which the pipelines first come. */
+export function summarize(runs: readonly Run[]): Summary[] {
+  const groups = Map.groupBy(runs, ({ stage, id }) => `${stage} ${id}`)
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group
+    if (!first) return []
+    const { stage, id, title, rawBytes } = first
+    const of = (value: (run: Run) => number) => median(group.map(value))
+    return [
+      {
+        stage,
+        id,
+        title,
+        rawBytes,
+        rounds: group.length,
+        wallSeconds: of((run) => run.wallSeconds),
+        clientCpuSeconds: of((run) => run.clientCpuSeconds),
+        serverCpuSeconds: of((run) => run.serverCpuSeconds),
+        peakBytes: of((run) => run.peakBytes),
+        storedBytes: first.storedBytes === null ? null : of((run) => run.storedBytes ?? Number.NaN),
+      },
+    ]
+  })
+}
+
+/** Of an even number of values, the middle between the two in the middle. Throws where there is none. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const [low, high] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[Math.floor(sorted.length / 2)]]
+  if (low === undefined || high === undefined) throw new RangeError("nothing has no median")
+  return (low + high) / 2
+}
