@@ -1,4 +1,3 @@
-import { availableParallelism, totalmem } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
@@ -10,6 +9,7 @@ import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/man
 import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
+import { machine } from "../machine.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, describe } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
@@ -194,12 +194,6 @@ function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
   })
 }
 
-/** What this machine has, or lets this program have. */
-function memoryBytes(): number {
-  const limit = process.constrainedMemory()
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
-}
-
 /** Dumps the database into every storage, and returns the manifest and why storages failed. */
 async function writeBackup(options: BackupOptions, context: Context) {
   const { connection, storages, recipients, compressLevel, lockWaitSeconds } = options
@@ -217,7 +211,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const snapshot = await openSnapshot(session, { lockWaitSeconds })
     const id = backupId(startedAt, Array.from({ length: 6 }, Math.random))
     const name = { database: options.name ?? source.database, id }
-    const resources = { cores: availableParallelism(), memoryBytes: memoryBytes(), freeConnections }
+    const resources = { ...machine(), freeConnections }
     const jobs = options.jobs === "auto" ? defaultJobs(resources) : options.jobs
     const segments = planSegments(await readTables(session, bigTableBytes), {
       jobs,

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os"
 import { keyOf } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
@@ -10,6 +9,7 @@ import { findBackup, readCatalog } from "../find-backup.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { recognise } from "../legacy/recognise.ts"
+import { machine } from "../machine.ts"
 import { openObject } from "../open-object.ts"
 import { chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
 import type { Connection } from "../postgres/connection.ts"
@@ -135,7 +135,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
 }
 
 async function jobsFor(session: Session): Promise<number> {
-  return defaultJobs(availableParallelism(), await countFreeConnections(session))
+  return defaultJobs({ ...machine(), freeConnections: await countFreeConnections(session) })
 }
 
 /** Restores what was imported: SQL, all of it or nothing. */

@@ -15,6 +15,12 @@ const ofExtension = `EXISTS (
   SELECT FROM pg_depend d
    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`
 
+/** As pg_dump's forcePartitionRootLoad has it. */
+const hashedByEnum = `EXISTS (
+  SELECT FROM pg_partition_ancestors(c.oid) AS a JOIN pg_partitioned_table p ON p.partrelid = a.relid
+              JOIN pg_opclass o ON o.oid = ANY (p.partclass) JOIN pg_am m ON m.oid = o.opcmethod
+   WHERE o.opcname = 'enum_ops' AND o.opcnamespace = 'pg_catalog'::regnamespace AND m.amname = 'hash')`
+
 /**
  * The names in SQL of the tables to lock. Those of an extension are its own affair: who backs up may have no right
  * to them. A database without an encoding can have names that are no text here: pg_dump locks these tables.
@@ -71,7 +77,7 @@ export async function readTables(session: Session, leastBytes: number): Promise<
     SELECT nspname AS schema, relname AS name, bytes,
            pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
            EXISTS (SELECT FROM pg_am WHERE oid = relam AND amname = 'heap') AS "isHeap",
-           relpersistence = 'u' AS "isUnlogged", ${ofExtension} AS "ofExtension",
+           relpersistence = 'u' AS "isUnlogged", ${ofExtension} AS "ofExtension", ${hashedByEnum} AS "isHashedByEnum",
            ARRAY(SELECT a.attname::text FROM pg_attribute a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ${notGenerated}
                   ORDER BY a.attnum) AS columns
@@ -90,6 +96,7 @@ const tableRow = z.object({
   isHeap: z.boolean(),
   isUnlogged: z.boolean(),
   ofExtension: z.boolean(),
+  isHashedByEnum: z.boolean(),
 })
 
 const changedHint = "It was dropped, renamed, truncated or written anew in that moment: try again."

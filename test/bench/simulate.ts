@@ -76,6 +76,7 @@ function tablesOf(bytes: number): SourceTable[] {
     isHeap: true,
     isUnlogged: false,
     ofExtension: false,
+    isHashedByEnum: false,
   }))
 }
 

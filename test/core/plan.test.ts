@@ -22,6 +22,7 @@ function table(bytes: number, more: Partial<SourceTable> = {}): SourceTable {
     isHeap: true,
     isUnlogged: false,
     ofExtension: false,
+    isHashedByEnum: false,
     ...more,
   }
 }

@@ -30,16 +30,27 @@ describe.for(majors)("the tables of PostgreSQL %i", (major) => {
       CREATE VIEW v AS SELECT 1;
       CREATE MATERIALIZED VIEW m AS SELECT 1;
       CREATE TEMP TABLE gone (n int);
+      CREATE TYPE mood AS ENUM ('glad');
+      CREATE TABLE moods (m mood) PARTITION BY HASH (m);
+      CREATE TABLE part_of_moods PARTITION OF moods FOR VALUES WITH (MODULUS 1, REMAINDER 0) PARTITION BY LIST (m);
+      CREATE TABLE part_of_part PARTITION OF part_of_moods DEFAULT;
       CREATE TABLE of_extension (n int);
       ALTER EXTENSION plpgsql ADD TABLE of_extension`)
     const tables = (await readTables(session, 0)).toSorted((a, b) => a.name.localeCompare(b.name))
-    const plain = { schema: "public", isHeap: true, isUnlogged: false, ofExtension: false }
+    const plain = {
+      schema: "public",
+      isHeap: true,
+      isUnlogged: false,
+      ofExtension: false,
+      isHashedByEnum: false,
+    }
     expect(tables).toMatchObject([
       { ...plain, name: "child", columns: ["n"] },
       { ...plain, name: "no_columns", columns: [] },
       { ...plain, name: 'Odd " name', columns: ["a", 'b "c'], pages: 18 },
       { ...plain, name: "of_extension", ofExtension: true },
       { ...plain, name: "part", columns: ["n"], bytes: 0, pages: 0 },
+      { ...plain, name: "part_of_part", isHashedByEnum: true },
       { ...plain, name: "quick", isUnlogged: true },
     ])
     expect((await readTables(session, 100_000)).map(({ name }) => name)).toEqual(['Odd " name'])
@@ -49,6 +60,7 @@ describe.for(majors)("the tables of PostgreSQL %i", (major) => {
       "public.part",
       "public.child",
       "public.no_columns",
+      "public.part_of_part",
     ])
     await session.close()
   })
