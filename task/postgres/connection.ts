@@ -5,7 +5,8 @@ import { parseDatabaseUrl } from "./database-url.ts"
 /** How to reach a database: settings by libpq's keywords, and the password, which goes nowhere but a child's environment. */
 export type Connection = {
   readonly params: Readonly<Record<string, string>>
-  readonly password?: string | undefined
+  /** A function where it changes with time. */
+  readonly password?: string | (() => string) | undefined
 }
 
 /** What the command line may say of a connection. Each goes before the same setting of a URL. */
@@ -98,6 +99,7 @@ export function conninfo(connection: Connection, overrides: Readonly<Record<stri
  */
 export function childEnv(connection: Connection, env: Environment): Record<string, string> {
   const exec = env[execVariable]
+  const password = typeof connection.password === "function" ? connection.password() : connection.password
   // What docker, kubectl or ssh need is theirs to know.
   const wanted = exec ? /^(?!DATABASE_URL$)/ : /^(PATH|HOME|TMPDIR|PG[A-Z_]+|SSL_[A-Z_]+|KRB5[A-Z0-9_]*)$/
   const passed = Object.entries(env).filter(
@@ -107,7 +109,7 @@ export function childEnv(connection: Connection, env: Environment): Record<strin
     PGCONNECT_TIMEOUT: "15",
     PGAPPNAME: "pgstow",
     ...Object.fromEntries(passed),
-    ...given({ PGPASSWORD: connection.password ?? env.PGPASSWORD, [execVariable]: exec }),
+    ...given({ PGPASSWORD: password ?? env.PGPASSWORD, [execVariable]: exec }),
     LC_ALL: "C",
   })
 }
