@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process"
 import { mkdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { backupPipelines, pgstowBackup } from "./backup-pipelines.ts"
@@ -37,7 +36,7 @@ const source = "bench"
 /** How many runs a stage has in one round. */
 export const runsOf: Readonly<Record<Stage, number>> = {
   backup: backupPipelines.length,
-  restore: restorePipelines(true).length,
+  restore: restorePipelines.length,
   limited: 4,
   memory: 2,
 }
@@ -77,8 +76,7 @@ export async function restoreStage(
       return contentsOf(server, source)
     })
     const TARGET = "restored"
-    const pipelines = restorePipelines(takesJobs(bed))
-    for (const [round, { id, title, script }] of inRounds(pipelines, sizes.rounds)) {
+    for (const [round, { id, title, script }] of inRounds(restorePipelines, sizes.rounds)) {
       await run({ stage: "restore", id, title, round, rawBytes }, async () => ({
         ...(await measureIn(bed, script, { ...env, PGDATABASE: "postgres", TARGET })),
         storedBytes: null,
@@ -148,9 +146,4 @@ function fill(
 async function dropDatabase({ server }: Bed, name: string): Promise<void> {
   await server.psql(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   await server.psql("CHECKPOINT")
-}
-
-function takesJobs({ env }: Bed): boolean {
-  const help = execFileSync(env.NODE ?? "", [env.PGSTOW ?? "", "restore", "--help"], { encoding: "utf8" })
-  return help.includes("--jobs")
 }
