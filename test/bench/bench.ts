@@ -27,7 +27,7 @@ const help = `npm run bench [-- OPTIONS]
   --size GB        of the raw dump that is backed up and restored (2)
   --rounds N       how often each pipeline runs (5)
   --only STAGES    of ${stages.join(",")}
-  --quick          0.1 GB, one round, to see that all of it runs: its figures say nothing
+  --quick          0.07 GB, one round, to see that all of it runs: its figures say nothing
   --out FOLDER     for results.json and results.svg (test/bench for a full run, otherwise dist/bench)
 
 It takes all of the machine: run it where nothing else runs. Linux only.`
@@ -44,7 +44,7 @@ const { values } = parseArgs({
 })
 const isQuick = values.quick
 const sizes: Sizes = {
-  bytes: positive("--size", values.size ?? (isQuick ? "0.1" : "2")) * 1e9,
+  bytes: positive("--size", values.size ?? (isQuick ? "0.07" : "2")) * 1e9,
   rounds: Math.ceil(positive("--rounds", values.rounds ?? (isQuick ? "1" : "5"))),
   // At eight streams far less than two cores can do, and long enough that beginning and end hardly count.
   limitedBytesPerSecond: 8e6,
