@@ -1,5 +1,6 @@
 import { createDecipheriv, createHash, createHmac, timingSafeEqual } from "node:crypto"
 import { PgstowError } from "../errors.ts"
+import { decipherAfter } from "./decipher.ts"
 import { peek } from "./peek.ts"
 
 /** Bytes that can be read from their beginning as often as needed. */
@@ -54,16 +55,13 @@ export async function* openFernet(token: Rereadable, key: FernetKey): AsyncGener
   for await (const _ of signedPart(token(), key));
   const { head, all } = await peek(signedPart(token(), key), headerBytes)
   const decipher = createDecipheriv("aes-128-cbc", key.encryption, head.subarray(ivOffset))
-  let toSkip = headerBytes
-  for await (const chunk of all) {
-    yield decipher.update(chunk.subarray(toSkip))
-    toSkip = Math.max(0, toSkip - chunk.length)
-  }
-  try {
-    yield decipher.final()
-  } catch (cause) {
-    throw new PgstowError("damaged", "the Fernet token is signed but not padded as Fernet does", { cause })
-  }
+  yield* decipherAfter(
+    headerBytes,
+    all,
+    decipher,
+    (cause) =>
+      new PgstowError("damaged", "the Fernet token is signed but not padded as Fernet does", { cause }),
+  )
 }
 
 /** A token without its HMAC. Ends well only where the HMAC is right. */

@@ -1,6 +1,7 @@
 import { createDecipheriv, pbkdf2 } from "node:crypto"
 import { promisify } from "node:util"
 import { PgstowError } from "../errors.ts"
+import { decipherAfter } from "./decipher.ts"
 import { peek } from "./peek.ts"
 
 // What `openssl enc -aes-256-cbc -salt -pbkdf2` writes: "Salted__", 8 bytes of salt, the ciphertext. Key and IV
@@ -44,17 +45,14 @@ export async function* openSalted(
     "sha256",
   )
   const decipher = createDecipheriv("aes-256-cbc", derived.subarray(0, keyBytes), derived.subarray(keyBytes))
-  let toSkip = headerBytes
-  for await (const chunk of all) {
-    yield decipher.update(chunk.subarray(toSkip))
-    toSkip = Math.max(0, toSkip - chunk.length)
-  }
-  try {
-    yield decipher.final()
-  } catch (cause) {
-    throw new PgstowError("key", "the key is wrong, or the file was altered or cut short: bad padding", {
-      cause,
-      hint: "Give the file that ENCRYPTION_KEY_PATH named when Sentinel made this backup, or copy it again.",
-    })
-  }
+  yield* decipherAfter(
+    headerBytes,
+    all,
+    decipher,
+    (cause) =>
+      new PgstowError("key", "the key is wrong, or the file was altered or cut short: bad padding", {
+        cause,
+        hint: "Give the file that ENCRYPTION_KEY_PATH named when Sentinel made this backup, or copy it again.",
+      }),
+  )
 }
