@@ -50,22 +50,26 @@ async function* storedBytes(
 ): AsyncGenerator<Buffer, void, undefined> {
   const hash = createHash("sha256")
   let readBytes = 0
-  let held: Buffer = Buffer.alloc(0)
+  const held: Buffer[] = []
+  let heldBytes = 0
   for await (const chunk of await readObject(storage, keyOf(manifest, objectName), name)) {
     signal?.throwIfAborted()
     readBytes += chunk.length
     if (readBytes > sizeBytes) throw changed(name, `it is longer than ${sizeBytes} bytes`)
     hash.update(chunk)
     onBytes?.(chunk.length)
-    held = Buffer.concat([held, chunk])
-    if (held.length <= holdBackBytes) continue
-    const released = held.length - holdBackBytes
-    yield held.subarray(0, released)
-    held = held.subarray(released)
+    held.push(chunk)
+    heldBytes += chunk.length
+    // The chunks are not put together: what that allocates would cost more than all else that is done here.
+    for (let [first] = held; first && heldBytes - first.length >= holdBackBytes; [first] = held) {
+      heldBytes -= first.length
+      held.shift()
+      yield first
+    }
   }
   if (readBytes < sizeBytes) throw changed(name, `it has ${readBytes} of ${sizeBytes} bytes`)
   if (hash.digest("hex") !== sha256) throw changed(name, "its SHA-256 is another")
-  yield held
+  yield* held
 }
 
 async function readObject(storage: Storage, key: string, name: string): Promise<AsyncIterable<Buffer>> {

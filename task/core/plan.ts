@@ -46,8 +46,6 @@ const mostTables = 2_000
 
 /** Enough segments that a restore can share them out anew. */
 const wantedSegments = 64
-/** Enough of them for each stream that the last ones end at about the same time. */
-const wantedOfEachJob = 8
 /** A segment has a connection and an object of its own: of so many bytes it is nothing beside them. */
 const ampleSegmentBytes = 128 * mebibyte
 const leastSegmentBytes = 32 * mebibyte
@@ -73,10 +71,13 @@ export function planSegments(tables: readonly SourceTable[], options: PlanOption
     .toSorted((a, b) => b.expectedBytes - a.expectedBytes)
 }
 
-/** Few large segments where they are shared out well all the same: each costs some 70 ms of the client's CPU. */
+/**
+ * Few large segments where they are shared out well all the same: each costs some 40 ms of the client's CPU. The more
+ * streams there are, the more of them wait for the last one, so each is to have twice as many as there are streams.
+ */
 function segmentBytesOf(totalBytes: number, jobs: number): number {
   const between = (least: number, value: number, most: number) => Math.min(Math.max(value, least), most)
-  const balanced = between(leastSegmentBytes, totalBytes / (wantedOfEachJob * jobs), ampleSegmentBytes)
+  const balanced = between(leastSegmentBytes, totalBytes / (2 * jobs * jobs), ampleSegmentBytes)
   return between(balanced, totalBytes / wantedSegments, mostSegmentBytes)
 }
 

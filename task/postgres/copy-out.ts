@@ -83,8 +83,8 @@ const settings = {
 }
 
 /**
- * psql tells how many rows it copied only where they do not go the way of all its other output: `\copy … to
- * pstdout` keeps to stdout, and all else goes to stderr.
+ * psql knows how many rows it copied only where they do not go the way of all its other output: `\copy … to
+ * pstdout` keeps to stdout, and all else goes nowhere.
  */
 function scriptOf(
   { table, pages }: Pick<PlannedSegment, "table" | "pages">,
@@ -95,17 +95,20 @@ function scriptOf(
   const rows = pages
     ? `(SELECT ${columns} FROM ONLY ${name} WHERE ${rangeOf(pages)})`
     : `${name} (${columns})`
-  return [
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;",
-    `SET TRANSACTION SNAPSHOT ${literal(snapshot)};`,
+  // In one go: a server may be far away.
+  const beginning = [
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    `SET TRANSACTION SNAPSHOT ${literal(snapshot)}`,
     ...Object.entries({ ...settings, ...noTimeLimits(serverMajor) }).map(
-      ([setting, value]) => `SET LOCAL ${setting} = ${value};`,
+      ([setting, value]) => `SET LOCAL ${setting} = ${value}`,
     ),
-    `SET LOCAL lock_timeout = '${lockWaitSeconds}s';`,
-    "\\o |cat >&2",
+    `SET LOCAL lock_timeout = '${lockWaitSeconds}s'`,
+  ]
+  return [
+    `${beginning.join(" \\;\n")};`,
+    "\\o /dev/null",
     `\\copy ${rows} TO pstdout WITH (ENCODING ${literal(encoding)})`,
-    "\\qecho pgstow copied :ROW_COUNT",
-    "\\o",
+    "\\warn pgstow copied :ROW_COUNT",
     "",
   ].join("\n")
 }

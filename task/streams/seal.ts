@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto"
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto"
 import { Decrypter, Encrypter, type Identity } from "age-encryption"
 import { PgstowError } from "../errors.ts"
 import { cut } from "./cut.ts"
@@ -164,8 +171,8 @@ async function fileKeyOf(header: Buffer, { name, identities, recipients }: Seale
   }
 }
 
-function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {
-  return new Uint8Array(hkdfSync("sha256", fileKey, nonce, "payload", 32))
+function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): KeyObject {
+  return createSecretKey(new Uint8Array(hkdfSync("sha256", fileKey, nonce, "payload", 32)))
 }
 
 /** The chunk's place in 11 bytes, then 1 for the last chunk and 0 for any other. */
@@ -177,7 +184,7 @@ function chunkNonce(index: number, last: boolean): Buffer {
 }
 
 /** The chunk's plain bytes; undefined where it does not prove to be whole and in its place. */
-function openChunk(key: Uint8Array, index: number, bytes: Buffer, last: boolean): Buffer | undefined {
+function openChunk(key: KeyObject, index: number, bytes: Buffer, last: boolean): Buffer | undefined {
   if (bytes.length < tagBytes) return undefined
   const decipher = createDecipheriv(cipherName, key, chunkNonce(index, last), { authTagLength: tagBytes })
   decipher.setAuthTag(bytes.subarray(-tagBytes))
@@ -191,7 +198,7 @@ function openChunk(key: Uint8Array, index: number, bytes: Buffer, last: boolean)
 }
 
 /** Says what is wrong with a chunk that does not open, as exactly as the bytes allow. */
-function badChunk(key: Uint8Array, index: number, bytes: Buffer, last: boolean, name: string): PgstowError {
+function badChunk(key: KeyObject, index: number, bytes: Buffer, last: boolean, name: string): PgstowError {
   const opensAs = (last: boolean) => openChunk(key, index, bytes, last) !== undefined
   if (!last && opensAs(true)) return damaged(name, "goes on after its last chunk")
   if (!last) return damaged(name, `is damaged in chunk ${index + 1} (of 64 KiB each)`)
