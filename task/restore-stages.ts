@@ -5,6 +5,7 @@ import { mapConcurrently } from "./map-concurrently.ts"
 import { type PlacedFile, placeFile } from "./place-file.ts"
 import { childEnv } from "./postgres/connection.ts"
 import { copyIn } from "./postgres/copy-in.ts"
+import { loadingEnv } from "./postgres/loading-env.ts"
 import type { RestorePlan } from "./postgres/plan-restore.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "./postgres/restore.ts"
 import { stagesOf } from "./postgres/restore-stages.ts"
@@ -25,7 +26,8 @@ export async function restoreInStages(
   const stages = stagesOf(plan.entries)
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
-  const restoring = restoringInto(job, database, context, signal)
+  const plain = restoringInto(job, database, context, signal)
+  const restoring = { ...plain, env: await loadingEnv(job.clients, plain.connection, plain) }
   const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env))
   const definitions = (stage: string, entries: readonly TocEntry[], jobs: number) => () =>
     restoreDefinitions(head, entries, { ...restoring, jobs, stage })
@@ -76,8 +78,8 @@ async function restoreDefinitions(
 }
 
 /**
- * Restores the rows, from several objects at once, the largest first. The first stream that fails ends the others by
- * `stop`.
+ * Restores the rows, from several objects at once, the largest segment first. The first stream that fails ends the
+ * others by `stop`.
  */
 async function restoreRows(
   { manifest, main, joined: archive, session, zstd, jobs, options: { selection } }: RestoreJob,
@@ -113,13 +115,10 @@ async function restoreRows(
     if (error) return { state: "errors", errors: [error], warnings: [] }
     return { state: "ok", errors: [], warnings: [], readToEnd: true }
   }
-  const streams = [
-    { rawBytes: main.rawBytes, load: loadMain },
-    ...tables
-      .flatMap(({ segments }) => segments)
-      .map((segment) => ({ rawBytes: segment.rawBytes, load: () => loadSegment(segment) })),
-  ].toSorted((a, b) => b.rawBytes - a.rawBytes)
-  const outcomes = await mapConcurrently(streams, jobs, async ({ load }) => {
+  const segments = tables.flatMap((table) => table.segments).toSorted((a, b) => b.rawBytes - a.rawBytes)
+  // The small tables first: each takes some time, and few bytes.
+  const streams = [loadMain, ...segments.map((segment) => () => loadSegment(segment))]
+  const outcomes = await mapConcurrently(streams, jobs, async (load) => {
     const outcome = await outcomeOf(load, options.signal)
     if (outcome.state === "failed") stop.abort(outcome.failure)
     return outcome
