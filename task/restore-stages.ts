@@ -1,21 +1,22 @@
 import type { Context } from "./context.ts"
-import type { ManifestObject, SegmentObject } from "./core/manifest.ts"
 import { PgstowError } from "./errors.ts"
-import { mapConcurrently } from "./map-concurrently.ts"
 import { type PlacedFile, placeFile } from "./place-file.ts"
+import { relateEntries } from "./postgres/archive.ts"
 import { childEnv } from "./postgres/connection.ts"
 import { copyIn } from "./postgres/copy-in.ts"
+import { type LoadStep, loadSteps } from "./postgres/load-steps.ts"
 import { loadingEnv } from "./postgres/loading-env.ts"
 import type { RestorePlan } from "./postgres/plan-restore.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "./postgres/restore.ts"
 import { stagesOf } from "./postgres/restore-stages.ts"
 import type { TocEntry } from "./postgres/toc.ts"
 import { type RestoreJob, type Restoring, restoringInto } from "./restore-job.ts"
+import { runSteps } from "./run-steps.ts"
 
 /**
- * Restores the planned entries into a new database, several at once: first what takes rows, then the rows, each
- * stream straight from the storage, and then indexes, constraints and all else that is quicker, or right, only
- * when the rows are there. It goes on after what PostgreSQL refuses, to find all of it.
+ * Restores the planned entries into a new database, several at once: first what takes rows; then the rows, each
+ * stream straight from the storage, and the keys of what has all its rows; at last all that needs what is there by
+ * then. It goes on after what PostgreSQL refuses, to find all of it.
  */
 export async function restoreInStages(
   job: RestoreJob,
@@ -23,24 +24,30 @@ export async function restoreInStages(
   database: string,
   context: Context,
 ): Promise<RestoreOutcome> {
-  const stages = stagesOf(plan.entries)
+  const archive = relateEntries(plan.entries)
+  const stages = stagesOf(archive)
+  const chosen = new Set(plan.entries)
+  const tables = job.joined.tables.filter(({ entry }) => chosen.has(entry))
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
   const plain = restoringInto(job, database, context, signal)
   const restoring = { ...plain, env: await loadingEnv(job.clients, plain.connection, plain) }
   const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env))
-  const definitions = (stage: string, entries: readonly TocEntry[], jobs: number) => () =>
-    restoreDefinitions(head, entries, { ...restoring, jobs, stage })
   try {
-    let outcome: RestoreOutcome = nothingYet
-    for (const restoreStage of [
-      definitions("schema", stages.schema, 1),
-      () => restoreRows(job, stages.rows, restoring, stop),
-      definitions("indexes and keys", stages.keys, job.jobs),
-      definitions("the rest", stages.rest, 1),
-    ])
-      if (outcome.state !== "failed") outcome = joined(outcome, await restoreStage())
+    let outcome = await restoreDefinitions(head, "schema", stages.schema, restoring)
+    const load = async (step: LoadStep): Promise<RestoreOutcome> => {
+      const loaded = await outcomeOf(() => runStep(job, head, step, restoring), signal)
+      // The first failure ends the others.
+      if (loaded.state === "failed") stop.abort(loaded.failure)
+      return loaded
+    }
+    if (outcome.state !== "failed") {
+      const steps = loadSteps(archive, stages, tables, job.jobs)
+      outcome = (await runSteps(steps, job.jobs, load)).reduce(joined, outcome)
+    }
     context.signal.throwIfAborted()
+    if (outcome.state !== "failed")
+      outcome = joined(outcome, await restoreDefinitions(head, "the rest", stages.rest, restoring))
     return outcome
   } finally {
     await head.remove()
@@ -61,8 +68,9 @@ function joined(before: RestoreOutcome, after: RestoreOutcome): RestoreOutcome {
 
 async function restoreDefinitions(
   head: PlacedFile,
+  stage: string,
   entries: readonly TocEntry[],
-  { show, stage, ...options }: Restoring & { readonly stage: string; readonly jobs: number },
+  { show, ...options }: Restoring,
 ): Promise<RestoreOutcome> {
   if (entries.length === 0) return nothingYet
   let count = 0
@@ -77,53 +85,36 @@ async function restoreDefinitions(
   })
 }
 
-/**
- * Restores the rows, from several objects at once, the largest segment first. The first stream that fails ends the
- * others by `stop`.
- */
-async function restoreRows(
-  { manifest, main, joined: archive, session, zstd, jobs, options: { selection } }: RestoreJob,
-  entries: readonly TocEntry[],
-  { open, show, ...options }: Restoring,
-  stop: AbortController,
+async function runStep(
+  { manifest, main, session, zstd, options: { selection } }: RestoreJob,
+  head: PlacedFile,
+  step: LoadStep,
+  restoring: Restoring,
 ): Promise<RestoreOutcome> {
-  const nameOf = (object: ManifestObject) => `${manifest.id} ${object.name}`
-  const chosen = new Set(entries)
-  const tables = archive.tables.filter(({ entry }) => chosen.has(entry))
-  const segmented = new Set(tables.map(({ entry }) => entry))
-
-  const loadMain = () =>
-    restoreMain(open(main), {
+  const { open, show, ...options } = restoring
+  const stage = "rows and keys"
+  if (step.kind === "keys") return restoreDefinitions(head, stage, step.entries, restoring)
+  if (step.kind === "rows")
+    return restoreMain(open(main), {
       ...options,
-      name: nameOf(main),
-      entries: entries.filter((entry) => !segmented.has(entry)),
+      name: `${manifest.id} ${main.name}`,
+      entries: step.entries,
       partial: selection !== undefined,
       mode: "collect",
       compressed: true,
       zstd,
-      onStep: ({ kind, object }) => show("rows", `${kind.toLowerCase()} ${object}`),
+      onStep: ({ kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
     })
-  const loadSegment = async (segment: SegmentObject): Promise<RestoreOutcome> => {
-    show("rows", `table data ${segment.table}`)
-    const error = await copyIn(open(segment), segment, {
-      ...options,
-      name: nameOf(segment),
-      serverMajor: session.serverMajor,
-      encoding: manifest.source.encoding,
-      zstd,
-    })
-    if (error) return { state: "errors", errors: [error], warnings: [] }
-    return { state: "ok", errors: [], warnings: [], readToEnd: true }
-  }
-  const segments = tables.flatMap((table) => table.segments).toSorted((a, b) => b.rawBytes - a.rawBytes)
-  // The small tables first: each takes some time, and few bytes.
-  const streams = [loadMain, ...segments.map((segment) => () => loadSegment(segment))]
-  const outcomes = await mapConcurrently(streams, jobs, async (load) => {
-    const outcome = await outcomeOf(load, options.signal)
-    if (outcome.state === "failed") stop.abort(outcome.failure)
-    return outcome
+  const { segment } = step
+  show(stage, `table data ${segment.table}`)
+  const error = await copyIn(open(segment), segment, {
+    ...options,
+    name: `${manifest.id} ${segment.name}`,
+    serverMajor: session.serverMajor,
+    encoding: manifest.source.encoding,
+    zstd,
   })
-  return outcomes.reduce(joined, nothingYet)
+  return error ? { state: "errors", errors: [error], warnings: [] } : nothingYet
 }
 
 /** What rejects is a failure, too; nothing is begun after the signal's. */

@@ -29,10 +29,8 @@ const maxErrorCharacters = 8_000
 /**
  * Makes sense of what pg_restore writes to stderr. A message begins with "pg_restore: ", and what comes without
  * that belongs to the one before. `onStep` is called with each object that it comes to.
- *
- * @param jobs as pg_restore was told; with several it counts its errors more than once
  */
-export function readRestoreOutput(onStep?: (step: RestoreStep) => void, jobs = 1): RestoreOutputReader {
+export function readRestoreOutput(onStep?: (step: RestoreStep) => void): RestoreOutputReader {
   const errors: RestoreError[] = []
   const warnings: string[] = []
   let entry: string | null = null
@@ -69,7 +67,7 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void, jobs = 1
     },
     end: () => {
       finish()
-      if (counted !== undefined && (jobs === 1 ? counted !== errors.length : errors.length === 0))
+      if (counted !== undefined && counted !== errors.length)
         warnings.push(`pg_restore counted ${counted} errors, and ${errors.length} are reported here`)
       const own = errors.filter(isOfOwnSession)
       return {

@@ -1,4 +1,4 @@
-import { type Archive, relateEntries } from "./archive.ts"
+import type { Archive } from "./archive.ts"
 import type { TocEntry } from "./toc.ts"
 
 export type Stages = {
@@ -12,15 +12,14 @@ export type Stages = {
 }
 
 /**
- * The entries by when they are to be restored, in their order.
+ * An archive's entries by when they are to be restored, in their order.
  *
  * `pg_restore --jobs` does all that comes after the rows side by side, as far as the archive knows of no dependency.
  * That is more than is safe: attaching the index of a partition, or giving a foreign key to a partitioned table,
  * takes locks that it knows nothing of, and ends in a deadlock now and then; and a policy that comes before a
  * foreign key can keep the key's check from its rows. Only what takes the time is worth it.
  */
-export function stagesOf(entries: readonly TocEntry[]): Stages {
-  const archive = relateEntries(entries)
+export function stagesOf(archive: Archive): Stages {
   const trees = partitionTrees(archive)
   const late = new Set<TocEntry>()
   const stageOf = (entry: TocEntry): keyof Stages => {
@@ -33,7 +32,7 @@ export function stagesOf(entries: readonly TocEntry[]): Stages {
     late.add(entry)
     return "rest"
   }
-  return { schema: [], rows: [], keys: [], rest: [], ...Object.groupBy(entries, stageOf) }
+  return { schema: [], rows: [], keys: [], rest: [], ...Object.groupBy(archive.entries, stageOf) }
 }
 
 /** Comes last, as in pg_restore: without it, the owner of a table is always let in. */

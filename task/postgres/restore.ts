@@ -67,7 +67,7 @@ export async function restoreMain(
 ): Promise<RestoreOutcome> {
   const { name, partial, compressed, zstd, signal } = options
   const passing = { name, signal, mayEndEarly: partial }
-  return runPgRestore(options, 1, [], async (program, onStderr) => {
+  return runPgRestore(options, [], async (program, onStderr) => {
     const start: StartConsumer = (signal) => startChild(program, { stdin: "pipe", signal, onStderr })
     const rawBytes = compressed
       ? await decompressInto(source, start, { ...passing, zstd })
@@ -76,15 +76,10 @@ export async function restoreMain(
   })
 }
 
-/**
- * Restores entries that have no rows, `jobs` at a time, from an archive's head in a file. Rejects as `restoreMain`.
- */
-export async function restoreHead(
-  head: PlacedFile,
-  options: RestoreOptions & { readonly jobs: number },
-): Promise<RestoreOutcome> {
-  const { signal, jobs } = options
-  return runPgRestore(options, jobs, [`--jobs=${jobs}`, head.path], async (program, onStderr) => {
+/** Restores entries that have no rows, from an archive's head in a file. Rejects as `restoreMain`. */
+export async function restoreHead(head: PlacedFile, options: RestoreOptions): Promise<RestoreOutcome> {
+  const { signal } = options
+  return runPgRestore(options, [head.path], async (program, onStderr) => {
     await startChild(program, { signal, onStderr }).ended
     return true
   })
@@ -92,14 +87,13 @@ export async function restoreHead(
 
 async function runPgRestore(
   options: RestoreOptions,
-  jobs: number,
   args: readonly string[],
   run: (program: Program, onStderr: (line: string) => void) => Promise<boolean>,
 ): Promise<RestoreOutcome> {
   const { clients, connection, entries, signal } = options
   const env = childEnv(connection, options.env)
   const list = await placeFile(useList(entries), env)
-  const reader = readRestoreOutput(options.onStep, jobs)
+  const reader = readRestoreOutput(options.onStep)
   try {
     const chosen = ["--use-list", list.path, "--no-password", "--dbname", conninfo(connection)]
     const program = { file: clients.pgRestore, args: [...argumentsOf(options), ...chosen, ...args], env }

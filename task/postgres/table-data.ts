@@ -5,6 +5,7 @@ import { numberOf, type Toc, type TocEntry, version } from "./toc.ts"
 
 /** A table whose rows are not in the archive. */
 export type SegmentedTable = {
+  readonly table: TocEntry
   /** The entry that stands for its rows. */
   readonly entry: TocEntry
   readonly segments: readonly SegmentObject[]
@@ -43,7 +44,8 @@ export function joinToc({ entries, head }: Toc, segments: readonly SegmentObject
     const { name: tag, schema, owner } = table
     const rows = { kind: "TABLE DATA", section: "data", name: tag, schema, owner } as const
     const none = { tableOid: 0, oid: 0, definition: "" }
-    return { entry: { ...rows, ...none, dumpId, hasData: true, dependsOn: [table.dumpId] }, segments }
+    const entry = { ...rows, ...none, dumpId, hasData: true, dependsOn: [table.dumpId] }
+    return { table, entry, segments }
   })
   const added = tables.map(({ entry }) => entry)
   return {

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest"
+import { relateEntries } from "../../task/postgres/archive.ts"
 import { type Stages, stagesOf } from "../../task/postgres/restore-stages.ts"
 import { readToc } from "../../task/postgres/toc.ts"
 import { inPieces } from "../support/bytes.ts"
@@ -34,7 +35,7 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
     const database = await server.createDatabase()
     await server.psql(schema, database)
     const { entries } = await readToc(inPieces(await dumpOf(server, database)))
-    stages = stagesOf(entries)
+    stages = stagesOf(relateEntries(entries))
     total = entries.length
   })
   const named = (stage: keyof Stages, ...kinds: string[]) =>
