@@ -17,6 +17,7 @@ import {
   memoryStage,
   type Recorder,
   restoreStage,
+  roundsOf,
   runsOf,
   type Sizes,
 } from "./stages.ts"
@@ -24,7 +25,7 @@ import { checkTargets } from "./targets.ts"
 
 const help = `npm run bench [-- OPTIONS]
 
-  --size GB        of the raw dump that is backed up and restored (2)
+  --size GB        of the raw dump that is backed up and restored (1)
   --rounds N       how often each pipeline runs (5)
   --only STAGES    of ${stages.join(",")}
   --quick          0.07 GB, one round, to see that all of it runs: its figures say nothing
@@ -44,11 +45,11 @@ const { values } = parseArgs({
 })
 const isQuick = values.quick
 const sizes: Sizes = {
-  bytes: positive("--size", values.size ?? (isQuick ? "0.07" : "2")) * 1e9,
+  bytes: positive("--size", values.size ?? (isQuick ? "0.07" : "1")) * 1e9,
   rounds: Math.ceil(positive("--rounds", values.rounds ?? (isQuick ? "1" : "5"))),
   // At eight streams far less than two cores can do, and long enough that beginning and end hardly count.
-  limitedBytesPerSecond: 8e6,
-  limitedBytes: isQuick ? 0.06e9 : 1.8e9,
+  limitedBytesPerSecond: 10e6,
+  limitedBytes: isQuick ? 0.06e9 : 1.2e9,
 }
 const chosen = stagesOf(values.only)
 const isFull = !isQuick && chosen.length === stages.length
@@ -116,10 +117,7 @@ async function bench(): Promise<Results> {
 }
 
 function recordInto(runs: Run[]): Recorder {
-  const total = chosen.reduce(
-    (sum, stage) => sum + runsOf[stage] * (stage === "memory" ? Math.min(3, sizes.rounds) : sizes.rounds),
-    0,
-  )
+  const total = chosen.reduce((sum, stage) => sum + runsOf[stage] * roundsOf(stage, sizes), 0)
   const timed = async <Result>(title: string, work: () => Promise<Result>): Promise<Result> => {
     interruption.signal.throwIfAborted()
     process.stderr.write(`${title} … `)

@@ -41,6 +41,11 @@ export const runsOf: Readonly<Record<Stage, number>> = {
   memory: 2,
 }
 
+/** Where the rate is given, or only memory counts, three rounds tell as much as five, and take long. */
+export function roundsOf(stage: Stage, { rounds }: Sizes): number {
+  return stage === "limited" || stage === "memory" ? Math.min(rounds, 3) : rounds
+}
+
 /** The database that all stages but the limited one read. */
 export function fillSource(bed: Bed, bytes: number, { step }: Recorder): Promise<number> {
   return fill(bed, source, mixed(bytes), step)
@@ -93,13 +98,16 @@ export async function restoreStage(
 
 /** Backups of a server that gives each connection a limited rate. */
 export async function limitedStage(bed: Bed, sizes: Sizes, { step, run }: Recorder): Promise<void> {
-  const { limitedBytes, limitedBytesPerSecond, rounds } = sizes
+  const { limitedBytes, limitedBytesPerSecond } = sizes
   const database = "limited"
   const rawBytes = await fill(bed, database, mostlyBig(limitedBytes), step, { indexes: false })
   const proxy = await startService("limited-proxy.ts", [`${bed.server.port}`, `${limitedBytesPerSecond}`])
   try {
     const env = { PGDATABASE: database, PGPORT: proxy.answer }
-    for (const [round, { id, title, script }] of inRounds([1, 2, 4, 8].map(pgstowBackup), rounds))
+    for (const [round, { id, title, script }] of inRounds(
+      [1, 2, 4, 8].map(pgstowBackup),
+      roundsOf("limited", sizes),
+    ))
       await run({ stage: "limited", id, title, round, rawBytes }, () => measureIn(bed, script, env))
   } finally {
     await proxy.stop()
@@ -121,8 +129,7 @@ export async function memoryStage(
     { id: "size", title, name: source, rawBytes },
     { id: "tenfold", title: `${title}, ten times the data`, name: database, rawBytes: tenfold },
   ]
-  // The time does not count here, and there is much to read.
-  for (const [round, { id, title, name, rawBytes }] of inRounds(databases, Math.min(sizes.rounds, 3)))
+  for (const [round, { id, title, name, rawBytes }] of inRounds(databases, roundsOf("memory", sizes)))
     await run({ stage: "memory", id, title, round, rawBytes }, () =>
       measureIn(bed, script, { PGDATABASE: name }),
     )
