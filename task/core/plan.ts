@@ -48,7 +48,7 @@ const mostTables = 2_000
 const wantedSegments = 64
 /** A segment has a connection and an object of its own: of so many bytes it is nothing beside them. */
 const ampleSegmentBytes = 128 * mebibyte
-const leastSegmentBytes = bigTableBytes
+const leastSegmentBytes = 32 * mebibyte
 const mostSegmentBytes = 4 * 1024 * mebibyte
 
 /** What psql and the system take in one command. */

@@ -48,8 +48,8 @@ const sizes: Sizes = {
   bytes: positive("--size", values.size ?? (isQuick ? "0.07" : "1")) * 1e9,
   rounds: Math.ceil(positive("--rounds", values.rounds ?? (isQuick ? "1" : "5"))),
   // At eight streams far less than two cores can do, and long enough that beginning and end hardly count.
-  limitedBytesPerSecond: 10e6,
-  limitedBytes: isQuick ? 0.06e9 : 1.2e9,
+  limitedBytesPerSecond: 12e6,
+  limitedBytes: isQuick ? 0.06e9 : 1.5e9,
 }
 const chosen = stagesOf(values.only)
 const isFull = !isQuick && chosen.length === stages.length
