@@ -6,7 +6,7 @@ import { describe, withDatabase } from "./postgres/connection.ts"
 import { planRestore, type RestorePlan } from "./postgres/plan-restore.ts"
 import { type RestoreOutcome, restoreMain } from "./postgres/restore.ts"
 import { openSession } from "./postgres/session.ts"
-import { joinedArchive } from "./postgres/table-data.ts"
+import { joinedArchive, tablesAmong } from "./postgres/table-data.ts"
 import { type Contents, describeContents } from "./postgres/target-database.ts"
 import { inspectTarget } from "./postgres/target-server.ts"
 import {
@@ -67,8 +67,7 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
   const { manifest, main, joined, name, zstd, options } = job
   const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
   const openRaw = (object: ManifestObject) => decompress(open(object), `${manifest.id} ${object.name}`)
-  const chosen = new Set(plan.entries)
-  const wanted = joined.tables.filter(({ entry }) => chosen.has(entry))
+  const wanted = tablesAmong(plan.entries, joined)
   const compressed = wanted.length === 0
   return restoreMain(compressed ? open(main) : joinedArchive(openRaw(main), joined, wanted, openRaw), {
     ...restoring,

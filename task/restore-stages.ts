@@ -9,6 +9,7 @@ import { loadingEnv } from "./postgres/loading-env.ts"
 import type { RestorePlan } from "./postgres/plan-restore.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "./postgres/restore.ts"
 import { stagesOf } from "./postgres/restore-stages.ts"
+import { tablesAmong } from "./postgres/table-data.ts"
 import type { TocEntry } from "./postgres/toc.ts"
 import { type RestoreJob, type Restoring, restoringInto } from "./restore-job.ts"
 import { runSteps } from "./run-steps.ts"
@@ -26,8 +27,6 @@ export async function restoreInStages(
 ): Promise<RestoreOutcome> {
   const archive = relateEntries(plan.entries)
   const stages = stagesOf(archive)
-  const chosen = new Set(plan.entries)
-  const tables = job.joined.tables.filter(({ entry }) => chosen.has(entry))
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
   const plain = restoringInto(job, database, context, signal)
@@ -42,7 +41,7 @@ export async function restoreInStages(
       return loaded
     }
     if (outcome.state !== "failed") {
-      const steps = loadSteps(archive, stages, tables, job.jobs)
+      const steps = loadSteps(archive, stages, tablesAmong(plan.entries, job.joined), job.jobs)
       outcome = (await runSteps(steps, job.jobs, load)).reduce(joined, outcome)
     }
     context.signal.throwIfAborted()

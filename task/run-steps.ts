@@ -16,7 +16,8 @@ export async function runSteps<One extends { readonly after: readonly One[] }, R
 
   const begin = (step: One) => {
     waiting.delete(step)
-    const ended = work(step)
+    const run = async () => work(step)
+    const ended = run()
       .then(
         (result) => void results.set(step, result),
         (error: unknown) => void failures.push(error),

@@ -4,6 +4,7 @@ import { PgstowError } from "../errors.ts"
 import { decompressInto } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
+import { copiedRowsIn, sayCopiedRows } from "./copied-rows.ts"
 import { identifier, literal } from "./quote.ts"
 import type { Owners } from "./restore.ts"
 import { adviceOn, classOf, type RestoreError } from "./restore-errors.ts"
@@ -48,13 +49,12 @@ export async function copyIn(
       `--dbname=${conninfo(connection, { client_encoding: "UTF8" })}`,
       `--command=${settingsOf(options)}`,
       `--command=${copyCommand(table, segment.columns, options.encoding)}`,
-      "--command=\\warn pgstow copied :ROW_COUNT",
+      `--command=${sayCopiedRows}`,
     ],
     env: childEnv(connection, options.env),
   }
   const onStderr = (line: string) => {
-    const [, copied] = /^pgstow copied (\d+)$/.exec(line) ?? []
-    if (copied !== undefined) rows = Number(copied)
+    rows = copiedRowsIn(line) ?? rows
   }
   try {
     await decompressInto(source, (signal) => startChild(program, { stdin: "pipe", signal, onStderr }), {

@@ -3,6 +3,7 @@ import { type Child, type ChildError, startChild } from "../child.ts"
 import type { Pages, PlannedSegment } from "../core/plan.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
+import { copiedRowsIn, sayCopiedRows } from "./copied-rows.ts"
 import { explainDumpFailure } from "./dump-failure.ts"
 import { identifier, literal } from "./quote.ts"
 import { noTimeLimits } from "./time-limits.ts"
@@ -55,8 +56,8 @@ export function startCopyOut(
       stdout,
       signal: options.signal,
       onStderr(line) {
-        const [, rows] = /^pgstow copied (\d+)$/.exec(line) ?? []
-        if (rows !== undefined) options.onRows(Number(rows))
+        const rows = copiedRowsIn(line)
+        if (rows !== undefined) options.onRows(rows)
       },
       explain: (failure: ChildError) =>
         explainDumpFailure(failure, connection, `copying ${identifier(schema)}.${identifier(name)} of`),
@@ -108,7 +109,7 @@ function scriptOf(
     `${beginning.join(" \\;\n")};`,
     "\\o /dev/null",
     `\\copy ${rows} TO pstdout WITH (ENCODING ${literal(encoding)})`,
-    "\\warn pgstow copied :ROW_COUNT",
+    sayCopiedRows,
     "",
   ].join("\n")
 }

@@ -68,7 +68,8 @@ export function loadSteps(
     ...(segmentsOf.get(table) ?? []),
     ...big.filter((step) => keysOf.get(table)?.includes(step)),
   ])
-  return [main, ...bigForeign, ...bySegments, ...groups, ...afterAll]
+  // A key may belong to two tables.
+  return [...new Set([main, ...bigForeign, ...bySegments, ...groups, ...afterAll])]
 }
 
 function loadSegment(segment: SegmentObject): LoadStep {

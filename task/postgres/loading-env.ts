@@ -1,3 +1,4 @@
+import { PgstowError } from "../errors.ts"
 import type { Clients } from "./clients.ts"
 import type { Connection, Environment } from "./connection.ts"
 import { openSession, type SessionOptions } from "./session.ts"
@@ -17,8 +18,9 @@ export async function loadingEnv(
     const session = await openSession(clients, connection, { env: faster, signal })
     await session.close()
     return faster
-  } catch {
+  } catch (error) {
     signal?.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
     // Where something else is wrong, whoever comes next tells of it.
     return env
   }

@@ -62,6 +62,12 @@ export function joinToc({ entries, head }: Toc, segments: readonly SegmentObject
   }
 }
 
+/** Those of the tables whose rows are among these entries. */
+export function tablesAmong(entries: readonly TocEntry[], { tables }: JoinedToc): SegmentedTable[] {
+  const chosen = new Set(entries)
+  return tables.filter(({ entry }) => chosen.has(entry))
+}
+
 /**
  * The archive with the rows of the wanted tables after its own. `main` and what `open` gives are decompressed;
  * the stream fails where they do.

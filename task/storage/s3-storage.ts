@@ -294,17 +294,16 @@ function s3Client(settings: S3Settings, timeoutSeconds: number): S3Client {
   })
   // By TLS nobody can change a body on its way, and its CRC-32 is in a header that is signed: a SHA-256 of it beside
   // that would be the most that a part takes here.
-  if (endpoint === undefined || endpoint.startsWith("https:"))
-    client.middlewareStack.add(
-      (next) => (args) => {
-        // All of the SDK's requests are HTTP's.
-        const { headers } = args.request as { readonly headers: Record<string, string> }
-        if (headers["x-amz-checksum-crc32"] !== undefined)
-          headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
-        return next(args)
-      },
-      { step: "build", priority: "low", name: "leavePayloadUnsigned" },
-    )
+  client.middlewareStack.add(
+    (next) => (args) => {
+      // All of the SDK's requests are HTTP's.
+      const { protocol, headers } = args.request as { protocol: string; headers: Record<string, string> }
+      if (protocol === "https:" && headers["x-amz-checksum-crc32"] !== undefined)
+        headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+      return next(args)
+    },
+    { step: "build", priority: "low", name: "leavePayloadUnsigned" },
+  )
   return client
 }
 
