@@ -4,6 +4,7 @@ import type { Manifest, ManifestObject } from "./core/manifest.ts"
 import { messageOf } from "./errors.ts"
 import { ObjectExistsError, type Storage } from "./storage/storage.ts"
 import { compressOutput, compressStream, type StartProducer } from "./streams/compress.ts"
+import { PartBuffers } from "./streams/part-buffers.ts"
 import { seal } from "./streams/seal.ts"
 import { storeObject } from "./streams/store-object.ts"
 
@@ -61,6 +62,7 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
   /** The keys of what each storage holds. */
   const held = new Map<Storage, string[]>(storages.map((storage) => [storage, []]))
   const rawBytesOf: (() => number)[] = []
+  const buffers = new PartBuffers()
 
   const remaining = () => storages.filter((storage) => !failures.has(storage))
   const report = () => {
@@ -87,7 +89,7 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
     const sealed = recipients ? seal(shown, recipients) : shown
     const takers = remaining()
     // Real data comes to a third or less; a guess too high costs memory, one too low does no harm.
-    const stored = await storeObject(sealed, takers, key, { expectedBytes: expectedBytes / 3 })
+    const stored = await storeObject(sealed, takers, key, { expectedBytes: expectedBytes / 3, buffers })
     for (const storage of takers) if (!stored.failures.has(storage)) held.get(storage)?.push(key)
     for (const [storage, failure] of stored.failures) fail(storage, failure)
     const { sizeBytes, sha256 } = stored

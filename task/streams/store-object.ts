@@ -3,6 +3,7 @@ import { partBuffers, partSize } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 import type { ObjectWriter, Storage } from "../storage/storage.ts"
 import { cut } from "./cut.ts"
+import { PartBuffers } from "./part-buffers.ts"
 
 export type StoredCopies = {
   readonly sizeBytes: number
@@ -20,29 +21,33 @@ export type StoredCopies = {
  * How long a storage may be silent, and what ends it, is the storages' own affair.
  *
  * @param options.expectedBytes how large the object is likely to be, for the size of its parts
+ * @param options.buffers what it shares with the objects stored before it and beside it
  */
 export async function storeObject(
   source: AsyncIterable<Uint8Array>,
   storages: readonly Storage[],
   key: string,
-  options: { readonly expectedBytes: number },
+  options: { readonly expectedBytes: number; readonly buffers?: PartBuffers },
 ): Promise<StoredCopies> {
+  const { expectedBytes, buffers = new PartBuffers() } = options
   const maxParts = Math.min(...storages.map((storage) => storage.maxParts))
   const failures = new Map<Storage, unknown>()
   const copies = storages.map((storage) => new Copy(storage, key, failures))
+  let filled: Buffer = Buffer.alloc(0)
   const underWay: { readonly buffer: Buffer; readonly done: Promise<unknown> }[] = []
-
-  async function bufferFor(index: number): Promise<Buffer> {
-    const bytes = partSize(index, options.expectedBytes, maxParts)
-    const most = partBuffers(bytes)
-    let free: Buffer | undefined
-    while (underWay.length >= most) {
-      const oldest = underWay.shift()
-      await oldest?.done
-      free = oldest?.buffer
+  /** Waits until no more than so many parts are under way. */
+  async function settle(most: number): Promise<void> {
+    for (const { buffer, done } of underWay.splice(0, underWay.length - most)) {
+      await done
+      buffers.give(buffer)
     }
+  }
+  async function bufferFor(index: number): Promise<Buffer> {
+    const bytes = partSize(index, expectedBytes, maxParts)
+    await settle(partBuffers(bytes) - 1)
     if (failures.size === copies.length) throw failureOfAll(failures, key)
-    return free?.length === bytes ? free : Buffer.allocUnsafeSlow(bytes)
+    filled = buffers.take(bytes)
+    return filled
   }
 
   const hash = createHash("sha256")
@@ -53,9 +58,9 @@ export async function storeObject(
       sizeBytes += bytes.length
       const isWhole = last && index === 0
       const done = Promise.all(copies.map((copy) => (isWhole ? copy.put(bytes) : copy.write(bytes))))
-      underWay.push({ buffer: bytes, done })
+      underWay.push({ buffer: filled, done })
     }
-    await Promise.all(underWay.map(({ done }) => done))
+    await settle(0)
     await Promise.all(copies.map((copy) => copy.finish()))
     if (failures.size === copies.length) throw failureOfAll(failures, key)
   } catch (error) {

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { messageOf } from "../../task/errors.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { PartBuffers } from "../../task/streams/part-buffers.ts"
 import { storeObject } from "../../task/streams/store-object.ts"
 import { failing, inPieces } from "../support/bytes.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -66,6 +67,22 @@ async function expectNothingLeft() {
 }
 
 describe("an object", () => {
+  it("is stored whole where others share its memory, side by side and one after the other", async () => {
+    const buffers = new PartBuffers()
+    const objects = [5, 1, 4, 3, 2].map((parts) => noise.subarray(0, parts * partBytes - 77 * parts))
+    const keys = objects.map((_, index) => `${key}.${index}`)
+    const storeIn = async (index: number) => {
+      const source = inPieces(objects[index] ?? Buffer.of(), [65_552])
+      await storeObject(source, [directory, bucket], keys[index] ?? "", { expectedBytes: 0, buffers })
+    }
+    await Promise.all([0, 1, 2].map(storeIn))
+    await storeIn(3)
+    await storeIn(4)
+    for (const [index, bytes] of objects.entries())
+      for (const storage of [directory, bucket])
+        expect((await contentOf(storage, keys[index] ?? "")).equals(bytes)).toBe(true)
+  })
+
   it.each([0, 1, partBytes - 1, partBytes, partBytes + 1, 2 * partBytes, noise.length])(
     "of %i bytes is stored whole in every storage, and measured",
     async (size) => {
