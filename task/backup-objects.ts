@@ -34,13 +34,13 @@ export async function storeObjects(
   const { clients, connection, snapshot, serverMajor, source, segments, jobs, lockWaitSeconds } = options
   const { encoding } = source
   const onWarning = (warning: string) => log.warn(warning)
-  const segmentBytes = segments.reduce((sum, { expectedBytes }) => sum + expectedBytes, 0)
   const withoutRowsOf: SourceTable[] = [...new Set(segments.map(({ table }) => table))]
+  const bytesElsewhere = withoutRowsOf.reduce((sum, { bytes }) => sum + bytes, 0)
 
   const storeMain = async (): Promise<ManifestObject> => {
     const stored = await writer.store({
       baseName: "main.dump",
-      expectedBytes: Math.max(0, options.expectedBytes - segmentBytes),
+      expectedBytes: Math.max(0, options.expectedBytes - bytesElsewhere),
       start: (stdout, signal) =>
         startDump(
           clients,

@@ -4,8 +4,10 @@ export type SourceTable = {
   readonly name: string
   /** What COPY takes, in their order: without dropped and generated columns. */
   readonly columns: readonly string[]
-  /** What it takes up, with what is stored out of line. */
+  /** What it takes up. */
   readonly bytes: number
+  /** So much of that belongs to large values, which are stored out of line. */
+  readonly outOfLineBytes: number
   /** The pages of the table itself. */
   readonly pages: number
   /** By PostgreSQL's own storage of tables, in which a row has its place in a page for a ctid. */
@@ -46,10 +48,12 @@ const mostTables = 2_000
 
 /** Enough segments that a restore can share them out anew. */
 const wantedSegments = 64
-/** A segment has a connection and an object of its own: of so many bytes it is nothing beside them. */
+/** Larger ones cost hardly less, all together: each has programs, a connection and an object of its own, some 40 ms. */
 const ampleSegmentBytes = 128 * mebibyte
-const leastSegmentBytes = 32 * mebibyte
+const leastSegmentBytes = 16 * mebibyte
 const mostSegmentBytes = 4 * 1024 * mebibyte
+/** Of the largest segments, the smallest that a table is cut into. */
+const smallestShare = 1 / 4
 
 /** What psql and the system take in one command. */
 const mostNameBytes = 60_000
@@ -62,23 +66,25 @@ export function planSegments(tables: readonly SourceTable[], options: PlanOption
   if (options.jobs === 1) return []
   const leaving = tables
     .filter((table) => mayLeave(table, options.encoding))
-    .toSorted((a, b) => b.bytes - a.bytes)
+    .toSorted((a, b) => expectedBytesOf(b) - expectedBytesOf(a))
     .slice(0, mostTables)
-  const totalBytes = leaving.reduce((sum, { bytes }) => sum + bytes, 0)
+  const totalBytes = leaving.reduce((sum, table) => sum + expectedBytesOf(table), 0)
   const segmentBytes = segmentBytesOf(totalBytes, options.jobs)
   return leaving
     .flatMap((table) => cutTable(table, segmentBytes, options.serverMajor))
     .toSorted((a, b) => b.expectedBytes - a.expectedBytes)
 }
 
-/**
- * Few large segments where they are shared out well all the same: each costs some 40 ms of the client's CPU. The more
- * streams there are, the more of them wait for the last one, so each is to have twice as many as there are streams.
- */
+/** Large values are compressed, or binary: each byte comes out as some two. */
+function expectedBytesOf({ bytes, outOfLineBytes }: SourceTable): number {
+  return bytes + outOfLineBytes
+}
+
+/** Of the largest segments: no more than a third of a stream's share. */
 function segmentBytesOf(totalBytes: number, jobs: number): number {
   const between = (least: number, value: number, most: number) => Math.min(Math.max(value, least), most)
-  const balanced = between(leastSegmentBytes, totalBytes / (2 * jobs * jobs), ampleSegmentBytes)
-  return between(balanced, totalBytes / wantedSegments, mostSegmentBytes)
+  const ample = between(ampleSegmentBytes, totalBytes / wantedSegments, mostSegmentBytes)
+  return between(leastSegmentBytes, totalBytes / jobs / 3, ample)
 }
 
 function mayLeave(table: SourceTable, encoding: string): boolean {
@@ -103,20 +109,31 @@ function mayLeave(table: SourceTable, encoding: string): boolean {
 /** Before PostgreSQL 14 a range of ctids is looked for in the whole table. */
 const rangeScansSince = 14
 
+/**
+ * Cuts a table into segments of at most `segmentBytes`, each at most half of what is left: the small ones, which come
+ * last in a backup, even out that the large ones took longer or shorter than expected.
+ */
 function cutTable(table: SourceTable, segmentBytes: number, serverMajor: number): PlannedSegment[] {
-  const { bytes, pages, isHeap } = table
-  const canCut = isHeap && serverMajor >= rangeScansSince
-  const count = canCut ? Math.max(1, Math.min(Math.ceil(bytes / segmentBytes), pages)) : 1
-  if (count === 1) return [{ table, pages: null, expectedBytes: bytes }]
-  return Array.from({ length: count }, (_, index) => ({
-    table,
-    pages: {
-      first: Math.floor((pages * index) / count),
-      // What was added after the pages were counted is in the last one.
-      end: index === count - 1 ? null : Math.floor((pages * (index + 1)) / count),
-    },
-    expectedBytes: Math.ceil(bytes / count),
-  }))
+  const { pages, isHeap } = table
+  const expectedBytes = expectedBytesOf(table)
+  const leastBytes = Math.max(leastSegmentBytes, segmentBytes * smallestShare)
+  const canCut = isHeap && serverMajor >= rangeScansSince && pages > 0
+  const bytesOfPage = expectedBytes / pages
+  const segments: PlannedSegment[] = []
+  for (let first = 0; canCut && first < pages; ) {
+    const leftBytes = (pages - first) * bytesOfPage
+    const wantedBytes = Math.min(Math.max(leftBytes / 2, leastBytes), segmentBytes)
+    const isLast = leftBytes < wantedBytes + leastBytes / 2
+    // What was added after the pages were counted is in the last one.
+    const end = isLast ? pages : Math.min(first + Math.ceil(wantedBytes / bytesOfPage), pages)
+    segments.push({
+      table,
+      pages: { first, end: end === pages ? null : end },
+      expectedBytes: Math.ceil((end - first) * bytesOfPage),
+    })
+    first = end
+  }
+  return segments.length > 1 ? segments : [{ table, pages: null, expectedBytes }]
 }
 
 /** More streams than this gain little, and one process of Node serves no more. */

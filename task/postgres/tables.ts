@@ -75,14 +75,14 @@ export async function readTables(session: Session, leastBytes: number): Promise<
   // OFFSET keeps the sizes from being asked of any other table, which may be locked.
   const rows = await session.query(`
     SELECT nspname AS schema, relname AS name, bytes,
-           pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
+           bytes - main_bytes AS "outOfLineBytes", main_bytes / current_setting('block_size')::int AS pages,
            EXISTS (SELECT FROM pg_am WHERE oid = relam AND amname = 'heap') AS "isHeap",
            relpersistence = 'u' AS "isUnlogged", ${ofExtension} AS "ofExtension", ${hashedByEnum} AS "isHashedByEnum",
            ARRAY(SELECT a.attname::text FROM pg_attribute a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ${notGenerated}
                   ORDER BY a.attnum) AS columns
       FROM (SELECT c.oid, n.nspname, relname, relam, relpersistence FROM ${ownTables} OFFSET 0) AS c,
-           LATERAL (SELECT pg_table_size(c.oid) AS bytes OFFSET 0) AS size
+           LATERAL (SELECT pg_table_size(c.oid) AS bytes, pg_relation_size(c.oid) AS main_bytes OFFSET 0) AS size
      WHERE bytes >= ${leastBytes}`)
   return z.array(tableRow).parse(rows)
 }
@@ -92,6 +92,7 @@ const tableRow = z.object({
   name: z.string(),
   columns: z.array(z.string()),
   bytes: z.int(),
+  outOfLineBytes: z.int(),
   pages: z.int(),
   isHeap: z.boolean(),
   isUnlogged: z.boolean(),

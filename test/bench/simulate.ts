@@ -67,11 +67,14 @@ export function simulate(options: SimulationOptions): Simulation {
 function tablesOf(bytes: number): SourceTable[] {
   const { documents, wide, narrow, blobs } = mixed(bytes)
   const sizes = { documents, wide, accounts: narrow / 2, entries: narrow / 2, blobs }
+  // Two hexadecimal digits a byte.
+  const outOfLineBytes: Readonly<Record<string, number>> = { blobs: blobs / 2 }
   return Object.entries(sizes).map(([name, size]) => ({
     schema: "public",
     name,
     columns: ["id"],
-    bytes: size,
+    bytes: size - (outOfLineBytes[name] ?? 0),
+    outOfLineBytes: outOfLineBytes[name] ?? 0,
     pages: Math.ceil(size / pageBytes),
     isHeap: true,
     isUnlogged: false,

@@ -65,6 +65,18 @@ describe.for(majors)("the tables of PostgreSQL %i", (major) => {
     await session.close()
   })
 
+  test("are measured with what is stored out of line, and that alone", async () => {
+    const { session } = await databaseWith(`
+      CREATE TABLE files (content bytea DEFAULT decode(repeat('ab', 1000000), 'hex'));
+      ALTER TABLE files ALTER content SET STORAGE EXTERNAL;
+      INSERT INTO files DEFAULT VALUES`)
+    const [files] = await readTables(session, 0)
+    expect(files?.pages).toBe(1)
+    expect(files?.outOfLineBytes).toBe((files?.bytes ?? 0) - 8192)
+    expect(files?.outOfLineBytes).toBeGreaterThan(1_000_000)
+    await session.close()
+  })
+
   test("are measured though another one is locked, which nobody asks for", async () => {
     const { database, session } = await databaseWith("CREATE TABLE t AS SELECT 1 AS n")
     const holder = await openTestSession(server, connectionTo(server, database))
