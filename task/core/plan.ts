@@ -53,7 +53,7 @@ const ampleSegmentBytes = 128 * mebibyte
 const leastSegmentBytes = 16 * mebibyte
 const mostSegmentBytes = 4 * 1024 * mebibyte
 /** Of the largest segments, the smallest that a table is cut into. */
-const smallestShare = 1 / 4
+const smallestShare = 1 / 3
 
 /** What psql and the system take in one command. */
 const mostNameBytes = 60_000

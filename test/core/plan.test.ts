@@ -80,11 +80,11 @@ describe("the plan of a backup", () => {
     expect(sizes).toContain(20 * MiB)
   })
 
-  it("cuts a table into ever smaller segments, down to a quarter of the first", () => {
+  it("cuts a table into ever smaller segments", () => {
     const sizes = planSegments([table(600 * MiB)], { ...options, jobs: 2 }).map(({ expectedBytes }) =>
       Math.round(expectedBytes / MiB),
     )
-    expect(sizes).toEqual([100, 100, 100, 100, 100, 50, 25, 25])
+    expect(sizes).toEqual([100, 100, 100, 100, 100, 50, 33, 17])
   })
 
   it("expects twice as much of values that are stored out of line", () => {
@@ -105,7 +105,7 @@ describe("the plan of a backup", () => {
   it.each([
     [2 * GiB, 2, 18],
     [2 * GiB, 4, 18],
-    [2 * GiB, 8, 26],
+    [2 * GiB, 8, 25],
     [512 * MiB, 8, 24],
     [16 * GiB, 2, 66],
     [100 * GiB, 8, 66],
