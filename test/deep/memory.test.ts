@@ -36,8 +36,9 @@ test("5 GB of rows take no more memory than 0.5 GB, however they are backed up, 
     expect(rawBytesOf(tenth.finished)).toBeLessThan(0.55e9)
     const whole = await peakOf(["backup", "--jobs", jobs])
     expect(rawBytesOf(whole.finished)).toBeGreaterThan(5e9)
-    // In the few seconds of the smaller one not all of the parts are waiting to be sent at once.
-    expect(whole.peakBytes - tenth.peakBytes).toBeLessThan(64 * mebibyte)
+    // In the few seconds of the smaller one neither the parts nor what V8 leaves lying reach their bounds: 20 to 50 MiB
+    // were seen. Were a fiftieth of the rows kept, it would be more than this.
+    expect(whole.peakBytes - tenth.peakBytes).toBeLessThan(88 * mebibyte)
     if (jobs === "2") expect(whole.peakBytes).toBeLessThan(twoStreamsLimitBytes)
   }
   await peakOf(["verify", "--deep", "--database", scene.database])
