@@ -84,10 +84,8 @@ export async function storeObjects(
   }
 
   // pg_dump first: until it has its locks, somebody may come between who waits for one of his own.
-  const work = [
-    storeMain,
-    ...segments.map((segment, index) => () => storeSegment(segment, index)),
-    storeGlobals,
-  ]
-  return mapConcurrently(work, jobs, (store) => store())
+  const work = [storeMain, ...segments.map((segment, index) => () => storeSegment(segment, index))]
+  const objects = await mapConcurrently(work, jobs, (store) => store())
+  // Last, so that a backup that fails in pg_dump has stored nothing.
+  return [...objects, await storeGlobals()]
 }

@@ -50,7 +50,7 @@ const mostTables = 2_000
 const wantedSegments = 64
 /** Larger ones cost hardly less, all together: each has programs, a connection and an object of its own, some 40 ms. */
 const ampleSegmentBytes = 128 * mebibyte
-const leastSegmentBytes = 16 * mebibyte
+const leastSegmentBytes = 24 * mebibyte
 const mostSegmentBytes = 4 * 1024 * mebibyte
 /** Of the largest segments, the smallest that a table is cut into. */
 const smallestShare = 1 / 3
