@@ -134,7 +134,7 @@ function recordInto(runs: Run[]): Recorder {
   return {
     step: timed,
     run: async (run, work) => {
-      const title = `[${runs.length + 1}/${total}] ${run.stage}, round ${run.round} of ${sizes.rounds}: ${run.title}`
+      const title = `[${runs.length + 1}/${total}] ${run.stage}, round ${run.round} of ${roundsOf(run.stage, sizes)}: ${run.title}`
       runs.push({ ...run, ...(await timed(title, work)) })
     },
   }
