@@ -11,7 +11,7 @@ import { differencesBetween } from "./contents.ts"
 import { measure } from "./measure.ts"
 import { plot } from "./plot.ts"
 import { formatResults } from "./report.ts"
-import { median, type Results, type Run, type Stage, summarize } from "./results.ts"
+import { median, type Results, type Run, replaceStages, type Stage, summarize } from "./results.ts"
 import { inRounds } from "./rounds.ts"
 import { startService } from "./service.ts"
 import { simulate } from "./simulate.ts"
@@ -133,10 +133,10 @@ it("the picture has a bar for each pipeline, the longest for the largest value",
   expect(svg).toContain("77 MB/s · 3.85 ×")
 })
 
-it("the table has the ratios to the floor, and says what --quick proves", () => {
-  const results: Results = {
+function resultsOf(runs: readonly Run[], more: Partial<Results> = {}): Results {
+  return {
     format: 1,
-    startedAt: "2026-01-02T03:00:00.000Z",
+    startedAt: {},
     machine: {
       cores: 2,
       cpu: "a CPU",
@@ -147,12 +147,39 @@ it("the table has the ratios to the floor, and says what --quick proves", () => 
       programs: {},
     },
     settings: { isQuick: true, bytes: 2e9, rounds: 1, limitedBytesPerSecond: 1e6, server: {} },
-    targets: checkTargets(summaries),
-    summaries,
+    targets: [],
+    summaries: [],
     simulations: [],
-    runs: [],
+    runs,
+    ...more,
   }
-  const table = formatResults(results)
+}
+
+describe("a stage that is measured again", () => {
+  const [earlyBackup, earlyRestore] = [run("backup", "floor", 10), run("restore", "sentinel", 99)]
+  const [stream, pgstow] = [run("restore", "sentinel", 15), run("restore", "pgstow-2", 10)]
+  const earlier = resultsOf([earlyBackup, earlyRestore], {
+    startedAt: { backup: "Monday", restore: "Monday" },
+  })
+
+  it("takes the place of what was measured before, and all else stays", () => {
+    const later = resultsOf([stream, pgstow], { startedAt: { restore: "Tuesday" } })
+    const { startedAt, runs, summaries, targets } = replaceStages(earlier, later)
+    expect(startedAt).toEqual({ backup: "Monday", restore: "Tuesday" })
+    expect(runs).toEqual([earlyBackup, stream, pgstow])
+    expect(summaries).toEqual(summarize(runs))
+    expect(targets).toMatchObject([{ measured: "1.50 ×", isMet: true }])
+  })
+
+  it("is refused where anything else was different", () => {
+    const { machine } = earlier
+    const later = resultsOf([stream], { machine: { ...machine, postgres: "15" } })
+    expect(() => replaceStages(earlier, later)).toThrow("another machine")
+  })
+})
+
+it("the table has the ratios to the floor, and says what --quick proves", () => {
+  const table = formatResults(resultsOf([], { summaries, targets: checkTargets(summaries) }))
   expect(table).toMatch(/^pgstow-2 +9\.0 +0\.90 +222 +8\.0 +4\.0 +5\.0 +200 +500$/m)
   expect(table).toContain("It proves that the bench runs, and nothing else.")
 })

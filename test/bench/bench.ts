@@ -1,14 +1,14 @@
 // Measures pgstow beside what else there is, on a real PostgreSQL: `npm run bench -- --help`.
 import { execFileSync } from "node:child_process"
-import { mkdir, statfs, writeFile } from "node:fs/promises"
+import { mkdir, readFile, statfs, writeFile } from "node:fs/promises"
 import { availableParallelism, cpus, release, tmpdir, totalmem, type } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { parseArgs } from "node:util"
 import { formatBytes, formatDuration } from "../../task/format.ts"
 import { type Bed, makeBed, serverSettings, throwAwaySettings } from "./bed.ts"
 import { plot } from "./plot.ts"
 import { formatResults } from "./report.ts"
-import { type Results, type Run, type Stage, stages, summarize } from "./results.ts"
+import { type Results, type Run, replaceStages, type Stage, stages, summarize } from "./results.ts"
 import { simulate } from "./simulate.ts"
 import {
   backupStage,
@@ -28,6 +28,7 @@ const help = `npm run bench [-- OPTIONS]
   --size GB        of the raw dump that is backed up and restored (1)
   --rounds N       how often each pipeline runs (5)
   --only STAGES    of ${stages.join(",")}
+  --into FILE      the results.json of an earlier run, in which these stages take the place of its own
   --quick          0.07 GB, one round, to see that all of it runs: its figures say nothing
   --out FOLDER     for results.json and results.svg (test/bench for a full run, otherwise dist/bench)
 
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     size: { type: "string" },
     rounds: { type: "string" },
     only: { type: "string" },
+    into: { type: "string" },
     quick: { type: "boolean", default: false },
     out: { type: "string" },
     help: { type: "boolean", default: false },
@@ -53,7 +55,9 @@ const sizes: Sizes = {
 }
 const chosen = stagesOf(values.only)
 const isFull = !isQuick && chosen.length === stages.length
-const out = values.out ?? join(import.meta.dirname, isFull ? "." : "../../dist/bench")
+const out =
+  values.out ??
+  (values.into ? dirname(values.into) : join(import.meta.dirname, isFull ? "." : "../../dist/bench"))
 
 const interruption = new AbortController()
 const began = performance.now()
@@ -64,7 +68,10 @@ async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.on(signal, () => interruption.abort(new Error("interrupted")))
   try {
-    const results = await bench()
+    // What can't be read is to be told of now.
+    const earlier = values.into === undefined ? undefined : await readResults(values.into)
+    const measured = await bench()
+    const results = earlier ? replaceStages(earlier, measured) : measured
     await mkdir(out, { recursive: true })
     await writeFile(join(out, "results.json"), `${JSON.stringify(results, undefined, 2)}\n`)
     await writeFile(join(out, "results.svg"), plot(results.summaries))
@@ -98,7 +105,7 @@ async function bench(): Promise<Results> {
   const storedShare = pgstow?.storedBytes ? pgstow.storedBytes / pgstow.rawBytes : 0.25
   return {
     format: 1,
-    startedAt,
+    startedAt: Object.fromEntries(chosen.map((stage) => [stage, startedAt])),
     machine: machine(bed),
     settings: {
       isQuick,
@@ -114,6 +121,11 @@ async function bench(): Promise<Results> {
     ),
     runs,
   }
+}
+
+async function readResults(file: string): Promise<Results> {
+  // It is what we wrote.
+  return JSON.parse(await readFile(file, "utf8")) as Results
 }
 
 function recordInto(runs: Run[]): Recorder {

@@ -1,5 +1,5 @@
 import type { Simulation } from "./simulate.ts"
-import type { Target } from "./targets.ts"
+import { checkTargets, type Target } from "./targets.ts"
 
 /** What is measured, each with the runs of its own. */
 export const stages = ["backup", "restore", "limited", "memory"] as const
@@ -29,7 +29,8 @@ export type Summary = Omit<Run, "round"> & { readonly rounds: number }
 /** What `results.json` holds. */
 export type Results = {
   readonly format: 1
-  readonly startedAt: string
+  /** Of the run that measured the stage. What is compared with each other is of one stage, and so of one run. */
+  readonly startedAt: Readonly<Partial<Record<Stage, string>>>
   readonly machine: {
     readonly cores: number
     readonly cpu: string
@@ -77,6 +78,23 @@ export function summarize(runs: readonly Run[]): Summary[] {
       },
     ]
   })
+}
+
+/** The results of an earlier run, but for the stages that a later one measured again. Throws where they differ in more. */
+export function replaceStages(earlier: Results, later: Results): Results {
+  const circumstances = ({ machine, settings }: Results) => JSON.stringify({ machine, settings })
+  if (circumstances(later) !== circumstances(earlier))
+    throw new Error("the earlier results are of another machine, other programs or other settings")
+  const kept = earlier.runs.filter(({ stage }) => later.startedAt[stage] === undefined)
+  const runs = [...kept, ...later.runs].toSorted((a, b) => stages.indexOf(a.stage) - stages.indexOf(b.stage))
+  const summaries = summarize(runs)
+  return {
+    ...earlier,
+    startedAt: { ...earlier.startedAt, ...later.startedAt },
+    targets: checkTargets(summaries),
+    summaries,
+    runs,
+  }
 }
 
 /** Of an even number of values, the middle between the two in the middle. Throws where there is none. */
