@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { type Cloud, startCloud } from "./cloud.ts"
 
-const readme = readFileSync(resolve(import.meta.dirname, "../../README.md"), "utf8")
+const readme = readFileSync(resolve(import.meta.dirname, "../../infra/README.md"), "utf8")
 
 let cloud: Cloud
 
@@ -24,7 +24,7 @@ it("the README's deployment, word by word, backs a database up and brings it bac
     "--force-delete-without-recovery",
   )
 
-  const [, commands = ""] = /### Deploy\n.*?```sh\n(.*?)```/s.exec(readme) ?? []
+  const [, commands = ""] = /^## Deploy\n.*?```sh\n(.*?)```/ms.exec(readme) ?? []
   const lines = commands.trim().split("\n")
   expect(lines).toHaveLength(6)
   // Docker is a program that does nothing: the emulator has the program already, whatever the image is called.
