@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { buffer } from "node:stream/consumers"
 import { describe, expect, it, onTestFinished } from "vitest"
+import { needsLinux } from "../support/not-run.ts"
 import { processesOfSession } from "../support/processes.ts"
 import { sharedPostgres } from "../support/shared-postgres.ts"
 import { differencesBetween } from "./contents.ts"
@@ -196,7 +197,7 @@ it("a restore that lacks rows or an index differs", () => {
   ])
 })
 
-describe.runIf(process.platform === "linux")("a measured script", () => {
+describe.skipIf(needsLinux)(`a measured script${needsLinux}`, () => {
   async function measured(script: string, signal = new AbortController().signal) {
     const folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
     onTestFinished(() => rm(folder, { recursive: true }))

@@ -7,6 +7,7 @@ import { defaultJobs } from "../../task/core/plan.ts"
 import { setBackupScene } from "../support/backup-scene.ts"
 import { clientsWith } from "../support/client-folder.ts"
 import { failureOfRun, logOf } from "../support/failure-line.ts"
+import { needsLinux } from "../support/not-run.ts"
 import { setScene } from "../support/scene.ts"
 import { runOnTerminal } from "../support/terminal.ts"
 
@@ -91,7 +92,7 @@ describe("--json", () => {
   })
 })
 
-describe.runIf(process.platform === "linux")("on a terminal", () => {
+describe.skipIf(needsLinux)(`on a terminal${needsLinux}`, () => {
   test("a progress line shows the rate and the expected end, then goes; there are words and no JSON", async () => {
     const scene = await setBackupScene()
     // A dump that pauses, so that there is something to see on any machine.

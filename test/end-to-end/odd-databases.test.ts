@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { failureOfRun } from "../support/failure-line.ts"
-import { hasPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
+import { needsPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
 import { startPostgres } from "../support/postgres.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 import { connectionTo, openTestSession } from "../support/session.ts"
@@ -152,17 +152,20 @@ describe("is refused, with what to do", () => {
     expect(await scene.json(["list"])).toMatchObject({ backups: [] })
   })
 
-  test.runIf(hasPgbouncer)("a pooler that lends connections by the transaction", async () => {
-    const scene = await setScene()
-    const pooler = await startPgbouncer(scene.server, "transaction")
-    onTestFinished(() => pooler.stop())
-    const failure = failureOfRun(await scene.run(["backup"], { DATABASE_URL: pooler.url(scene.database) }))
-    expect(failure.kind).toBe("postgres")
-    expect(failure.message).toContain("a pooler in transaction mode")
-    expect(failure.hint).toContain("session mode")
-  })
+  test.skipIf(needsPgbouncer)(
+    `a pooler that lends connections by the transaction${needsPgbouncer}`,
+    async () => {
+      const scene = await setScene()
+      const pooler = await startPgbouncer(scene.server, "transaction")
+      onTestFinished(() => pooler.stop())
+      const failure = failureOfRun(await scene.run(["backup"], { DATABASE_URL: pooler.url(scene.database) }))
+      expect(failure.kind).toBe("postgres")
+      expect(failure.message).toContain("a pooler in transaction mode")
+      expect(failure.hint).toContain("session mode")
+    },
+  )
 
-  test.runIf(hasPgbouncer)("but not one that lends them by the session", async () => {
+  test.skipIf(needsPgbouncer)(`but not one that lends them by the session${needsPgbouncer}`, async () => {
     const scene = await setScene()
     const pooler = await startPgbouncer(scene.server, "session")
     onTestFinished(() => pooler.stop())

@@ -3,6 +3,7 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import { schedule } from "../../task/commands/schedule.ts"
+import { needsLinux } from "../support/not-run.ts"
 import { run } from "../support/programs.ts"
 import { quiet } from "../support/quiet.ts"
 import { setScene } from "../support/scene.ts"
@@ -27,7 +28,7 @@ test("the file for cron backs up, and status then says that all is well", async 
   })
 })
 
-test.runIf(process.platform === "linux")("the units are printed as systemd takes them", async () => {
+test.skipIf(needsLinux)(`the units are printed as systemd takes them${needsLinux}`, async () => {
   const scene = await setScene()
   const { folder } = scene
   const settings = join(folder, "settings.env")

@@ -1,10 +1,8 @@
-import { execFileSync } from "node:child_process"
 import { closeSync, openSync, writeSync } from "node:fs"
-import { mkdtemp, readdir, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { describe, expect, onTestFinished, test } from "vitest"
+import { readdir } from "node:fs/promises"
+import { describe, expect, test } from "vitest"
 import { type BackupScene, setBackupScene } from "../support/backup-scene.ts"
+import { needsMount, smallDisk } from "../support/disk.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import { freePort } from "../support/postgres.ts"
 import type { Inject, S3Endpoint } from "../support/s3-endpoint.ts"
@@ -69,7 +67,7 @@ describe("a backup whose only storage fails does not exist, and ends with 4", ()
     expect(await json(["list"])).toMatchObject({ backups: [] })
   })
 
-  test.runIf(mayMount())("where a directory's disk is full", async () => {
+  test.skipIf(needsMount)(`where a directory's disk is full${needsMount}`, async () => {
     const { run } = await setBackupScene()
     const disk = await smallDisk()
     const failure = failureOfRun(await run(["backup"], { PGSTOW_STORAGE: `file://${disk}` }))
@@ -101,7 +99,7 @@ describe("a backup one of whose two storages fails is whole in the other, and en
     await expectGood(scene, scene.storage)
   })
 
-  test.runIf(mayMount())("where the directory's disk is full", async () => {
+  test.skipIf(needsMount)(`where the directory's disk is full${needsMount}`, async () => {
     const scene = await setBackupScene()
     const disk = await smallDisk()
     const PGSTOW_STORAGE = `file://${disk} ${scene.bucket.storage}`
@@ -164,19 +162,4 @@ function damagesWhatIsRead(endpoint: S3Endpoint): Inject {
     damaged = true
     return undefined
   }
-}
-
-function mayMount(): boolean {
-  return process.platform === "linux" && process.getuid?.() === 0
-}
-
-/** A folder on a disk of its own, of 4 MB, that goes when the test ends. */
-async function smallDisk(): Promise<string> {
-  const disk = await mkdtemp(join(tmpdir(), "pgstow-disk-"))
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
-  onTestFinished(async () => {
-    execFileSync("umount", [disk])
-    await rm(disk, { recursive: true })
-  })
-  return disk
 }

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from "vitest"
 import { type Connection, connectionFrom, type Environment } from "../../task/postgres/connection.ts"
 import { loadingEnv } from "../../task/postgres/loading-env.ts"
-import { hasPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
+import { needsPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { clientsOf, connectionTo, openTestSession } from "../support/session.ts"
 import { sharedPostgres } from "../support/shared-postgres.ts"
@@ -25,12 +25,13 @@ test("commits are not waited for, and what else is set stays", async () => {
   expect(await settingsOf(server, connectionTo(server), env)).toEqual([{ commit: "off", memory: "5MB" }])
 })
 
-const skip = hasPgbouncer ? "" : " (not run: pgbouncer is not installed)"
-
-test.skipIf(skip)(`a pooler that takes no settings is gone through without${skip}`, async () => {
-  const server = await sharedPostgres()
-  const pooler = await startPgbouncer(server, "session")
-  onTestFinished(() => pooler.stop())
-  const connection = connectionFrom({ databaseUrl: pooler.url("postgres") })
-  expect(await loadingEnv(clientsOf(server), connection, { env: { HOME: "/" } })).toEqual({ HOME: "/" })
-})
+test.skipIf(needsPgbouncer)(
+  `a pooler that takes no settings is gone through without${needsPgbouncer}`,
+  async () => {
+    const server = await sharedPostgres()
+    const pooler = await startPgbouncer(server, "session")
+    onTestFinished(() => pooler.stop())
+    const connection = connectionFrom({ databaseUrl: pooler.url("postgres") })
+    expect(await loadingEnv(clientsOf(server), connection, { env: { HOME: "/" } })).toEqual({ HOME: "/" })
+  },
+)

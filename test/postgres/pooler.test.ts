@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest"
 import { connectionFrom } from "../../task/postgres/connection.ts"
 import { refuseTransactionPooler } from "../../task/postgres/pooler.ts"
 import { rejectionOf } from "../support/failure.ts"
-import { hasPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
+import { needsPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
 import { openTestSession } from "../support/session.ts"
 import { sharedPostgres } from "../support/shared-postgres.ts"
 
@@ -26,11 +26,9 @@ async function look(through?: "session" | "transaction") {
 
 test("a server that is reached directly is accepted", () => look())
 
-const skip = hasPgbouncer ? "" : " (not run: pgbouncer is not installed)"
+test.skipIf(needsPgbouncer)(`a pooler in session mode is accepted${needsPgbouncer}`, () => look("session"))
 
-test.skipIf(skip)(`a pooler in session mode is accepted${skip}`, () => look("session"))
-
-test.skipIf(skip)(`a pooler in transaction mode is refused${skip}`, async () => {
+test.skipIf(needsPgbouncer)(`a pooler in transaction mode is refused${needsPgbouncer}`, async () => {
   const error = await rejectionOf(look("transaction"))
   expect(error.kind).toBe("postgres")
   expect(error.message).toMatch(

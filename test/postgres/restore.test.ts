@@ -7,10 +7,11 @@ import { findZstd } from "../../task/streams/zstd.ts"
 import { failing, inPieces } from "../support/bytes.ts"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { dumpOf } from "../support/dump.ts"
+import { notRun } from "../support/not-run.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { clientsOf, connectionTo } from "../support/session.ts"
-import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+import { majors, needsOlder, sharedPostgres } from "../support/shared-postgres.ts"
 
 const zstd = await findZstd(process.env)
 const [oldest, newest] = await Promise.all([sharedPostgres(majors.at(0)), sharedPostgres(majors.at(-1))])
@@ -74,7 +75,7 @@ describe.each([
   })
 })
 
-test("a dump of the oldest server comes back on the newest", async () => {
+test.skipIf(needsOlder)(`a dump of the oldest server comes back on the newest${needsOlder}`, async () => {
   const source = await sampleOf(oldest)
   const { database, outcome } = await restoreDump(await dumpOf(oldest, source), newest)
   expect(outcome).toMatchObject({ state: "ok", errors: [] })
@@ -88,24 +89,29 @@ test("a dump of the oldest server comes back on the newest", async () => {
   expect(contents(differences).filter((line) => !ofQueries.test(line))).toEqual([])
 })
 
-test("the newest programs restore what they dumped of the oldest server there", async () => {
-  const source = await sampleOf(oldest)
-  const dump = await dumpOf({ ...oldest, binDir: newest.binDir }, source)
-  const { database, outcome } = await restoreDump(dump, oldest, { clients: clientsOf(newest) })
-  expect(outcome).toEqual({
-    state: "ok",
-    errors: [],
-    warnings: [
-      'pg_restore went on without a setting: unrecognized configuration parameter "transaction_timeout"',
-    ],
-    readToEnd: false,
-  })
-  const differences = await compareDatabases(
-    { server: oldest, name: source },
-    { server: oldest, name: database },
-  )
-  expect(contents(differences)).toEqual([])
-})
+const older = needsOlder || notRun(oldest.major < 17 && newest.major >= 17, "both have a transaction_timeout")
+
+test.skipIf(older)(
+  `the newest programs restore what they dumped of the oldest server there${older}`,
+  async () => {
+    const source = await sampleOf(oldest)
+    const dump = await dumpOf({ ...oldest, binDir: newest.binDir }, source)
+    const { database, outcome } = await restoreDump(dump, oldest, { clients: clientsOf(newest) })
+    expect(outcome).toEqual({
+      state: "ok",
+      errors: [],
+      warnings: [
+        'pg_restore went on without a setting: unrecognized configuration parameter "transaction_timeout"',
+      ],
+      readToEnd: false,
+    })
+    const differences = await compareDatabases(
+      { server: oldest, name: source },
+      { server: oldest, name: database },
+    )
+    expect(contents(differences)).toEqual([])
+  },
+)
 
 test.for(majors)("on PostgreSQL %i, what a user may not do is told apart", async (major) => {
   const server = await sharedPostgres(major)

@@ -1,10 +1,13 @@
 import { beforeAll, describe, expect, test } from "vitest"
 import { inspectServer } from "../../task/postgres/server.ts"
+import { notRun } from "../support/not-run.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { connectionTo, openTestSession } from "../support/session.ts"
-import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+import { majors, needsIcu, sharedPostgres } from "../support/shared-postgres.ts"
 
-describe.for(majors)("inspecting PostgreSQL %i", (major) => {
+describe.for(majors)("inspecting PostgreSQL %i", async (major) => {
+  const noIcu = await needsIcu(await sharedPostgres(major))
+  const noBuiltin = notRun(major >= 17, "PostgreSQL has builtin locales since 17")
   let server: PostgresServer
   beforeAll(async () => {
     server = await sharedPostgres(major)
@@ -90,9 +93,7 @@ describe.for(majors)("inspecting PostgreSQL %i", (major) => {
     expect((await inspect(database)).database).toBe(database)
   })
 
-  test("a database with a locale of ICU is described with it", async (context) => {
-    const icu = await server.psql("SELECT count(*) FROM pg_collation WHERE collname LIKE '%-x-icu'")
-    if (icu === "0") return context.skip(`PostgreSQL ${server.version} here is built without ICU`)
+  test.skipIf(noIcu)(`a database with a locale of ICU is described with it${noIcu}`, async () => {
     const database = `icu_${major}`
     const rules = major >= 16 ? "ICU_RULES '&a < b'" : ""
     await server.psql(
@@ -107,8 +108,7 @@ describe.for(majors)("inspecting PostgreSQL %i", (major) => {
     })
   })
 
-  test("a database with a builtin locale is described with it", async (context) => {
-    if (major < 17) return context.skip("PostgreSQL has builtin locales since 17")
+  test.skipIf(noBuiltin)(`a database with a builtin locale is described with it${noBuiltin}`, async () => {
     const database = `builtin_${major}`
     await server.psql(
       `CREATE DATABASE ${database} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'`,

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { cronFile } from "../../task/schedule/cron-file.ts"
 import type { Schedule } from "../../task/schedule/schedule.ts"
 import { systemdUnits } from "../../task/schedule/systemd-units.ts"
+import { needsLinux } from "../support/not-run.ts"
 import { run } from "../support/programs.ts"
 
 let folder: string
@@ -32,7 +33,7 @@ function schedule(rest: Partial<Schedule> = {}): Schedule {
   }
 }
 
-describe.runIf(process.platform === "linux")("the units for systemd", () => {
+describe.skipIf(needsLinux)(`the units for systemd${needsLinux}`, () => {
   test.each([
     ["as root", { user: "root" }],
     ["as a user of its own", { user: undefined, writes: [] }],

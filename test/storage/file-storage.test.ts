@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process"
 import { once } from "node:events"
+import { existsSync } from "node:fs"
 import fsPromises, {
   mkdir,
   mkdtemp,
@@ -19,12 +20,15 @@ import { startChild } from "../../task/child.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { ObjectNotFoundError, type Storage } from "../../task/storage/storage.ts"
 import { bytesOf } from "../support/bytes.ts"
+import { makeReadOnly, needsMount, smallDisk } from "../support/disk.ts"
 import { rejectionOf } from "../support/failure.ts"
+import { notRun } from "../support/not-run.ts"
 import { contentOf, keysOf } from "../support/storage-contents.ts"
 import { storageContract } from "./storage-contract.ts"
 
 const isRoot = process.getuid?.() === 0
 const nobody = 65_534
+const needsProc = notRun(existsSync("/proc/self/fd"), "there is no /proc")
 
 storageContract("a directory", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pgstow-file-"))
@@ -164,24 +168,21 @@ describe("a directory", () => {
     )
   })
 
-  test.runIf(process.platform === "linux")(
-    "keeps no file open that is no longer read or written",
-    async () => {
-      await storage.put("object", Buffer.alloc(1_000_000))
-      const openFiles = async () => (await readdir("/proc/self/fd")).length
-      const before = await openFiles()
-      for (let turn = 0; turn < 20; turn++) {
-        const unread = await storage.read("object")
-        const closed = once(unread, "close")
-        unread.destroy()
-        await closed
-        await contentOf(storage, "object")
-        const writer = await storage.create("other")
-        await writer.abort()
-      }
-      expect(await openFiles()).toBe(before)
-    },
-  )
+  test.skipIf(needsProc)(`keeps no file open that is no longer read or written${needsProc}`, async () => {
+    await storage.put("object", Buffer.alloc(1_000_000))
+    const openFiles = async () => (await readdir("/proc/self/fd")).length
+    const before = await openFiles()
+    for (let turn = 0; turn < 20; turn++) {
+      const unread = await storage.read("object")
+      const closed = once(unread, "close")
+      unread.destroy()
+      await closed
+      await contentOf(storage, "object")
+      const writer = await storage.create("other")
+      await writer.abort()
+    }
+    expect(await openFiles()).toBe(before)
+  })
 
   test("that its user may not write to says so", async () => {
     await storage.put("object", Buffer.from("x"))
@@ -218,19 +219,13 @@ describe("a directory", () => {
   })
 })
 
-// Only root may mount a file system.
-describe.runIf(isRoot && process.platform === "linux")("a directory on a disk of 4 MB", () => {
+describe.skipIf(needsMount)(`a directory on a disk of 4 MB${needsMount}`, () => {
   let disk: string
   let storage: Storage
 
   beforeEach(async () => {
-    disk = await mkdtemp(join(tmpdir(), "pgstow-disk-"))
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+    disk = await smallDisk()
     storage = openStorage(disk, { env: {} })
-  })
-  afterEach(async () => {
-    execFileSync("umount", [disk])
-    await rm(disk, { recursive: true })
   })
 
   test("that is full says so, and an upload that is given up frees what it took", async () => {
@@ -254,7 +249,7 @@ describe.runIf(isRoot && process.platform === "linux")("a directory on a disk of
 
   test("that is mounted read-only says so", async () => {
     await storage.put("object", Buffer.from("x"))
-    execFileSync("mount", ["-o", "remount,ro", disk])
+    makeReadOnly(disk)
     const attempts = [storage.put("new", Buffer.from("x")), storage.remove(["object"])]
     for (const failure of await Promise.all(attempts.map(rejectionOf))) {
       expect(failure.message).toContain(`in ${disk}: the file system is read-only`)

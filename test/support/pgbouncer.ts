@@ -6,13 +6,15 @@ import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { text } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
+import { notRun } from "./not-run.ts"
 import { freePort, type PostgresServer, serverUser } from "./postgres.ts"
 
 const program = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"]
   .map((folder) => join(folder, "pgbouncer"))
   .find((file) => existsSync(file))
 
-export const hasPgbouncer = program !== undefined
+/** Why a test with a pooler can't run here, for its title. */
+export const needsPgbouncer = notRun(program !== undefined, "pgbouncer is not installed")
 
 export type Pgbouncer = {
   /** The server's superuser through the pooler. The password is in it. */

@@ -64,6 +64,7 @@ const needed = ["postgres", "initdb", "psql", "pg_dump", "pg_restore", "pg_dumpa
 /**
  * Every major version that is installed with its server and its client programs, oldest first. Where one is
  * installed twice, PGSTOW_TEST_POSTGRES (folders of programs, separated by ":") goes first, then PATH.
+ * PGSTOW_TEST_MAJORS ("15 17") passes over all other majors.
  */
 export function findPostgres(): InstalledPostgres[] {
   const folders = [
@@ -85,7 +86,10 @@ export function findPostgres(): InstalledPostgres[] {
     if (number === undefined || byMajor.has(Number(major))) continue
     byMajor.set(Number(major), { major: Number(major), version: number, binDir })
   }
-  return [...byMajor.values()].sort((a, b) => a.major - b.major)
+  const wanted = process.env.PGSTOW_TEST_MAJORS?.split(" ") ?? []
+  return [...byMajor.values()]
+    .filter(({ major }) => wanted.length === 0 || wanted.includes(String(major)))
+    .sort((a, b) => a.major - b.major)
 }
 
 /** Starts a server of its own in a new folder. It ends, and the folder goes, when this process ends too. */

@@ -1,10 +1,14 @@
 import { inject } from "vitest"
+import { notRun } from "./not-run.ts"
 import { findPostgres, type PostgresServer, serverAt } from "./postgres.ts"
 
 /** The major versions to test against: the oldest installed and the newest. */
 export const majors: readonly number[] = [
   ...new Set([findPostgres().at(0)?.major, findPostgres().at(-1)?.major]),
 ].filter((major) => major !== undefined)
+
+/** Why a test of an older server beside the newest can't run here, for its title. */
+export const needsOlder = notRun(majors.length > 1, `PostgreSQL ${majors.at(0)} is the only one here`)
 
 /**
  * The server of a major version that all test files of a run share, for tests that keep to databases and roles
@@ -15,4 +19,10 @@ export async function sharedPostgres(major: number | undefined = majors.at(-1)):
   if (!response.ok) throw new Error(await response.text())
   // The broker is ours, and answers with a server as JSON: its address without its functions.
   return serverAt((await response.json()) as PostgresServer)
+}
+
+/** Why a test of ICU's locales can't run on a server, for its title. */
+export async function needsIcu(server: PostgresServer): Promise<string> {
+  const collations = await server.psql("SELECT count(*) FROM pg_collation WHERE collname LIKE '%-x-icu'")
+  return notRun(collations !== "0", `PostgreSQL ${server.version} here is built without ICU`)
 }
