@@ -1,6 +1,6 @@
 import { ECSClient } from "@aws-sdk/client-ecs"
 import * as z from "zod"
-import { readManifest } from "../task/catalog.ts"
+import { readFindings, readManifest } from "../task/catalog.ts"
 import { verify } from "../task/commands/verify.ts"
 import { databaseOf } from "../task/core/database-folder.ts"
 import { storedBytes } from "../task/core/manifest.ts"
@@ -41,7 +41,9 @@ export const handler = lambdaHandler(
         const command = ["verify", id, "--database", database]
         return { handedOver: await runTask(ecs, place, { family, command, token: id }, signal) }
       }
-      const result = await verify(storage, manifest, { now: () => new Date(), progress: silent, signal })
+      const seen = await readFindings(storage, manifest)
+      const context = { now: () => new Date(), progress: silent, signal }
+      const result = await verify(storage, manifest, { seen }, context)
       await publishEvent(eventBus, verificationEvent(result))
       return result
     } catch (cause) {

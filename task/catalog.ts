@@ -6,7 +6,8 @@ import {
   type Finding,
   findingOf,
   formatCheck,
-  latestFinding,
+  holdingFinding,
+  newFinding,
   parseCheck,
   stateOf,
 } from "./core/check.ts"
@@ -26,6 +27,8 @@ export type CatalogEntry = ReadableEntry | UnreadableEntry
 type EntryBase = BackupName & {
   readonly storage: Storage
   readonly state: BackupState
+  /** What checks found, in no certain order. */
+  readonly findings: readonly Finding[]
   /** The finding that `state` comes from. */
   readonly finding: Finding | undefined
 }
@@ -98,13 +101,31 @@ export async function putManifest(storage: Storage, manifest: Manifest): Promise
   await storage.put(keyOf(manifest, manifestName), body, { ifAbsent: true })
 }
 
-/** Lays the record of a check beside the backup, and gives its key. */
-export async function putCheck(storage: Storage, name: BackupName, check: Check): Promise<string> {
+/**
+ * Puts the record of a check beside the backup, and gives its key.
+ *
+ * @param seen the backup's findings as they were before the check began: only what it knew of can it clear
+ */
+export async function putCheck(
+  storage: Storage,
+  name: BackupName,
+  check: Check,
+  seen: readonly Finding[],
+): Promise<string> {
   const random = Array.from({ length: 8 }, () => Math.random())
-  const fileName = checkFileName({ kind: check.kind, at: new Date(check.at) }, random)
-  const key = keyOf(name, checksFolder + fileName)
+  const finding = newFinding({ kind: check.kind, at: new Date(check.at) }, seen, random)
+  const key = keyOf(name, checksFolder + checkFileName(finding))
   await storage.put(key, Buffer.from(formatCheck(check)), { ifAbsent: true })
   return key
+}
+
+/** What the checks of a backup found, in no certain order. */
+export async function readFindings(storage: Storage, name: BackupName): Promise<Finding[]> {
+  const folder = keyOf(name, checksFolder)
+  const findings = await Array.fromAsync(storage.list(folder), ({ key }) =>
+    findingOf(key.slice(folder.length)),
+  )
+  return findings.filter((known) => known !== undefined)
 }
 
 /** The records of all checks of a backup, oldest first. Those that can't be read are left out. */
@@ -182,12 +203,9 @@ async function readEntry(storage: Storage, name: BackupName): Promise<CatalogEnt
 }
 
 async function describeEntry(storage: Storage, name: BackupName): Promise<EntryBase> {
-  const folder = keyOf(name, checksFolder)
-  const findings = await Array.fromAsync(storage.list(folder), ({ key }) =>
-    findingOf(key.slice(folder.length)),
-  )
-  const finding = latestFinding(findings.filter((known) => known !== undefined))
-  return { storage, ...name, state: stateOf(finding), finding }
+  const findings = await readFindings(storage, name)
+  const finding = holdingFinding(findings)
+  return { storage, ...name, state: stateOf(finding), findings, finding }
 }
 
 /** Parses a manifest's text; `where` names it in errors. */

@@ -97,7 +97,7 @@ describe.each(storageKinds)("the catalog in $kind", ({ start }) => {
   test("checks made at the same moment all stay, and a damaged record hides no other", async () => {
     const name = await storeSample(storage, { id: ids[0] })
     const check = { kind: "verified", at: "2026-01-01T04:00:00Z", by: "pgstow 0.1.0", problems: [] } as const
-    await Promise.all(Array.from({ length: 5 }, () => putCheck(storage, name, check)))
+    await Promise.all(Array.from({ length: 5 }, () => putCheck(storage, name, check, [])))
     await storage.put(keyOf(name, "checks/20260101T050000Z-failed-xxxxxxxx.json"), Buffer.from("{"))
     expect(await readChecks(storage, name)).toEqual(Array.from({ length: 5 }, () => check))
     // The name alone says that it failed: a record cut short is no reason to trust the backup.

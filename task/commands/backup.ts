@@ -175,7 +175,8 @@ async function refusePooler(
 /** Reads back what one storage holds of a backup. */
 export async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
   try {
-    const { problems } = await verify(storage, manifest, context)
+    // Nobody can have checked it before it was there.
+    const { problems } = await verify(storage, manifest, { seen: [] }, context)
     if (problems.length === 0) return { storage: storage.url, state: "verified", error: null }
     const what = problems.map(
       ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,

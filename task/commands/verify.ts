@@ -1,6 +1,6 @@
 import { putCheck } from "../catalog.ts"
 import type { Context } from "../context.ts"
-import type { CheckKind, Problem } from "../core/check.ts"
+import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
 import { type Manifest, storedBytes } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
 import { findBackup, readCatalog } from "../find-backup.ts"
@@ -22,15 +22,22 @@ export type VerifyResult = {
   readonly seconds: number
 }
 
-/**
- * Verifies one backup and lays the finding beside it. `readThrough` makes it deep: it opens and reads every
- * object to its end, is called once the checksums are right, and gives what is wrong.
- */
+export type CheckOptions = {
+  /** What is known to have been found of the backup: a good check clears the failures among these, and no others. */
+  readonly seen: readonly Finding[]
+  /**
+   * Makes the check deep: opens and reads every object to its end, is called once the checksums are right, and
+   * gives what is wrong.
+   */
+  readonly readThrough?: ((storage: Storage, manifest: Manifest) => Promise<readonly Problem[]>) | undefined
+}
+
+/** Verifies one backup and puts the finding beside it. */
 export async function verify(
   storage: Storage,
   manifest: Manifest,
+  { seen, readThrough }: CheckOptions,
   context: Pick<Context, "now" | "progress" | "signal">,
-  readThrough?: (storage: Storage, manifest: Manifest) => Promise<readonly Problem[]>,
 ): Promise<VerifyResult> {
   const { now, progress, signal } = context
   const startedAt = now()
@@ -42,7 +49,8 @@ export async function verify(
   const problems = deep ? await readThrough(storage, manifest) : damage
   const kind = problems.length > 0 ? (deep ? "deep-failed" : "failed") : deep ? "deep-verified" : "verified"
   const at = now()
-  await putCheck(storage, manifest, { kind, at: at.toISOString(), by: `pgstow ${version}`, problems })
+  const check: Check = { kind, at: at.toISOString(), by: `pgstow ${version}`, problems }
+  await putCheck(storage, manifest, check, seen)
   return {
     storage: storage.url,
     database: manifest.database,
@@ -73,11 +81,11 @@ export async function verifyCopies(
   const { entry } = findBackup(catalog, backup, database)
   const copies = catalog.entries.filter(({ id, database }) => id === entry.id && database === entry.database)
   const results: VerifyResult[] = []
-  for (const { storage, manifest, problem } of copies) {
+  for (const { storage, manifest, problem, findings } of copies) {
     if (problem) throw problem
     const readDeep =
       deep && ((storage: Storage, manifest: Manifest) => readThrough(storage, manifest, deep, context))
-    results.push(await verify(storage, manifest, context, readDeep))
+    results.push(await verify(storage, manifest, { seen: findings, readThrough: readDeep }, context))
   }
   return results
 }

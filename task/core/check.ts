@@ -33,7 +33,7 @@ const checkSchema = z
     "a failed check, and it alone, has problems",
   )
 
-/** The record of one check: never rewritten, newer ones are laid beside it. */
+/** The record of one check: never rewritten, newer ones are put beside it. */
 export type Check = z.infer<typeof checkSchema>
 
 export function formatCheck(check: Check): string {
@@ -51,31 +51,84 @@ export function parseCheck(text: string): Check | undefined {
 }
 
 /** What the name of a check's file says of it. */
-export type Finding = { readonly kind: CheckKind; readonly at: Date }
+export type Finding = {
+  /** What names of later records call it by: eight characters of 0-9a-z. */
+  readonly id: string
+  readonly kind: CheckKind
+  /** By the clock of who checked: for people, and no order to build on. */
+  readonly at: Date
+  /**
+   * The ids of the failures that held when the check began, as far as it looks for what they found. Undefined in a
+   * record whose name does not say: those are ordered by their times.
+   */
+  readonly after: readonly string[] | undefined
+}
 
-/** @param random eight values, each from 0 (inclusive) to 1 (exclusive) */
-export function checkFileName({ kind, at }: Finding, random: readonly number[]): string {
-  return `${formatTimestamp(at)}-${kind}-${randomSuffix(random)}.json`
+const fileName = new RegExp(
+  `^(\\w+)-(${checkKinds.join("|")})-([0-9a-z]{8})(?:-after-(none|[0-9a-z]{8}(?:-[0-9a-z]{8})*))?\\.json$`,
+)
+
+export function checkFileName({ id, kind, at, after }: Finding): string {
+  const seen = after === undefined ? "" : `-after-${after.length === 0 ? "none" : after.join("-")}`
+  return `${formatTimestamp(at)}-${kind}-${id}${seen}.json`
 }
 
 /** The finding that a file's name tells; undefined for a file that is no check, or of a kind unknown here. */
-export function findingOf(fileName: string): Finding | undefined {
-  const [, time = "", name = ""] = /^([^-]+)-([a-z-]+)-[0-9a-z]{8}\.json$/.exec(fileName) ?? []
+export function findingOf(name: string): Finding | undefined {
+  const [, time = "", kindName, id = "", seen] = fileName.exec(name) ?? []
   const at = parseTimestamp(time)
-  const kind = checkKinds.find((known) => known === name)
-  return at && kind && { kind, at }
+  const kind = checkKinds.find((known) => known === kindName)
+  const after = seen === "none" ? [] : seen?.split("-")
+  return at && kind && { id, kind, at, after }
+}
+
+/** So that a name stays within the 240 bytes that a storage takes. */
+const afterAtMost = 16
+
+/**
+ * The finding of a check that ends now. Of the failures that held when it began, it settles those that it can: a
+ * good check clears them, a failed one takes their place. More than a name has room for hold on until the next.
+ *
+ * @param seen what was found before the check began
+ * @param random eight values, each from 0 (inclusive) to 1 (exclusive)
+ */
+export function newFinding(
+  { kind, at }: Pick<Finding, "kind" | "at">,
+  seen: readonly Finding[],
+  random: readonly number[],
+): Finding {
+  const settled = holdingFailures(seen).filter((failure) => looksFor(kind, failure.kind))
+  return { id: randomSuffix(random), kind, at, after: settled.slice(0, afterAtMost).map(({ id }) => id) }
 }
 
 /**
- * The finding that holds now: the latest, but a deep failure stands until a deep check is good, since checksums
- * say nothing of what it found. Of two in the same second a failure outweighs. Undefined where there is none.
+ * The finding that holds now; undefined where there is none. A failure holds until it is settled: by a check that
+ * began when it was known, whatever the clocks of those who checked say. Of several findings that hold, the latest.
  */
-export function latestFinding(findings: readonly Finding[]): Finding | undefined {
-  const newestFirst = findings.toSorted(
-    (a, b) => b.at.getTime() - a.at.getTime() || Number(isFailure(b.kind)) - Number(isFailure(a.kind)),
+export function holdingFinding(findings: readonly Finding[]): Finding | undefined {
+  const good = findings.filter(({ kind }) => !isFailure(kind))
+  return latest(holdingFailures(findings)) ?? latest(good) ?? latest(findings)
+}
+
+function holdingFailures(findings: readonly Finding[]): Finding[] {
+  return findings.filter(
+    (failure) => isFailure(failure.kind) && !findings.some((check) => settles(check, failure)),
   )
-  const deep = newestFirst.find(({ kind }) => kind.startsWith("deep-"))
-  return deep?.kind === "deep-failed" ? deep : newestFirst[0]
+}
+
+function settles(check: Finding, failure: Finding): boolean {
+  if (check === failure || !looksFor(check.kind, failure.kind)) return false
+  if (check.after) return check.after.includes(failure.id)
+  return failure.after === undefined && check.at > failure.at
+}
+
+/** Whether a check of kind `kind` would find again what `failure` found: checksums tell nothing of the content. */
+function looksFor(kind: CheckKind, failure: CheckKind): boolean {
+  return failure === "failed" || kind.startsWith("deep-")
+}
+
+function latest(findings: readonly Finding[]): Finding | undefined {
+  return findings.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0]
 }
 
 export function stateOf(finding: Finding | undefined): BackupState {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
-import { keyOf, listBackups } from "../../task/catalog.ts"
+import { keyOf, listBackups, readFindings, readManifest } from "../../task/catalog.ts"
 import { type CleanupOptions, cleanup, formatCleanup } from "../../task/commands/cleanup.ts"
+import { verify as verifyBackup } from "../../task/commands/verify.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { override } from "../support/override.ts"
@@ -86,6 +87,33 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     await cleanup([first, second], { ...keepTwo, policy: { keepLast: 1 } }, context)
     expect(await idsIn(first)).toEqual([ids[3]])
     expect(await idsIn(second)).toEqual([ids[3], ids[2], ids[1], ids[0]])
+  })
+
+  test("a check by a clock that is ahead hides no damage: the good backup stays", async () => {
+    const verify = async (id: string, hoursAhead: number) => {
+      const manifest = await readManifest(first, { database: "orders", id })
+      const at = () => new Date(Date.parse("2026-01-05T00:00:00Z") + hoursAhead * 3_600_000)
+      const seen = await readFindings(first, manifest)
+      const silent = { update: () => {}, clear: () => {} }
+      return verifyBackup(first, manifest, { seen }, { ...context, now: at, progress: silent })
+    }
+    const keepOne = { ...keepTwo, policy: { keepLast: 1 } }
+    for (const id of [ids[0], ids[1]]) {
+      await storeSample(first, { id })
+      expect((await verify(id, id === ids[1] ? 1 : 0)).kind).toBe("verified")
+    }
+    await first.put(`orders/${ids[1]}/main.dump.zst.age`, Buffer.from("damaged"))
+    expect((await verify(ids[1], 0)).kind).toBe("failed")
+    await cleanup([first], keepOne, context)
+    expect((await listBackups(first)).map(({ id, state }) => [id, state])).toEqual([
+      [ids[1], "failed"],
+      [ids[0], "verified"],
+    ])
+    // Once a newer one is good, the damaged one goes.
+    await storeSample(first, { id: ids[2] })
+    await verify(ids[2], 0)
+    await cleanup([first], keepOne, context)
+    expect(await idsIn(first)).toEqual([ids[2]])
   })
 
   test("a storage that fails is named, and the others are cleaned all the same", async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { keyOf, listBackups, readChecks } from "../../task/catalog.ts"
-import { formatVerify, verify } from "../../task/commands/verify.ts"
+import { keyOf, listBackups, readChecks, readFindings } from "../../task/catalog.ts"
+import { type CheckOptions, formatVerify, verify } from "../../task/commands/verify.ts"
 import type { Manifest } from "../../task/core/manifest.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
@@ -33,10 +33,16 @@ function contextFrom(start: string) {
   }
 }
 const context = contextFrom("2026-01-05T00:00:00Z")
+
+/** Verifies the backup, knowing all that was found of it before. */
+async function verifyNow(readThrough?: CheckOptions["readThrough"]) {
+  return verify(storage, manifest, { seen: await readFindings(storage, manifest), readThrough }, context)
+}
+
 const stateNow = async () => (await listBackups(storage))[0]?.state
 
 test("a good backup gets a record that says so", async () => {
-  const result = await verify(storage, manifest, context)
+  const result = await verifyNow()
   expect(result).toMatchObject({
     id,
     database: "orders",
@@ -57,7 +63,7 @@ test("a good backup gets a record that says so", async () => {
 test("damage is recorded and told, and mended damage is forgotten", async () => {
   const key = keyOf(manifest, main)
   await storage.put(key, Buffer.from("cut"))
-  const result = await verify(storage, manifest, context)
+  const result = await verifyNow()
   expect(result).toMatchObject({ kind: "failed", problems: [{ object: main, found: "3 bytes" }] })
   expect(await stateNow()).toBe("failed")
   expect((await readChecks(storage, manifest)).at(-1)?.problems).toEqual(result.problems)
@@ -68,27 +74,41 @@ test("damage is recorded and told, and mended damage is forgotten", async () => 
     ].join("\n"),
   )
   await storage.put(key, Buffer.from(`main of ${id}\n`.repeat(40_000)))
-  expect((await verify(storage, manifest, context)).kind).toBe("verified")
+  expect((await verifyNow()).kind).toBe("verified")
   expect(await stateNow()).toBe("verified")
 })
 
 test("a deep check reads only what has the right checksums, and only another one undoes its failure", async () => {
   const problem = { object: main, expected: "a whole age file", found: "its last chunk is missing" }
-  const found = await verify(storage, manifest, context, async () => [problem])
+  const found = await verifyNow(async () => [problem])
   expect(found).toMatchObject({ kind: "deep-failed", problems: [problem] })
-  expect((await verify(storage, manifest, context)).kind).toBe("verified")
+  expect((await verifyNow()).kind).toBe("verified")
   expect(await stateNow()).toBe("failed")
-  expect((await verify(storage, manifest, context, async () => [])).kind).toBe("deep-verified")
+  expect((await verifyNow(async () => [])).kind).toBe("deep-verified")
   expect(await stateNow()).toBe("verified")
 
   await storage.remove([keyOf(manifest, main)])
   const unread = async () => Promise.reject(new Error("read what is damaged"))
-  expect((await verify(storage, manifest, context, unread)).kind).toBe("failed")
+  expect((await verifyNow(unread)).kind).toBe("failed")
 })
 
 test("a check that could not be made leaves no record", async () => {
   const noKey = async () => Promise.reject(new PgstowError("key", "no identity opens it"))
-  await expect(verify(storage, manifest, context, noKey)).rejects.toMatchObject({ kind: "key" })
+  await expect(verifyNow(noKey)).rejects.toMatchObject({ kind: "key" })
   expect(await readChecks(storage, manifest)).toEqual([])
   expect(await stateNow()).toBe("unverified")
+})
+
+test("a check that began before a failure was found does not clear it, though it ends later", async () => {
+  const key = keyOf(manifest, main)
+  const bytes = Buffer.from(`main of ${id}\n`.repeat(40_000))
+  const before = await readFindings(storage, manifest)
+  await storage.put(key, Buffer.from("cut"))
+  expect((await verifyNow()).kind).toBe("failed")
+  await storage.put(key, bytes)
+  const anHourAhead = contextFrom("2026-01-05T01:00:00Z")
+  expect((await verify(storage, manifest, { seen: before }, anHourAhead)).kind).toBe("verified")
+  expect(await stateNow()).toBe("failed")
+  expect((await verifyNow()).kind).toBe("verified")
+  expect(await stateNow()).toBe("verified")
 })

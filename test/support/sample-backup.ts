@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { keyOf, putCheck, putManifest } from "../../task/catalog.ts"
+import { keyOf, putCheck, putManifest, readFindings } from "../../task/catalog.ts"
 import { startOf } from "../../task/core/backup-id.ts"
 import type { CheckKind } from "../../task/core/check.ts"
 import { formatVersion, type Manifest } from "../../task/core/manifest.ts"
@@ -72,7 +72,8 @@ export async function storeSample(storage: Storage, backup: SampleBackup): Promi
     const problems = kind.endsWith("failed")
       ? [{ object: "main.dump.zst.age", expected: "3 bytes", found: "2 bytes" }]
       : []
-    await putCheck(storage, manifest, { kind, at, by: "pgstow 0.1.0", problems })
+    const check = { kind, at, by: "pgstow 0.1.0", problems }
+    await putCheck(storage, manifest, check, await readFindings(storage, manifest))
   }
   return manifest
 }
