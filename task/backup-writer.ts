@@ -16,6 +16,8 @@ export type BackupWriterOptions = {
   readonly compressLevel: number
   /** The zstd program, as `findZstd` gave it. */
   readonly zstd: string | undefined
+  /** Storages that are left out from the beginning, and why. At least one other is not. */
+  readonly failures?: ReadonlyMap<Storage, unknown>
   /** A guess at the bytes of the whole backup before compression. */
   readonly expectedBytes: number
 }
@@ -57,7 +59,7 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
   const { log, progress } = context
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
-  const failures = new Map<Storage, unknown>()
+  const failures = new Map<Storage, unknown>(options.failures)
   const manifestSent = new Set<Storage>()
   /** The keys of what each storage holds. */
   const held = new Map<Storage, string[]>(storages.map((storage) => [storage, []]))

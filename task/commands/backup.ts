@@ -11,7 +11,7 @@ import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
 import { machine } from "../machine.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
-import { type Connection, describe } from "../postgres/connection.ts"
+import { type Connection, databaseIn, describe } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
@@ -19,6 +19,7 @@ import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
 import { explainLockWait, readTables } from "../postgres/tables.ts"
+import { probeStorages } from "../probe-storages.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { version } from "../version.ts"
@@ -69,7 +70,8 @@ export type BackupCopy = {
 
 /**
  * Backs up one database into every storage, in one pass over its data. A storage that fails is left out while the
- * others go on; `backupFailure` tells of it.
+ * others go on; `backupFailure` tells of it. One that could not take anything is found out before the database is
+ * asked for anything.
  *
  * Where somebody comes to wait for a table that the backup has locked, and has still to lock in another session,
  * neither would ever get on: the backup lets go, and begins anew once, in one stream, which takes all its locks at
@@ -80,10 +82,12 @@ export type BackupCopy = {
  */
 export async function backup(options: BackupOptions, context: Context): Promise<BackupResult> {
   const { storages } = options
-  const { manifest, failures } = await writeBackup(options, context).catch((error: unknown) => {
+  const name = options.name ?? databaseIn(options.connection)
+  const unable = name === undefined ? undefined : await probeStorages(storages, name, context)
+  const { manifest, failures } = await writeBackup(options, unable, context).catch((error: unknown) => {
     if (!(error instanceof LockWaitError) || context.signal.aborted) throw error
     context.log.warn(`${error.message}: the backup begins anew, in one stream`)
-    return writeBackup({ ...options, jobs: 1 }, context)
+    return writeBackup({ ...options, jobs: 1 }, unable, context)
   })
   const copies: BackupCopy[] = []
   for (const storage of storages) {
@@ -195,8 +199,17 @@ function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
   })
 }
 
-/** Dumps the database into every storage, and returns the manifest and why storages failed. */
-async function writeBackup(options: BackupOptions, context: Context) {
+/**
+ * Dumps the database into every storage, and returns the manifest and why storages failed.
+ *
+ * @param unable the storages that can take nothing; undefined where that could not be found out before the server
+ *   has named the database
+ */
+async function writeBackup(
+  options: BackupOptions,
+  unable: ReadonlyMap<Storage, unknown> | undefined,
+  context: Context,
+) {
   const { connection, storages, recipients, compressLevel, lockWaitSeconds } = options
   const { env, log, now } = context
   const startedAt = now()
@@ -209,9 +222,12 @@ async function writeBackup(options: BackupOptions, context: Context) {
     await refusePooler(newest, session, connection, context)
     const { isInRecovery, dataBytes, freeConnections, ...source } = await inspectServer(session)
     const clients = chooseClients(installed, session.serverMajor)
+    const name = {
+      database: options.name ?? source.database,
+      id: backupId(startedAt, Array.from({ length: 6 }, Math.random)),
+    }
+    const failures = unable ?? (await probeStorages(storages, name.database, context))
     const snapshot = await openSnapshot(session, { lockWaitSeconds })
-    const id = backupId(startedAt, Array.from({ length: 6 }, Math.random))
-    const name = { database: options.name ?? source.database, id }
     const resources = { ...machine(), freeConnections }
     const jobs = options.jobs === "auto" ? defaultJobs(resources) : options.jobs
     const segments = planSegments(await readTables(session, bigTableBytes), {
@@ -232,7 +248,7 @@ async function writeBackup(options: BackupOptions, context: Context) {
     const tableRows = await readTableRows(session)
     const zstd = await findZstd(env)
     const writer = backupWriter(
-      { name, storages, recipients, compressLevel, zstd, expectedBytes: dataBytes },
+      { name, storages, recipients, compressLevel, zstd, failures, expectedBytes: dataBytes },
       { ...context, signal },
     )
     try {

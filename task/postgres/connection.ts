@@ -76,6 +76,11 @@ export function connectionFrom(source: {
   return password === undefined ? { params } : { params, password }
 }
 
+/** The database, as far as it is known before libpq has looked: by default it has the user's name. */
+export function databaseIn({ params }: Connection): string | undefined {
+  return params.dbname ?? (params.service === undefined ? params.user : undefined)
+}
+
 /** The same server and user, and another database. */
 export function withDatabase(connection: Connection, dbname: string): Connection {
   return { ...connection, params: { ...connection.params, dbname } }

@@ -22,9 +22,22 @@ const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>>
   ESTALE: ["the network file system lost it", "Check that it is mounted, then try again."],
 }
 
+/** What is wrong with a path, where the operating system's own code does not tell. */
+export class PathError extends Error {
+  readonly hint: string
+
+  constructor(message: string, hint: string) {
+    super(message)
+    this.name = "PathError"
+    this.hint = hint
+  }
+}
+
 /** Says what failed. Passes on what says so already. */
 export function fileFailure(url: string, action: string, cause: unknown): unknown {
   if (cause instanceof PgstowError || !(cause instanceof Error)) return cause
+  if (cause instanceof PathError)
+    return new PgstowError("storage", `cannot ${action} in ${url}: ${cause.message}`, { hint: cause.hint })
   const known = "code" in cause && typeof cause.code === "string" ? reasons[cause.code] : undefined
   if (!known) return new PgstowError("storage", `cannot ${action} in ${url}: ${cause.message}`, { cause })
   const [reason, hint] = known

@@ -7,16 +7,18 @@ import {
   mkdir,
   open,
   readdir,
+  readlink,
   realpath,
   rename,
   rmdir,
+  stat,
   unlink,
   writeFile,
 } from "node:fs/promises"
-import { basename, dirname, join } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
 import type { Readable } from "node:stream"
 import { byteStream } from "./byte-stream.ts"
-import { fileFailure } from "./file-failure.ts"
+import { fileFailure, PathError } from "./file-failure.ts"
 import {
   checkKey,
   checkPrefix,
@@ -24,6 +26,7 @@ import {
   ObjectExistsError,
   ObjectNotFoundError,
   type ObjectWriter,
+  probeBytes,
   type Storage,
   type StoredObject,
 } from "./storage.ts"
@@ -101,6 +104,18 @@ export class FileStorage implements Storage {
     return this.#begin(key)
   }
 
+  async probe(key: string): Promise<void> {
+    const file = await this.#begin(key)
+    try {
+      await file.write(Buffer.alloc(probeBytes))
+      await file.flush()
+    } catch (error) {
+      await file.abort().catch(() => {})
+      throw error
+    }
+    await file.abort()
+  }
+
   async remove(keys: readonly string[]): Promise<void> {
     for (const key of keys) {
       await this.#attempt(`remove ${key}`, async () => {
@@ -145,6 +160,7 @@ export class FileStorage implements Storage {
     checkKey(this.url, key)
     const path = join(this.#folder, key)
     const real = await unlessMissing(realpath(dirname(path)))
+    if (real === undefined) await refuseDanglingLink(this.#folder)
     if (real !== undefined && real !== join(await realpath(this.#folder), dirname(key)))
       throw Object.assign(new Error(`a folder of ${path} is a symbolic link`), { code: "ELOOP" })
     return path
@@ -154,6 +170,7 @@ export class FileStorage implements Storage {
   async #entries(prefix: string): Promise<{ name: string; isFolder: boolean }[]> {
     return this.#attempt(`list ${prefix || "objects"}`, async () => {
       const found = await unlessMissing(readdir(join(this.#folder, prefix), { withFileTypes: true }))
+      if (!found) await refuseDanglingLink(this.#folder)
       const sortsAs = (entry: { name: string; isFolder: boolean }) => entry.name + (entry.isFolder ? "/" : "")
       return (found ?? [])
         .filter((entry) => (entry.isFile() || entry.isDirectory()) && isKey(prefix + entry.name))
@@ -212,12 +229,14 @@ export class FileStorage implements Storage {
 
   /** Opens a new file, its folder made where it is missing or has just been tidied away by someone else. */
   async #openNew(path: string): Promise<FileHandle> {
-    for (let tries = 3; ; tries--) {
-      await makeFolder(dirname(path))
+    for (let tries = 10; ; tries--) {
       try {
+        await makeFolder(dirname(path))
         return await open(path, "wx", 0o600)
       } catch (error) {
-        if (codeOf(error) !== "ENOENT" || tries === 0) throw error
+        if (codeOf(error) !== "ENOENT") throw error
+        await refuseDanglingLink(path)
+        if (tries === 0) throw new PathError(`no folder can be made at ${dirname(path)}`, giveAFolder)
       }
     }
   }
@@ -269,6 +288,12 @@ class FileWriter implements ObjectWriter {
     write.catch(() => {})
     this.#writes.push(write)
     return write
+  }
+
+  /** Makes what was written reach the disk: only then do some file systems say that there is no room. */
+  async flush(): Promise<void> {
+    await Promise.all(this.#writes)
+    await this.#context.attempt(() => this.#file.handle.sync())
   }
 
   async finish(options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
@@ -339,24 +364,46 @@ async function renameIfAbsent(temporary: string, path: string): Promise<boolean>
 async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
+    if (bytesWritten === 0) throw new Error(`nothing more is taken after byte ${position + done}`)
     done += bytesWritten
   }
 }
 
-/** Makes a folder (0700) and those above it that are missing, so that they outlive a power failure. */
+/**
+ * Makes a folder (0700) and those above it that are missing, so that they outlive a power failure. Rejects with
+ * ENOENT where the folder above is not there although it was just made, or can't be: by a link that leads nowhere.
+ */
 async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, 0o700)
   } catch (error) {
-    if (codeOf(error) === "ENOENT") {
-      await makeFolder(dirname(path))
-      return makeFolder(path)
-    }
     if (codeOf(error) === "EEXIST") return
-    throw error
+    if (codeOf(error) !== "ENOENT") throw error
+    await makeFolder(dirname(path))
+    await mkdir(path, 0o700).catch(unlessThere)
   }
   await flushFolder(dirname(path))
 }
+
+function unlessThere(error: unknown): void {
+  if (codeOf(error) !== "EEXIST") throw error
+}
+
+/** Throws where `path` can't be reached because a symbolic link on the way leads to nothing. */
+async function refuseDanglingLink(path: string): Promise<void> {
+  for (let place = path; place !== dirname(place); place = dirname(place)) {
+    if (await unlessMissing(stat(place))) return
+    const link = await unlessMissing(lstat(place))
+    if (!link?.isSymbolicLink()) continue
+    const target = resolve(dirname(place), await readlink(place))
+    throw new PathError(
+      `${place} is a symbolic link to ${target}, which does not exist`,
+      "Mount the disk that is meant, or correct the link.",
+    )
+  }
+}
+
+const giveAFolder = "Give a folder on a disk that may be written to."
 
 /** Makes what was created, renamed or removed in a folder outlive a power failure. */
 async function flushFolder(path: string): Promise<void> {

@@ -28,6 +28,7 @@ import {
   ObjectExistsError,
   ObjectNotFoundError,
   type ObjectWriter,
+  probeBytes,
   type Storage,
   type StoredObject,
 } from "./storage.ts"
@@ -154,6 +155,16 @@ export class S3Storage implements Storage {
       this.#signal?.throwIfAborted()
       return upload
     })
+  }
+
+  async probe(key: string): Promise<void> {
+    const upload = await this.create(key)
+    try {
+      await upload.write(Buffer.alloc(probeBytes))
+    } finally {
+      // Who may not end it can still back up: it goes with the stale uploads.
+      await upload.abort().catch(() => {})
+    }
   }
 
   async remove(keys: readonly string[]): Promise<void> {

@@ -42,6 +42,12 @@ export interface Storage {
   /** Begins an object of several parts. Nothing is readable at `key` until `finish` has resolved. */
   create(key: string): Promise<ObjectWriter>
 
+  /**
+   * Proves that bytes can be stored under `key` now, and leaves nothing: rejects with what a backup would fail of.
+   * Asks for no right that storing an object does not need.
+   */
+  probe(key: string): Promise<void>
+
   /** Removes objects, in no certain order. Those that do not exist are no error. */
   remove(keys: readonly string[]): Promise<void>
 
@@ -69,6 +75,9 @@ export interface ObjectWriter {
    */
   abort(): Promise<void>
 }
+
+/** What a probe stores for a moment: enough not to fit where a file system keeps the tiniest files. */
+export const probeBytes = 64 * 1024
 
 const maxKeyBytes = 900
 const maxSegmentBytes = 240

@@ -116,10 +116,11 @@ class Copy {
   }
 }
 
-function failureOfAll(failures: ReadonlyMap<Storage, unknown>, key: string): unknown {
+/** One failure for those of every storage; `what` is what none of them took. */
+export function failureOfAll(failures: ReadonlyMap<Storage, unknown>, what: string): unknown {
   const reasons = new Set(failures.values())
   const [first] = reasons
   // One storage; or one reason for them all, as when the work is interrupted.
   if (reasons.size === 1) return first
-  return new PgstowError("storage", `no storage took ${key}`, { cause: new AggregateError(reasons) })
+  return new PgstowError("storage", `no storage took ${what}`, { cause: new AggregateError(reasons) })
 }

@@ -23,7 +23,7 @@ function hang({ bucket }: BackupScene, such: (request: SeenRequest) => boolean):
   return first.promise
 }
 
-const isPart = ({ operation }: SeenRequest) => operation === "UploadPart"
+const isPart = ({ operation, key }: SeenRequest) => operation === "UploadPart" && key.includes("/main.")
 const isRead = ({ operation }: SeenRequest) => operation === "GetObject"
 
 /** Waits for the program to end after a signal, and fails the test where that takes 10 s or has another reason. */

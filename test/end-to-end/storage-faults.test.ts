@@ -1,9 +1,13 @@
+import { once } from "node:events"
 import { closeSync, openSync, writeSync } from "node:fs"
-import { readdir } from "node:fs/promises"
-import { describe, expect, test } from "vitest"
+import { readdir, symlink, writeFile } from "node:fs/promises"
+import { type AddressInfo, createServer } from "node:net"
+import { join } from "node:path"
+import { describe, expect, onTestFinished, test } from "vitest"
 import { type BackupScene, setBackupScene } from "../support/backup-scene.ts"
 import { needsMount, smallDisk } from "../support/disk.ts"
 import { failureOfRun } from "../support/failure-line.ts"
+import { needsLinux } from "../support/not-run.ts"
 import { freePort } from "../support/postgres.ts"
 import type { Inject, S3Endpoint } from "../support/s3-endpoint.ts"
 
@@ -14,14 +18,23 @@ function on(operation: string, fault: ReturnType<Inject>): Inject {
   return (request) => (request.operation === operation ? fault : undefined)
 }
 
+/** The same for what is sent of the dump, and nothing that a probe asks for. */
+function onDump(operation: string, fault: ReturnType<Inject>): Inject {
+  return (request) => (request.operation === operation && request.key.includes("/main.") ? fault : undefined)
+}
+
 const refusesManifest: Inject = ({ key }) => (key.endsWith("/manifest.json") ? denied : undefined)
 
 describe("a backup whose only storage fails does not exist, and ends with 4", () => {
   test.each<[string, Inject, string]>([
-    ["refuses everything", () => denied, "access denied"],
-    ["is always overloaded", () => ({ status: 503, code: "ServiceUnavailable" }), "it is overloaded"],
-    ["breaks the connection midway", on("UploadPart", "break"), "broke the connection"],
-    ["hangs midway", on("UploadPart", "hang"), "does not answer"],
+    ["refuses uploads from then on", onDump("CreateMultipartUpload", denied), "access denied"],
+    [
+      "is always overloaded",
+      onDump("CreateMultipartUpload", { status: 503, code: "ServiceUnavailable" }),
+      "it is overloaded",
+    ],
+    ["breaks the connection midway", onDump("UploadPart", "break"), "broke the connection"],
+    ["hangs midway", onDump("UploadPart", "hang"), "does not answer"],
     ["refuses to complete an upload", on("CompleteMultipartUpload", denied), "access denied"],
   ])("where a bucket %s", async (_, inject, message) => {
     const { bucket, run, expectNothing } = await setBackupScene()
@@ -38,23 +51,96 @@ describe("a backup whose only storage fails does not exist, and ends with 4", ()
     await expectNothing()
   })
 
-  test("where a bucket is missing", async () => {
-    const { bucket, run, expectNothing } = await setBackupScene()
-    const storage = bucket.storage.replace("backups", "elsewhere")
-    const failure = failureOfRun(await run(["backup"], { PGSTOW_STORAGE: storage }))
+  test.skipIf(needsMount)(`where a directory's disk fills up${needsMount}`, async () => {
+    const { run } = await setBackupScene()
+    const disk = await smallDisk()
+    const failure = failureOfRun(await run(["backup"], { PGSTOW_STORAGE: `file://${disk}` }))
     expect(failure.kind).toBe("storage")
-    expect(failure.message).toContain(`${bucket.endpoint.url} has no bucket elsewhere`)
-    await expectNothing()
+    expect(failure.message).toMatch(/^cannot write \S+\/main\.dump\.zst\.age in file:.*: the disk is full/)
+    expect(await readdir(disk)).toEqual([])
+  })
+})
+
+describe("a backup whose only storage can't take anything ends with 4 before it asks for the database", () => {
+  async function expectNoConnection({ run }: BackupScene, storage: string): Promise<string> {
+    const server = await listen()
+    const PGSTOW_STORAGE = storage
+    const failure = failureOfRun(await run(["backup"], { DATABASE_URL: server.url, PGSTOW_STORAGE }))
+    expect(failure).toMatchObject({ kind: "storage", exitCode: 4 })
+    expect(server.connections()).toBe(0)
+    return failure.message
+  }
+
+  test("where the directory is a link to a disk that is not mounted", async () => {
+    const scene = await setBackupScene()
+    const link = join(scene.folder, "link")
+    await symlink(join(scene.folder, "disk"), link)
+    const message = await expectNoConnection(scene, `file://${link}`)
+    expect(message).toContain(
+      `${link} is a symbolic link to ${join(scene.folder, "disk")}, which does not exist`,
+    )
+  })
+
+  test.skipIf(needsLinux)(`where no directory can be made${needsLinux}`, async () => {
+    const message = await expectNoConnection(await setBackupScene(), "file:///proc/backups")
+    expect(message).toContain("no folder can be made")
+  })
+
+  test("where a bucket refuses everything", async () => {
+    const scene = await setBackupScene()
+    scene.bucket.endpoint.inject(() => denied)
+    expect(await expectNoConnection(scene, scene.bucket.storage)).toContain("access denied")
+    await scene.expectNothing()
+  })
+
+  test("where all of them fail, each with its reason", async () => {
+    const scene = await setBackupScene()
+    scene.bucket.endpoint.inject(() => denied)
+    const link = join(scene.folder, "link")
+    await symlink("nowhere", link)
+    const message = await expectNoConnection(scene, `file://${link} ${scene.bucket.storage}`)
+    expect(message).toContain("access denied")
+    expect(message).toContain("which does not exist")
+  })
+
+  test("where a bucket is missing", async () => {
+    const scene = await setBackupScene()
+    const { endpoint, storage } = scene.bucket
+    const message = await expectNoConnection(scene, storage.replace("backups", "elsewhere"))
+    expect(message).toContain(`${endpoint.url} has no bucket elsewhere`)
   })
 
   test("where nothing listens at a bucket's endpoint", async () => {
-    const { bucket, run, expectNothing } = await setBackupScene()
+    const scene = await setBackupScene()
     const endpoint = `http://127.0.0.1:${await freePort()}`
-    const storage = bucket.storage.replace(bucket.endpoint.url, endpoint)
-    const failure = failureOfRun(await run(["backup"], { PGSTOW_STORAGE: storage }))
-    expect(failure.kind).toBe("storage")
-    expect(failure.message).toContain(`${endpoint} refuses connections`)
-    await expectNothing()
+    const storage = scene.bucket.storage.replace(scene.bucket.endpoint.url, endpoint)
+    expect(await expectNoConnection(scene, storage)).toContain(`${endpoint} refuses connections`)
+  })
+
+  test.skipIf(needsMount)(`where a directory's disk is full${needsMount}`, async () => {
+    const disk = await smallDisk()
+    await writeFile(join(disk, "ballast"), Buffer.alloc(4 * 1024 * 1024 - 32_768))
+    expect(await expectNoConnection(await setBackupScene(), `file://${disk}`)).toContain("the disk is full")
+    expect(await readdir(disk)).toEqual(["ballast"])
+  })
+})
+
+describe("a backup", () => {
+  test("whose URL leaves the database's name to the service file finds its storage out after it", async () => {
+    const scene = await setBackupScene()
+    const services = join(scene.folder, "services.conf")
+    const { hostname, port, username, password } = new URL(scene.env.DATABASE_URL ?? "")
+    await writeFile(
+      services,
+      `[orders]\nhost=${hostname}\nport=${port}\nuser=${username}\ndbname=${scene.database}\n`,
+    )
+    const env = { DATABASE_URL: "service=orders", PGSERVICEFILE: services, PGPASSWORD: password }
+    expect(await scene.json(["backup"], env)).toMatchObject({ database: scene.database })
+    scene.bucket.endpoint.inject(() => denied)
+    const failure = failureOfRun(
+      await scene.run(["backup"], { ...env, PGSTOW_STORAGE: scene.bucket.storage }),
+    )
+    expect(failure.message).toMatch(/^cannot write \S+\/probe in s3:.*: access denied/)
   })
 
   test("where a bucket refuses the manifest, and what it holds is no backup", async () => {
@@ -66,22 +152,13 @@ describe("a backup whose only storage fails does not exist, and ends with 4", ()
     expect(await bucket.keys()).not.toContainEqual(expect.stringContaining("manifest"))
     expect(await json(["list"])).toMatchObject({ backups: [] })
   })
-
-  test.skipIf(needsMount)(`where a directory's disk is full${needsMount}`, async () => {
-    const { run } = await setBackupScene()
-    const disk = await smallDisk()
-    const failure = failureOfRun(await run(["backup"], { PGSTOW_STORAGE: `file://${disk}` }))
-    expect(failure.kind).toBe("storage")
-    expect(failure.message).toMatch(/^cannot write \S+\/main\.dump\.zst\.age in file:.*: the disk is full/)
-    expect(await readdir(disk)).toEqual([])
-  })
 })
 
 describe("a backup one of whose two storages fails is whole in the other, and ends with 5", () => {
   test.each<[string, Inject, string]>([
     ["refuses everything", () => denied, "access denied"],
-    ["breaks the connection midway", on("UploadPart", "break"), "broke the connection"],
-    ["hangs midway", on("UploadPart", "hang"), "does not answer"],
+    ["breaks the connection midway", onDump("UploadPart", "break"), "broke the connection"],
+    ["hangs midway", onDump("UploadPart", "hang"), "does not answer"],
     ["refuses the manifest", refusesManifest, "access denied"],
   ])("where the bucket %s", async (_, inject, message) => {
     const scene = await setBackupScene()
@@ -162,4 +239,18 @@ function damagesWhatIsRead(endpoint: S3Endpoint): Inject {
     damaged = true
     return undefined
   }
+}
+
+/** A server that answers nobody and counts who comes; it goes when the test ends. */
+async function listen(): Promise<{ readonly url: string; connections(): number }> {
+  let connections = 0
+  const server = createServer((socket) => {
+    connections++
+    socket.destroy()
+  }).listen(0, "127.0.0.1")
+  await once(server, "listening")
+  onTestFinished(() => void server.close())
+  // A server that listens on a port has an address of this kind.
+  const { port } = server.address() as AddressInfo
+  return { url: `postgres://app@127.0.0.1:${port}/orders`, connections: () => connections }
 }

@@ -148,6 +148,41 @@ describe("a directory", () => {
     expect(await readdir(join(parent, "elsewhere"))).toEqual(["a"])
   })
 
+  describe("that is a symbolic link to nothing, as where a disk is not mounted", () => {
+    const attempts: readonly (readonly [string, (storage: Storage) => Promise<unknown>])[] = [
+      ["storing", (storage) => storage.put("a/b/object", Buffer.from("x"))],
+      ["beginning an upload", (storage) => storage.create("a/object")],
+      ["a probe", (storage) => storage.probe("a/probe")],
+      ["listing", (storage) => keysOf(storage)],
+      ["listing folders", (storage) => storage.listFolders("")],
+      ["reading", (storage) => storage.read("a/object")],
+      ["looking", (storage) => storage.stat("object")],
+    ]
+    test.each(attempts)("%s names the link and what it leads to", async (_, attempt) => {
+      await symlink("../disk/backups", folder)
+      const below = openStorage(`${folder}/orders`, { env: {} })
+      for (const linked of [storage, below]) {
+        const failure = await rejectionOf(attempt(linked))
+        expect(failure.kind).toBe("storage")
+        expect(failure.message).toContain(
+          ` in ${linked.url}: ${folder} is a symbolic link to ${join(parent, "../disk/backups")}, which does not exist`,
+        )
+        expect(failure.hint).toBe("Mount the disk that is meant, or correct the link.")
+      }
+      expect(await readdir(parent)).toEqual(["backups"])
+    })
+  })
+
+  test.skipIf(needsProc)(`where no folder can be made says so${needsProc}`, async () => {
+    const impossible = openStorage("/proc/backups", { env: {} })
+    for (const attempt of [impossible.put("a/object", Buffer.from("x")), impossible.probe("a/probe")]) {
+      const failure = await rejectionOf(attempt)
+      expect(failure.kind).toBe("storage")
+      expect(failure.message).toMatch(/ in \/proc\/backups: no folder can be made at \/proc\/backups\/a$/)
+      expect(failure.hint).toContain("Give a folder")
+    }
+  })
+
   test("with a file in the place of a folder says so", async () => {
     await writeFile(folder, "")
     const attempts = [storage.put("object", Buffer.from("x")), keysOf(storage)]
@@ -192,6 +227,7 @@ describe("a directory", () => {
     const attempts: Promise<unknown>[] = [
       storage.put("new", Buffer.from("x")),
       storage.create("a/b"),
+      storage.probe("probe"),
       storage.remove(["object"]),
     ]
     if (isRoot) attempts.push(storage.read("object"))
@@ -239,6 +275,15 @@ describe.skipIf(needsMount)(`a directory on a disk of 4 MB${needsMount}`, () => 
     await writer.abort()
     expect((await statfs(disk)).bfree).toBe(before.bfree)
     expect(await readdir(disk)).toEqual(["kept"])
+  })
+
+  test("that is full fails a probe, which leaves nothing", async () => {
+    const ballast = join(disk, "ballast")
+    const { bavail, bsize } = await statfs(disk)
+    await writeFile(ballast, Buffer.alloc(bavail * bsize - 16_384))
+    const failure = await rejectionOf(storage.probe("a/probe"))
+    expect(failure.message).toBe(`cannot write a/probe in ${disk}: the disk is full`)
+    expect(await readdir(disk)).toEqual(["ballast"])
   })
 
   test("that fills up while an object is stored at once keeps nothing of it", async () => {

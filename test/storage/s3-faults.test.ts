@@ -224,6 +224,29 @@ test("an interrupt does not wait long for an upload that does not begin", async 
   expect(Date.now() - startedAt).toBeLessThan(5_000)
 })
 
+describe("a probe", () => {
+  const denied = { status: 403, code: "AccessDenied" } as const
+  const sent = ["CreateMultipartUpload", "UploadPart", "AbortMultipartUpload"]
+
+  test("asks for nothing but what a backup needs, and can do without ending what it began", async () => {
+    await using world = await startS3World()
+    world.endpoint.inject(({ operation }) => (sent.includes(operation) ? undefined : denied))
+    await world.storage.probe("orders/probe")
+    expect(world.endpoint.requests.map(({ operation }) => operation)).toEqual(sent)
+    expect(world.endpoint.openUploads()).toEqual([])
+    world.endpoint.inject(first(1, "AbortMultipartUpload", denied))
+    await world.storage.probe("orders/probe")
+  })
+
+  test.each(sent.slice(0, 2))("fails where %s is refused, and leaves nothing", async (operation) => {
+    await using world = await startS3World()
+    world.endpoint.inject(first(1, operation, denied))
+    const failure = await rejectionOf(world.storage.probe("orders/probe"))
+    expect(failure.message).toBe(`cannot write orders/probe in ${world.storage.url}: access denied`)
+    expect(world.endpoint.openUploads()).toEqual([])
+  })
+})
+
 describe("what the URL asks for", () => {
   test("storage class and KMS key are set on every object", async () => {
     await using world = await startS3World()

@@ -137,6 +137,28 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
       })
     })
 
+    describe("a probe", () => {
+      test("of a storage that takes bytes leaves nothing, and touches no object", async () => {
+        await storage.probe("folder/probe")
+        await expectNothingIn(storage)
+        await storage.put("folder/probe", Buffer.from("x"))
+        await storage.probe("folder/probe")
+        expect(await contentOf(storage, "folder/probe")).toEqual(Buffer.from("x"))
+      })
+
+      test("beside writers of the same folder disturbs none of them", async () => {
+        const keys = Array.from({ length: 30 }, (_, index) => `folder/deeper/${index}`)
+        await Promise.all(
+          keys.flatMap((key) => [
+            storage.put(key, Buffer.from("x")),
+            storage.probe("folder/probe"),
+            storage.probe("folder/deeper/probe"),
+          ]),
+        )
+        expect(await keysOf(storage)).toEqual(keys.toSorted())
+      })
+    })
+
     describe("reading", () => {
       test("from an offset gives what follows it, and nothing at the end", async () => {
         await storage.put("object", Buffer.from("0123456789"))
@@ -287,6 +309,7 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
         writer.finish(),
         stopped.put("another", Buffer.from("x")),
         stopped.create("another"),
+        stopped.probe("another"),
         stopped.read("object"),
         stopped.stat("object"),
         stopped.remove(["object"]),
