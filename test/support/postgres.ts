@@ -59,6 +59,9 @@ export type StartOptions = {
 export const installRoot =
   process.getuid?.() === 0 ? "/var/tmp/pgstow-postgres" : join(homedir(), ".cache/pgstow/postgres")
 
+/** The oldest major version that all the tests know. Older ones are tested by themselves, in `test/majors`. */
+export const oldestTested = 15
+
 const needed = ["postgres", "initdb", "psql", "pg_dump", "pg_restore", "pg_dumpall"]
 
 /**
@@ -75,8 +78,8 @@ export function findPostgres(): InstalledPostgres[] {
       "/usr/pgsql-*/bin",
       "/opt/homebrew/opt/postgresql@*/bin",
       "/usr/local/opt/postgresql@*/bin",
-      join(installRoot, "*/bin"),
     ]),
+    ...globSync([join(installRoot, "*/bin"), join(installRoot, "*/postgresql/bin")]).sort(newestFirst),
   ]
   const byMajor = new Map<number, InstalledPostgres>()
   for (const binDir of folders) {
@@ -90,6 +93,10 @@ export function findPostgres(): InstalledPostgres[] {
   return [...byMajor.values()]
     .filter(({ major }) => wanted.length === 0 || wanted.includes(String(major)))
     .sort((a, b) => a.major - b.major)
+}
+
+function newestFirst(a: string, b: string): number {
+  return b.localeCompare(a, "en", { numeric: true })
 }
 
 /** Starts a server of its own in a new folder. It ends, and the folder goes, when this process ends too. */

@@ -1,5 +1,6 @@
 // Makes a fresh machine ready: npm packages, then the programs named on the command line, from the system's
-// package manager where we may use it. Plain JavaScript that any Node since 18 runs, since it runs first.
+// package manager where we may use it. "two-postgres" stands for a second major version of PostgreSQL, from the
+// Python package index, which is done without where it can't be had. Plain JavaScript that any Node since 18 runs, since it runs first.
 import { spawnSync } from "node:child_process"
 import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
@@ -47,8 +48,16 @@ const programs = {
   },
 }
 
+const wanted = process.argv.slice(2)
+const twoPostgres = wanted.includes("two-postgres")
+
 installPackages()
-installPrograms(process.argv.slice(2))
+installPrograms(
+  wanted.filter((name) => name !== "two-postgres"),
+  twoPostgres ? ["python"] : [],
+)
+if (twoPostgres)
+  run("node_modules/.bin/node", ["test/support/install-postgres.ts", "--two"], "npm run install:postgres")
 
 function installPackages() {
   const installed = "node_modules/.package-lock.json"
@@ -62,8 +71,10 @@ function installPackages() {
     run("node_modules/.bin/node", [npm, "install", "--no-save", ...quietly], "npm install")
 }
 
-function installPrograms(names) {
-  const missing = names.filter((name) => !programs[name].found())
+/** Ends this process where it can't bring `needed`, and goes on without `optional`. */
+function installPrograms(needed, optional) {
+  const isMissing = (name) => !programs[name].found()
+  const missing = [...needed, ...optional].filter(isMissing)
   if (missing.length === 0) return
   const manager = ["apt-get", "dnf", "brew"].find(onPath)
   const packages = missing
@@ -75,6 +86,7 @@ function installPrograms(names) {
   const command = [...sudo, manager ?? "install", ...install].join(" ")
   const maySudo = sudo.length === 0 || spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0
   if (manager === undefined || !maySudo) {
+    if (!needed.some(isMissing)) return
     say(
       manager === undefined
         ? `please install: ${missing.join(", ")}`

@@ -1,11 +1,14 @@
 import { inject } from "vitest"
 import { notRun } from "./not-run.ts"
-import { findPostgres, type PostgresServer, serverAt } from "./postgres.ts"
+import { findPostgres, oldestTested, type PostgresServer, serverAt } from "./postgres.ts"
 
-/** The major versions to test against: the oldest installed and the newest. */
-export const majors: readonly number[] = [
-  ...new Set([findPostgres().at(0)?.major, findPostgres().at(-1)?.major]),
-].filter((major) => major !== undefined)
+const found = findPostgres().map(({ major }) => major)
+const tested = found.some((major) => major >= oldestTested)
+  ? found.filter((major) => major >= oldestTested)
+  : found
+
+/** The major versions to test against: the oldest installed that all tests know, and the newest. */
+export const majors: readonly number[] = [...new Set([...tested.slice(0, 1), ...tested.slice(-1)])]
 
 /** Why a test of an older server beside the newest can't run here, for its title. */
 export const needsOlder = notRun(majors.length > 1, `PostgreSQL ${majors.at(0)} is the only one here`)
