@@ -161,6 +161,8 @@ export class BackupFunctions extends Construct {
     })
     storage.grantRead(cleanUp, "*/manifest.json")
     storage.grantRemove(cleanUp)
+    // Before what an interrupted backup left is removed, it is noted among the checks.
+    storage.grantPutChecks(cleanUp)
     eventBus.grantPutEventsTo(cleanUp)
     new Rule(this, "BackupVerified", {
       description: "A backup was verified: clean up behind it",

@@ -1,5 +1,5 @@
 import { buffer } from "node:stream/consumers"
-import { type BackupId, isBackupId, startOf } from "./core/backup-id.ts"
+import { type BackupId, isBackupId } from "./core/backup-id.ts"
 import {
   type Check,
   checkFileName,
@@ -38,9 +38,9 @@ export type ReadableEntry = EntryBase & { readonly manifest: Manifest; readonly 
 /** A backup whose manifest is damaged, of a newer format, or that of another backup; `problem` says which. */
 export type UnreadableEntry = EntryBase & { readonly manifest?: undefined; readonly problem: PgstowError }
 
-const requestsAtOnce = 8
-const manifestName = "manifest.json"
-const checksFolder = "checks/"
+export const requestsAtOnce = 8
+export const manifestName = "manifest.json"
+export const checksFolder = "checks/"
 
 /** The key of an object of a backup, by its name below the backup's folder. */
 export function keyOf({ database, id }: BackupName, objectName: string): string {
@@ -149,40 +149,8 @@ export async function removeBackup(storage: Storage, name: BackupName): Promise<
   return sizeOf(objects)
 }
 
-/** What an interrupted backup or removal left: objects in a backup's folder without a manifest. */
-export type Debris = BackupName & { readonly sizeBytes: number }
-
-/**
- * Finds debris. Folders of backups started, and objects written, within the last `olderThanHours` are left alone:
- * a backup may be under way in them. It must be longer than any backup takes.
- */
-export async function findDebris(
-  storage: Storage,
-  now: Date,
-  { olderThanHours = 48, database }: { olderThanHours?: number; database?: string | undefined } = {},
-): Promise<Debris[]> {
-  const limit = new Date(now.getTime() - olderThanHours * 60 * 60 * 1000)
-  const names = (await backupFolders(storage, database)).filter(
-    ({ id }) => isBackupId(id) && startOf(id) < limit,
-  )
-  const found = await mapConcurrently(names, requestsAtOnce, async (name) => {
-    if (await storage.stat(keyOf(name, manifestName))) return []
-    const objects = await objectsOf(storage, name)
-    const untouched = objects.every(({ modifiedAt }) => modifiedAt < limit)
-    return objects.length > 0 && untouched ? [{ ...name, sizeBytes: sizeOf(objects) }] : []
-  })
-  return found.flat()
-}
-
-/** Removes debris and gives the bytes that it took up. What has become a backup since is left alone. */
-export async function removeDebris(storage: Storage, name: BackupName): Promise<number> {
-  if (await storage.stat(keyOf(name, manifestName))) return 0
-  const objects = await objectsOf(storage, name)
-  await storage.remove(objects.map(({ key }) => key))
-  return sizeOf(objects)
-}
-
-async function backupFolders(storage: Storage, database: string | undefined): Promise<BackupName[]> {
+/** What may be the folder of a backup: of one database, or of all. */
+export async function backupFolders(storage: Storage, database: string | undefined): Promise<BackupName[]> {
   const names = database === undefined ? await databases(storage) : [database]
   const found = await mapConcurrently(names, requestsAtOnce, async (name) => {
     const folders = await storage.listFolders(`${databaseFolder(name)}/`)
@@ -222,13 +190,14 @@ function parse(text: string, where: string): Manifest {
   }
 }
 
-async function objectsOf(storage: Storage, name: BackupName): Promise<StoredObject[]> {
+/** All objects in a backup's folder. Throws a RangeError where the name has no id. */
+export async function objectsOf(storage: Storage, name: BackupName): Promise<StoredObject[]> {
   // Anything but an id here could be the folder of many backups.
   if (!isBackupId(name.id)) throw new RangeError(`not a backup id: ${JSON.stringify(name.id)}`)
   return Array.fromAsync(storage.list(keyOf(name, "")))
 }
 
-function sizeOf(objects: readonly StoredObject[]): number {
+export function sizeOf(objects: readonly StoredObject[]): number {
   return objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 }
 

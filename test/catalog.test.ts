@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import {
   databases,
-  findDebris,
   keyOf,
   listBackups,
   putCheck,
@@ -9,7 +8,6 @@ import {
   readChecks,
   readManifest,
   removeBackup,
-  removeDebris,
 } from "../task/catalog.ts"
 import { formatManifest } from "../task/core/manifest.ts"
 import { ObjectExistsError, ObjectNotFoundError, type Storage } from "../task/storage/storage.ts"
@@ -197,42 +195,6 @@ describe.each(storageKinds)("the catalog in $kind", ({ start }) => {
     for (const id of ["", ".", "..", "old", `${ids[0]}/checks`])
       await expect(removeBackup(storage, { database: "orders", id })).rejects.toThrow(RangeError)
     expect((await listBackups(storage)).length).toBe(1)
-  })
-
-  describe("debris", () => {
-    // The objects are written now: the clock is moved on instead.
-    const later = (hours: number) => new Date(Date.now() + hours * 3_600_000)
-    const half = { database: "orders", id: ids[0] }
-    beforeEach(() => storage.put(keyOf(half, "main.dump.zst.age"), Buffer.from("half of it")))
-
-    test("is what has no manifest and was not touched for 48 hours", async () => {
-      await storeSample(storage, { id: ids[1] })
-      await storage.put("orders/notes/README", Buffer.from("mine"))
-      expect(await findDebris(storage, later(47))).toEqual([])
-      expect(await findDebris(storage, later(49))).toEqual([{ ...half, sizeBytes: 10 }])
-      expect(await findDebris(storage, later(2), { olderThanHours: 1 })).toEqual([{ ...half, sizeBytes: 10 }])
-      expect(await findDebris(storage, later(49), { database: "shop" })).toEqual([])
-    })
-
-    test("is not what a backup that was started lately may still be writing", async () => {
-      const now = later(49)
-      const id = `${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z-zzzzzzzz`
-      await storage.put(`orders/${id}/main.dump.zst.age`, Buffer.from("being written"))
-      expect((await findDebris(storage, now)).map((debris) => debris.id)).toEqual([ids[0]])
-    })
-
-    test("is removed with its checks, and nothing else", async () => {
-      const kept = await storeSample(storage, { id: ids[1] })
-      await storage.put(keyOf(half, "checks/20260101T050000Z-verified-xxxxxxxx.json"), Buffer.from("{}"))
-      expect(await removeDebris(storage, half)).toBe(12)
-      expect((await keysOf(storage)).every((key) => key.startsWith(keyOf(kept, "")))).toBe(true)
-    })
-
-    test("that has become a backup meanwhile stays", async () => {
-      const manifest = await storeSample(storage, { id: ids[0] })
-      expect(await removeDebris(storage, half)).toBe(0)
-      expect(await readManifest(storage, manifest)).toEqual(manifest)
-    })
   })
 
   test("a stored manifest is the text that the format describes", async () => {

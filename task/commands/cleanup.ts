@@ -1,12 +1,4 @@
-import {
-  type BackupName,
-  type CatalogEntry,
-  type Debris,
-  findDebris,
-  listBackups,
-  removeBackup,
-  removeDebris,
-} from "../catalog.ts"
+import { type BackupName, type CatalogEntry, listBackups, removeBackup } from "../catalog.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { databaseFolder } from "../core/database-folder.ts"
@@ -17,6 +9,7 @@ import {
   type RetentionPolicy,
   retentionPolicySchema,
 } from "../core/retention.ts"
+import { type Debris, findDebris, noteDebris, notedHours, removeDebris } from "../debris.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { formatBytes, formatCount, formatName, formatTable } from "../format.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -39,7 +32,7 @@ export type StorageCleanup = {
   /** By database, newest first. */
   readonly decisions: readonly CleanupDecision[]
   readonly removedBackups: number
-  /** What interrupted backups and removals left. */
+  /** What interrupted backups and removals left: what is due is removed, the rest is noted for a later run. */
   readonly debris: readonly Debris[]
   /** Uploads never finished that were ended; a dry run does not look for them. */
   readonly staleUploads: number
@@ -96,17 +89,19 @@ async function cleanStorage(
     error: null,
   }
   try {
-    done.decisions = decide(await listBackups(storage, database), policy, at)
+    const backups = await listBackups(storage, database)
+    done.decisions = decide(backups, policy, at)
     // The oldest first: an interruption leaves the newest of what was to go.
     for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {
       signal.throwIfAborted()
       done.freedBytes += dryRun ? (decision.storedBytes ?? 0) : await removeBackup(storage, decision)
       done.removedBackups += 1
     }
-    done.debris = await findDebris(storage, at, { olderThanHours: abandonedAfterHours, database })
+    done.debris = await findDebris(storage, at, { olderThanHours: abandonedAfterHours, database, backups })
     for (const debris of done.debris) {
       signal.throwIfAborted()
-      done.freedBytes += dryRun ? debris.sizeBytes : await removeDebris(storage, debris)
+      if (debris.due) done.freedBytes += dryRun ? debris.sizeBytes : await removeDebris(storage, debris)
+      else if (debris.notedAt === null && !dryRun) await noteDebris(storage, debris, at)
     }
     if (!dryRun) {
       const folder = database === undefined ? "" : `${databaseFolder(database)}/`
@@ -197,13 +192,17 @@ function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
   return [
     storage,
     ...(shown.length > 0 ? [table] : []),
-    ...debris.map(
-      ({ database, id, sizeBytes }) =>
-        `${would} what an interrupted backup left: ${id} of ${formatName(database)}, ${formatBytes(sizeBytes)}`,
-    ),
+    ...debris.map((each) => formatDebris(each, dryRun)),
     ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
     error === null
       ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
       : `not finished: ${error}; freed ${formatBytes(freedBytes)}`,
   ].join("\n")
+}
+
+function formatDebris({ database, id, sizeBytes, notedAt, due }: Debris, dryRun: boolean): string {
+  const what = `what an interrupted backup left: ${id} of ${formatName(database)}, ${formatBytes(sizeBytes)}`
+  if (due) return `${dryRun ? "would remove" : "removed"} ${what}`
+  if (notedAt !== null) return `noted before: ${what}; a run ${notedHours} hours after ${notedAt} removes it`
+  return `${dryRun ? "would note" : "noted"} ${what}; a run ${notedHours} hours later removes it`
 }

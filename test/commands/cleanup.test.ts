@@ -7,7 +7,7 @@ import type { Storage } from "../../task/storage/storage.ts"
 import { override } from "../support/override.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { keysOf } from "../support/storage-contents.ts"
-import { type Storages, storageKinds } from "../support/storage-kinds.ts"
+import { type Storages, startS3Storages, storageKinds } from "../support/storage-kinds.ts"
 
 const ids = [
   "20260101T030000Z-aaaaaaaa",
@@ -73,7 +73,7 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     const before = await keysOf(first)
     const dry = await cleanup([first], { ...keepTwo, dryRun: true }, context)
     expect(await keysOf(first)).toEqual(before)
-    expect(dry.storages[0]).toMatchObject({ removedBackups: 2, debris: [{ sizeBytes: 10 }] })
+    expect(dry.storages[0]).toMatchObject({ removedBackups: 2, debris: [{ sizeBytes: 10, due: false }] })
     const real = await cleanup([first], keepTwo, context)
     expect(real.storages[0]?.decisions).toEqual(dry.storages[0]?.decisions)
     expect(await idsIn(first)).toEqual([ids[3], ids[2]])
@@ -141,23 +141,44 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     expect(formatCleanup(result)).toContain("the manifest is not JSON")
   })
 
-  test("what interrupted backups left goes after two days: objects and unfinished uploads", async () => {
+  test("what interrupted backups left goes after two days, once it was noted: objects and uploads", async () => {
     await storeSample(first, { id: ids[0] })
     await first.put(`orders/${ids[1]}/main.dump.zst.age`, Buffer.from("half of it"))
     const writer = await first.create(`orders/${ids[2]}/main.dump.zst.age`)
     await writer.write(Buffer.from("less"))
-    const soon = { ...context, now: () => new Date(Date.now() + 47 * 3_600_000) }
-    expect((await cleanup([first], keepTwo, soon)).storages[0]).toMatchObject({
-      debris: [],
-      staleUploads: 0,
-    })
-    const result = await cleanup([first], keepTwo, context)
-    expect(result.storages[0]).toMatchObject({
-      debris: [{ database: "orders", id: ids[1], sizeBytes: 10 }],
+    const runAfter = async (hours: number, dryRun = false) => {
+      const later = { ...context, now: () => new Date(Date.now() + hours * 3_600_000) }
+      const result = await cleanup([first], { ...keepTwo, dryRun }, later)
+      return { ...result.storages[0], text: formatCleanup(result) }
+    }
+    expect(await runAfter(47)).toMatchObject({ debris: [], staleUploads: 0 })
+
+    const left = { database: "orders", id: ids[1], sizeBytes: 10 }
+    const before = await keysOf(first)
+    const seen = await runAfter(49, true)
+    expect(seen).toMatchObject({ debris: [{ ...left, notedAt: null, due: false }], freedBytes: 0 })
+    expect(seen.text).toContain(`would note what an interrupted backup left: ${ids[1]} of orders, 10 B`)
+    expect(await keysOf(first)).toEqual(before)
+
+    expect(await runAfter(49)).toMatchObject({
+      debris: [{ ...left, due: false }],
       staleUploads: 1,
-      freedBytes: 10,
+      freedBytes: 0,
     })
+    const noted = await keysOf(first)
+    expect(noted).toHaveLength(before.length + 1)
+    expect((await runAfter(60)).debris).toMatchObject([{ id: ids[1], due: false }])
+    expect(await keysOf(first)).toEqual(noted)
+
+    const due = await runAfter(62, true)
+    expect(due.debris).toMatchObject([{ id: ids[1], due: true }])
+    expect(due.text).toContain(`would remove what an interrupted backup left: ${ids[1]} of orders`)
+    expect(await keysOf(first)).toEqual(noted)
+    const gone = await runAfter(62)
+    expect(gone.debris).toEqual(due.debris)
+    expect(gone.freedBytes).toBe(due.freedBytes)
     expect(await idsIn(first)).toEqual([ids[0]])
+    expect((await keysOf(first)).every((key) => key.startsWith(`orders/${ids[0]}/`))).toBe(true)
     await writer.abort()
   })
 
@@ -199,4 +220,30 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     expect(real).toContain(ids[0])
     expect(real).toContain("removed 2 of 4 backups, 2.6 MiB")
   })
+})
+
+test("a bucket that is wrong about one manifest costs no backup, however long it stays so", async () => {
+  const storages = await startS3Storages()
+  const storage = storages.open()
+  const manifest = await storeSample(storage, { id: ids[0], checks: ["verified"] })
+  await storeSample(storage, { id: ids[1], checks: ["verified"] })
+  for (const operation of ["HeadObject", "GetObject"])
+    for (const hours of [49, 73, 97, 121]) {
+      storages.endpoint.inject((request) =>
+        request.operation === operation && request.key.endsWith(`${ids[0]}/manifest.json`)
+          ? { status: 404, code: "NoSuchKey" }
+          : undefined,
+      )
+      const context = {
+        now: () => new Date(Date.now() + hours * 3_600_000),
+        signal: new AbortController().signal,
+      }
+      const result = await cleanup([storage], keepTwo, context)
+      expect(result.storages).toMatchObject([{ removedBackups: 0, debris: [], error: null }])
+    }
+  storages.endpoint.inject()
+  expect(await readManifest(storage, manifest)).toEqual(manifest)
+  expect(await listBackups(storage)).toHaveLength(2)
+  storage.close()
+  await storages.close()
 })

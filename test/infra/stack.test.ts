@@ -95,6 +95,8 @@ describe("the roles", () => {
       decrypt,
       { Effect: "Allow", Action: ["s3:ListBucketMultipartUploads"], Resource: bucket },
       { Effect: "Allow", Action: ["s3:DeleteObject", "s3:AbortMultipartUpload"], Resource: `${bucket}/*` },
+      putChecks,
+      seal,
       putEvents,
     ])
     for (const role of roles(rich).filter((name) => !/cleanup/.test(name)))
