@@ -2,7 +2,7 @@ import { type BackupName, keyOf, putManifest } from "./catalog.ts"
 import type { Context } from "./context.ts"
 import type { Manifest, ManifestObject } from "./core/manifest.ts"
 import { messageOf } from "./errors.ts"
-import { ObjectExistsError, type Storage } from "./storage/storage.ts"
+import type { Storage } from "./storage/storage.ts"
 import { compressOutput, compressStream, type StartProducer } from "./streams/compress.ts"
 import { PartBuffers } from "./streams/part-buffers.ts"
 import { seal } from "./streams/seal.ts"
@@ -111,9 +111,7 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
     finish: async (manifest) => {
       for (const storage of remaining()) {
         manifestSent.add(storage)
-        // One that is there already can only be ours, stored by a request whose answer was lost: ids are random.
-        const ours = (failure: unknown) => failure instanceof ObjectExistsError
-        await putManifest(storage, manifest).catch((failure) => ours(failure) || fail(storage, failure))
+        await putManifest(storage, manifest).catch((failure) => fail(storage, failure))
       }
     },
     discard: async () => {

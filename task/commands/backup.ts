@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { storeObjects } from "../backup-objects.ts"
 import { backupWriter } from "../backup-writer.ts"
-import { manifestsBefore } from "../catalog.ts"
+import { manifestsBefore, putCheck } from "../catalog.ts"
+import { checkManifest } from "../check-manifest.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
+import type { Check, Finding, Problem } from "../core/check.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
@@ -20,7 +22,7 @@ import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
 import { explainLockWait, readTables } from "../postgres/tables.ts"
 import { probeStorages } from "../probe-storages.ts"
-import type { Storage } from "../storage/storage.ts"
+import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { version } from "../version.ts"
 import { verify } from "./verify.ts"
@@ -179,16 +181,38 @@ async function refusePooler(
 /** Reads back what one storage holds of a backup. */
 export async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
   try {
-    // Nobody can have checked it before it was there.
-    const { problems } = await verify(storage, manifest, { seen: [] }, context)
+    const problems = await verifyWritten(storage, manifest, context)
     if (problems.length === 0) return { storage: storage.url, state: "verified", error: null }
     const what = problems.map(
       ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
     )
     return { storage: storage.url, state: "damaged", error: what.join("; ") }
   } catch (error) {
+    if (error instanceof ObjectNotFoundError)
+      return { storage: storage.url, state: "failed", error: "it took the manifest and does not have it" }
     return { storage: storage.url, state: "stored", error: `could not be read back: ${messageOf(error)}` }
   }
+}
+
+/** Verifies a backup, its manifest included. Throws an ObjectNotFoundError where the storage has no manifest. */
+async function verifyWritten(
+  storage: Storage,
+  manifest: Manifest,
+  context: Context,
+): Promise<readonly Problem[]> {
+  // Nobody can have checked it before it was there.
+  const seen: readonly Finding[] = []
+  const problem = await checkManifest(storage, manifest)
+  if (!problem) return (await verify(storage, manifest, { seen }, context)).problems
+  const problems = [problem]
+  const check: Check = {
+    kind: "failed",
+    at: context.now().toISOString(),
+    by: `pgstow ${version}`,
+    problems,
+  }
+  await putCheck(storage, manifest, check, seen)
+  return problems
 }
 
 /** What an interruption leaves once the manifests are written. */

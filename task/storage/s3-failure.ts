@@ -109,6 +109,10 @@ function connectionReasons(server: string): Record<string, Reason> {
 }
 
 const signIn: Reason = ["the session's credentials have expired", "Sign in again, then run this again."]
+const beingWritten: Reason = [
+  "somebody else is writing it, again and again",
+  "Find out who else writes there.",
+]
 const noAccess: Reason = [
   "access denied",
   "Check that these credentials are the right ones, and what they are allowed in this bucket.",
@@ -144,6 +148,8 @@ function bucketReasons(bucket: string, server: string): Record<string, Reason> {
       "the storage class is not known there",
       "Correct or leave out storage-class in the storage's URL.",
     ],
+    ConditionalRequestConflict: beingWritten,
+    OperationAborted: beingWritten,
     InvalidObjectState: ["the object is in an archive", "Ask for it with aws s3api restore-object first."],
     KMSKeyNotFound: ["the KMS key does not exist", "Correct sse-kms-key in the storage's URL."],
     "KMS.NotFoundException": ["the KMS key does not exist", "Correct sse-kms-key in the storage's URL."],

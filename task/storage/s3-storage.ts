@@ -17,6 +17,7 @@ import {
   S3Client,
 } from "@aws-sdk/client-s3"
 import { byteStream } from "./byte-stream.ts"
+import { type Found, putIfAbsent } from "./put-if-absent.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
 import { isS3Error, s3Failure } from "./s3-failure.ts"
 import { S3Upload } from "./s3-upload.ts"
@@ -119,13 +120,12 @@ export class S3Storage implements Storage {
       ...(options.ifAbsent ? { IfNoneMatch: "*" } : {}),
     })
     await this.#attempt(`write ${key}`, async (sendOptions) => {
-      try {
-        await this.#client.send(command, sendOptions)
-      } catch (error) {
-        if (!isS3Error(error, 412)) throw error
-        // An earlier attempt of this very request may have stored it, and only its answer been lost.
-        if ((error.$metadata.attempts ?? 1) > 1 && (await this.#holds(key, body))) return
-        throw new ObjectExistsError(this.url, key, { cause: error })
+      const send = () => this.#client.send(command, sendOptions)
+      if (!options.ifAbsent) await send()
+      else {
+        const look = () => this.#look(key, body)
+        const stored = await putIfAbsent({ send, look, signal: this.#signal })
+        if (stored === "another") throw new ObjectExistsError(this.url, key)
       }
     })
   }
@@ -268,10 +268,24 @@ export class S3Storage implements Storage {
     }
   }
 
-  /** Whether exactly `body` is stored under `key`. */
-  async #holds(key: string, body: Uint8Array): Promise<boolean> {
-    const found = await this.stat(key)
-    return found?.sizeBytes === body.length && (await buffer(await this.read(key))).equals(body)
+  /** Holds what is stored under `key` against `body`, as far as these credentials may read or list. */
+  async #look(key: string, body: Uint8Array): Promise<Found> {
+    try {
+      const found = await this.stat(key)
+      if (!found) return "nothing"
+      if (found.sizeBytes !== body.length) return "another"
+      return (await buffer(await this.read(key))).equals(body) ? "ours" : "another"
+    } catch {
+      this.#signal?.throwIfAborted()
+    }
+    try {
+      for await (const found of this.list(key.slice(0, key.lastIndexOf("/") + 1)))
+        if (found.key === key) return found.sizeBytes === body.length ? "unknown" : "another"
+      return "nothing"
+    } catch {
+      this.#signal?.throwIfAborted()
+      return "unknown"
+    }
   }
 
   #object(key: string): { Bucket: string; Key: string } {

@@ -120,7 +120,10 @@ export class ObjectNotFoundError extends PgstowError {
 
 export class ObjectExistsError extends PgstowError {
   constructor(url: string, key: string, options: { cause?: unknown } = {}) {
-    super("storage", `${url} already has an object ${key}`, options)
+    super("storage", `${url} already has an object ${key}`, {
+      ...options,
+      hint: "Find out who else writes there, then try again.",
+    })
     this.name = "ObjectExistsError"
   }
 }

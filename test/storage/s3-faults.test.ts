@@ -51,6 +51,35 @@ describe.concurrent("a service with a passing fault", () => {
     expect(await contentOf(storage, "manifest")).toEqual(Buffer.from("theirs"))
   })
 
+  test("says a few times that another write is under way: it is tried again", async () => {
+    await using world = await startS3World()
+    world.endpoint.inject(first(3, "PutObject", { status: 409, code: "ConditionalRequestConflict" }))
+    await world.storage.put("manifest", part, { ifAbsent: true })
+    expect((await contentOf(world.storage, "manifest")).equals(part)).toBe(true)
+    world.endpoint.inject(({ operation }) =>
+      operation === "PutObject" ? { status: 409, code: "ConditionalRequestConflict" } : undefined,
+    )
+    const failure = await rejectionOf(world.storage.put("another", part, { ifAbsent: true }))
+    expect(failure.message).toContain("cannot write another in s3:")
+    expect(failure.message).toContain("somebody else is writing it")
+  })
+
+  test.each(["GetObject", "HeadObject", "ListObjectsV2"])(
+    "says once that an object is there, where there is none: it is stored, even where %s is refused",
+    async (operation) => {
+      await using world = await startS3World()
+      let refusals = 0
+      world.endpoint.inject((request) => {
+        if (request.operation === operation) return { status: 403, code: "AccessDenied" }
+        if (request.operation !== "PutObject" || refusals++ > 0) return undefined
+        return { status: 412, code: "PreconditionFailed" }
+      })
+      await world.storage.put("manifest", part, { ifAbsent: true })
+      world.endpoint.inject()
+      expect((await contentOf(world.storage, "manifest")).equals(part)).toBe(true)
+    },
+  )
+
   test.each(["break", "stall"] as const)(
     "%s midway through a download: the rest is asked for",
     async (fault) => {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import { type Fault, faultyBody } from "./s3/fault.ts"
+import { type Fault, faultyBody, firstHalf } from "./s3/fault.ts"
 import { type Answer, carryOut, type Operation, operationOf, type Service } from "./s3/operations.ts"
 import { bodyOf } from "./s3/request-body.ts"
 import { S3Error } from "./s3/s3-error.ts"
@@ -91,9 +91,18 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
       if (fault === "refuse") return void socket.destroy()
       if (fault === "hang") return await drain(request)
       if (typeof fault === "object" && "status" in fault) throw new S3Error(fault.status, fault.code, fault)
+      if (fault === "swallow") {
+        await drain(request)
+        return await send(response, { headers: { etag: '"swallowed"' } })
+      }
       const bytes = request.iterator({ destroyOnReturn: false })
       const body = bodyOf(headers, faultyBody(fault, bytes, Number(headers["content-length"] ?? 0), socket))
-      const result = await carryOut(service, { ...seen, query, headers, body })
+      const result = await carryOut(service, {
+        ...seen,
+        query,
+        headers,
+        body: fault === "truncate" ? firstHalf(body) : body,
+      })
       // Whatever the operation has not read of its body is checked all the same.
       for await (const _ of body);
       if (fault === "lose-answer") return void socket.destroy()

@@ -1,5 +1,6 @@
 import { once } from "node:events"
 import type { Socket } from "node:net"
+import { buffer } from "node:stream/consumers"
 
 /** What goes wrong with a request. "The body" is that of the request, or of the answer where only it has one. */
 export type Fault =
@@ -13,10 +14,20 @@ export type Fault =
   | "hang"
   /** The request is carried out, and the connection is closed instead of an answer. */
   | "lose-answer"
+  /** The request is answered as if it had been carried out, and nothing is done. */
+  | "swallow"
+  /** The request is carried out with the first half of its body, as if that were all. */
+  | "truncate"
   /** The request is refused by this answer. */
   | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
   /** The body goes no faster than this. */
   | { readonly bytesPerSecond: number }
+
+/** The first half of a body, once all of it has come. */
+export async function* firstHalf(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const whole = await buffer(body)
+  yield whole.subarray(0, whole.length / 2)
+}
 
 /** Passes on a body of `sizeBytes` as the fault has it. */
 export async function* faultyBody(
