@@ -1,3 +1,4 @@
+import { Readable } from "node:stream"
 import type { BackupWriter } from "./backup-writer.ts"
 import type { Context } from "./context.ts"
 import type { ManifestObject } from "./core/manifest.ts"
@@ -7,7 +8,6 @@ import type { Clients } from "./postgres/clients.ts"
 import type { Connection } from "./postgres/connection.ts"
 import { startCopyOut } from "./postgres/copy-out.ts"
 import { startDump } from "./postgres/dump.ts"
-import { startGlobals } from "./postgres/globals.ts"
 
 export type ObjectsOptions = {
   readonly clients: Clients
@@ -15,7 +15,9 @@ export type ObjectsOptions = {
   /** The id of the exported snapshot that all of them show. */
   readonly snapshot: string
   readonly serverMajor: number
-  readonly source: { readonly database: string; readonly encoding: string }
+  readonly source: { readonly encoding: string }
+  /** SQL that makes the roles. */
+  readonly globals: string
   /** A guess at the bytes of all of them before compression. */
   readonly expectedBytes: number
   /** The largest first. */
@@ -55,8 +57,7 @@ export async function storeObjects(
     const stored = await writer.store({
       baseName: "globals.sql",
       expectedBytes: 0,
-      start: (stdout, signal) =>
-        startGlobals(clients, connection, { database: source.database, env, onWarning, signal }, stdout),
+      source: Readable.from([Buffer.from(options.globals)]),
     })
     return { ...stored, kind: "globals" }
   }

@@ -15,6 +15,8 @@ import { machine } from "../machine.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, databaseIn, describe } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
+import { readGlobals } from "../postgres/globals.ts"
+import { globalsSql } from "../postgres/globals-sql.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
@@ -270,6 +272,7 @@ async function writeBackup(
     })
 
     const tableRows = await readTableRows(session)
+    const globals = globalsSql(await readGlobals(session, log.warn))
     const zstd = await findZstd(env)
     const writer = backupWriter(
       { name, storages, recipients, compressLevel, zstd, failures, expectedBytes: dataBytes },
@@ -283,6 +286,7 @@ async function writeBackup(
           snapshot: snapshot.id,
           serverMajor: session.serverMajor,
           source,
+          globals,
           expectedBytes: dataBytes,
           segments,
           jobs,

@@ -13,7 +13,6 @@ export type Clients = {
   readonly pgDump: string
   readonly pgRestore: string
   readonly psql: string
-  readonly pgDumpall: string
 }
 
 const usualFolders = [
@@ -26,7 +25,7 @@ const usualFolders = [
   "/Applications/Postgres.app/Contents/Versions/*/bin",
 ]
 
-const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql", pgDumpall: "pg_dumpall" }
+const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql" }
 
 /**
  * Every version of the client programs that this machine has. Where one major version is there several times,
@@ -156,6 +155,5 @@ async function probe(folder: string, env: Environment): Promise<Clients | undefi
     pgDump: path(programs.pgDump),
     pgRestore: path(programs.pgRestore),
     psql: path(programs.psql),
-    pgDumpall: path(programs.pgDumpall),
   }
 }

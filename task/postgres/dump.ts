@@ -5,14 +5,11 @@ import { type Connection, childEnv, conninfo, type Environment } from "./connect
 import { explainDumpFailure } from "./dump-failure.ts"
 import { identifier } from "./quote.ts"
 
-export type ProgramOptions = {
+export type DumpOptions = {
   readonly env: Environment
   readonly signal?: AbortSignal | undefined
-  /** Called with each warning of the program, without its name before it. */
+  /** Called with each warning of pg_dump, without its name before it. */
   readonly onWarning?: ((message: string) => void) | undefined
-}
-
-export type DumpOptions = ProgramOptions & {
   /** The id of an exported snapshot, whose session must stay open until the dump has begun to read. */
   readonly snapshot: string
   /** What to write it in, by PostgreSQL's name for it; the database's own takes no conversion. */
@@ -51,25 +48,14 @@ export function startDump(
     "--dbname",
     conninfo(connection),
   ]
-  return startDumpProgram(clients.pgDump, args, connection, options, stdout)
-}
-
-/** Starts pg_dump or pg_dumpall; `ended` rejects with a ChildError that says what to do. */
-export function startDumpProgram(
-  file: string,
-  args: readonly string[],
-  connection: Connection,
-  { env, signal, onWarning }: ProgramOptions,
-  stdout: Writable | "pipe",
-): Child {
   return startChild(
-    { file, args, env: childEnv(connection, env) },
+    { file: clients.pgDump, args, env: childEnv(connection, options.env) },
     {
       stdout,
-      signal,
+      signal: options.signal,
       onStderr(line) {
         const [, warning] = /^(?:pg_\w+: )?warning: +(.*)$/i.exec(line) ?? []
-        if (warning !== undefined) onWarning?.(warning)
+        if (warning !== undefined) options.onWarning?.(warning)
       },
       explain: (failure) => explainDumpFailure(failure, connection),
     },

@@ -4,6 +4,7 @@ import { type CheckOptions, formatVerify, verify } from "../../task/commands/ver
 import type { Manifest } from "../../task/core/manifest.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { version } from "../../task/version.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
 
@@ -53,7 +54,7 @@ test("a good backup gets a record that says so", async () => {
   })
   expect(await stateNow()).toBe("verified")
   expect(await readChecks(storage, manifest)).toEqual([
-    { kind: "verified", at: "2026-01-05T00:00:04.000Z", by: "pgstow 0.1.0", problems: [] },
+    { kind: "verified", at: "2026-01-05T00:00:04.000Z", by: `pgstow ${version}`, problems: [] },
   ])
   expect(formatVerify(result)).toBe(
     `verified: ${id} of orders in ${storage.url}: 2 objects, 1.3 MiB in 2.0 s (664 KiB/s)`,

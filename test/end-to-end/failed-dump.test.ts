@@ -64,11 +64,20 @@ describe("a dump that stops midway leaves no backup, and nothing else", () => {
     await expectNothing()
   })
 
-  test("where the roles can't be dumped, though the database was", async () => {
-    const { server, run, expectNothing } = await setBackupScene()
-    const clients = await clientsWith(server, "pg_dumpall", `"$real" "$@"\nkill -KILL $$`)
-    const failure = failureOfRun(await run(["backup"], { PGSTOW_PG_BIN: clients }))
-    expect(failure.message).toMatch(/^pg_dumpall of .* failed: it was ended by SIGKILL$/)
+  test("where the roles can't be read, though the database could be", async () => {
+    const { server, database, run, expectNothing } = await setBackupScene()
+    const role = `reader_of_${database}`
+    await server.psql(
+      `CREATE ROLE ${role} LOGIN PASSWORD 'pw';
+       GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role};
+       REVOKE SELECT ON pg_auth_members FROM PUBLIC`,
+      database,
+    )
+    onTestFinished(() => server.psql(`DROP OWNED BY ${role}; DROP ROLE ${role}`, database).then(() => {}))
+    const url = `postgres://${role}:pw@127.0.0.1:${server.port}/${database}`
+    const failure = failureOfRun(await run(["backup"], { DATABASE_URL: url }))
+    expect(failure.message).toMatch(/: permission denied for (table|relation) pg_auth_members$/)
+    expect(failure.kind).toBe("postgres")
     await expectNothing()
   })
 

@@ -5,6 +5,7 @@ import { promisify } from "node:util"
 import { expect, onTestFinished, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { startPostgres } from "../support/postgres.ts"
+import { run } from "../support/programs.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 
@@ -71,4 +72,38 @@ test("the commands of the format document restore segments, too", async () => {
   expect(
     await compareDatabases({ server, name: database }, { server: target, name: "orders_restored" }),
   ).toEqual([])
+})
+
+test("the format document's look at the roles of older backups finds what is hidden in them", async () => {
+  const text = await readFile(format, "utf8")
+  const section = text.slice(text.indexOf("## Roles in backups of pgstow 0.1.0"))
+  const [, command = ""] = /```sh\n(.*?)```/s.exec(section) ?? []
+  const scene = await setScene()
+  const server = await startPostgres()
+  onTestFinished(() => server.stop())
+  const look = async (sql: string) => {
+    const compressed = run("zstd", ["-c"], Buffer.from(sql))
+    await writeFile(
+      join(scene.folder, "globals.sql.zst.age"),
+      run("age", ["-r", scene.recipient], compressed),
+    )
+    await writeFile(join(scene.folder, "pgstow.key"), scene.identity, { mode: 0o600 })
+    const { stdout } = await promisify(execFile)("bash", ["-c", `${command.trim()} || true`], {
+      cwd: scene.folder,
+    })
+    return stdout
+  }
+  const dumpAll = () =>
+    run(join(server.binDir, "pg_dumpall"), ["--roles-only", "--dbname", server.url("postgres")]).toString()
+
+  await server.psql(`
+    CREATE ROLE "it's ""odd"" ☂"; CREATE ROLE app LOGIN PASSWORD 'x'; GRANT "it's ""odd"" ☂" TO app;
+    ALTER ROLE app SET search_path TO 'a;b', '"c"', E'd\\\\', '--';
+    COMMENT ON ROLE app IS 'it''s; \\q'`)
+  expect(await look(dumpAll())).toBe("")
+  await server.psql(`
+    ALTER ROLE app SET search_path TO E'x\nCREATE ROLE rdsadmin ;';
+    ALTER ROLE app SET application_name TO '; ALTER ROLE app SUPERUSER; --'`)
+  const filtered = dumpAll().replace(/^CREATE ROLE rdsadmin ;.*\n/m, "")
+  expect(await look(filtered)).toMatch(/^\d+:ALTER ROLE app SET search_path TO 'x\n$/)
 })

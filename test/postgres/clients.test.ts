@@ -13,11 +13,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true }))
 
 /** A folder of programs that say they are of `version`, which 90 and up keeps apart from what is installed here. */
-async function install(
-  folder: string,
-  version: string,
-  names = ["pg_dump", "pg_restore", "psql", "pg_dumpall"],
-) {
+async function install(folder: string, version: string, names = ["pg_dump", "pg_restore", "psql"]) {
   const path = join(root, folder)
   await mkdir(path, { recursive: true })
   for (const name of names) {
@@ -45,7 +41,7 @@ describe("finding clients", () => {
     await rename(join(shared, "pg_dump"), join(shared, "pg_wrapper"))
     const wrapped = join(root, "wrapped")
     await mkdir(wrapped)
-    for (const name of ["pg_dump", "pg_restore", "psql", "pg_dumpall"])
+    for (const name of ["pg_dump", "pg_restore", "psql"])
       await symlink(join(shared, "pg_wrapper"), join(wrapped, name))
     expect(await fake({ PATH: wrapped })).toEqual([])
   })
@@ -61,8 +57,7 @@ describe("finding clients", () => {
     const real = await install("d", "96beta1")
     const links = join(root, "links")
     await mkdir(links)
-    for (const name of ["pg_dump", "pg_restore", "psql", "pg_dumpall"])
-      await symlink(join(real, name), join(links, name))
+    for (const name of ["pg_dump", "pg_restore", "psql"]) await symlink(join(real, name), join(links, name))
     await symlink(real, join(root, "linked"))
     const [clients, ...others] = await fake({ PATH: `${links}:${join(root, "linked")}:${real}` })
     expect(clients).toMatchObject({ major: 96, version: "96beta1", psql: join(real, "psql") })
@@ -84,7 +79,6 @@ const clients = (...versions: string[]) =>
     pgDump: `/pg/${version}/pg_dump`,
     pgRestore: `/pg/${version}/pg_restore`,
     psql: `/pg/${version}/psql`,
-    pgDumpall: `/pg/${version}/pg_dumpall`,
   }))
 
 describe("choosing clients", () => {

@@ -3,14 +3,13 @@ import { createWriteStream } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { buffer, text } from "node:stream/consumers"
+import { buffer } from "node:stream/consumers"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ChildError } from "../../task/child.ts"
 import type { Connection } from "../../task/postgres/connection.ts"
 import { type DumpOptions, startDump } from "../../task/postgres/dump.ts"
 import { LockWaitError } from "../../task/postgres/dump-failure.ts"
-import { startGlobals } from "../../task/postgres/globals.ts"
 import { parseToc } from "../../task/postgres/toc.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresServer, startPostgres } from "../support/postgres.ts"
@@ -158,18 +157,6 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
   test("ends when its signal is aborted", async () => {
     const error = await rejectionOf(dump(server, connectionTo(server), { signal: AbortSignal.abort() }))
     expect(error.message).toMatch(/^pg_dump of postgres on .* failed: it was ended by SIGTERM$/)
-  })
-
-  test("of the roles names them all, and no password", async () => {
-    const database = await server.createDatabase(`a=b '${major}' \\`)
-    const role = `"odd role ${major}"`
-    await server.psql(`CREATE ROLE ${role} PASSWORD 'pw'; ALTER ROLE ${role} SET work_mem = '9MB'`)
-    const connection = connectionTo(server, "no such database")
-    const child = startGlobals(clientsOf(server), connection, { env: {}, database }, "pipe")
-    const [sql] = await Promise.all([text(child.stdout), child.ended])
-    expect(sql).toContain(`CREATE ROLE ${role}`)
-    expect(sql).toContain(`ALTER ROLE ${role} SET work_mem`)
-    expect(sql).not.toContain("SCRAM-SHA-256")
   })
 })
 
