@@ -10,6 +10,7 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { startPostgres } from "../support/postgres.ts"
 import { startS3Endpoint } from "../support/s3-endpoint.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
+import { nextSteps } from "./next-steps.ts"
 
 const megabytes = 200
 const began = performance.now()
@@ -56,8 +57,9 @@ async function demo(): Promise<void> {
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
     AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
   }
+  say("\n$ pgstow keygen --out pgstow.key")
   const recipient = await answerOf(["keygen", "--out", env.PGSTOW_IDENTITY, "--json"], env, "recipient")
-  say(`$ pgstow keygen --out pgstow.key\n  ${recipient}`)
+  say(recipient)
   await pgstow(["backup", "--recipient", recipient], env)
   await pgstow(["list"], env)
   await pgstow(["verify", "latest", "--deep"], env)
@@ -72,6 +74,7 @@ async function demo(): Promise<void> {
   say(
     `\nBacked up, verified, restored from S3, compared: equal. ${formatDuration(secondsSince(began))} in all.`,
   )
+  say(`\nNext, with your own database (keep pgstow.key safe: nothing else opens its backups):\n${nextSteps}`)
 }
 
 /** Says what is done, does it, and says how long it took. */
@@ -109,8 +112,11 @@ async function run(
 ): Promise<string> {
   if (interruption.signal.aborted) throw new Error("interrupted")
   const { PATH, HOME, TERM, NO_COLOR } = process.env
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { PATH, HOME, TERM, NO_COLOR, ...env },
+  const asForPeople = process.stderr.isTTY
+    ? []
+    : ["--import", join(import.meta.dirname, "as-on-a-terminal.ts")]
+  const child = spawn(process.execPath, [...asForPeople, main, ...args], {
+    env: { PATH, HOME, ...(process.stderr.isTTY ? { TERM, NO_COLOR } : { NO_COLOR: "1" }), ...env },
     stdio: ["ignore", stdout, "inherit"],
     signal: interruption.signal,
     killSignal: "SIGTERM",
