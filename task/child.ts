@@ -13,7 +13,10 @@ export type Program = {
 }
 
 export type ChildOptions = {
-  /** Ends the child: SIGTERM, and SIGKILL 5 s later where that did not help. */
+  /**
+   * Ends the child: SIGTERM, and SIGKILL 5 s later where that did not help. What it has started itself may go on and
+   * hold its pipes open; this side of them is closed then.
+   */
   readonly signal?: AbortSignal | undefined
   readonly stdin?: "ignore" | "pipe" | Readable
   readonly stdout?: "ignore" | "pipe" | Writable
@@ -34,7 +37,9 @@ export type Child = {
   readonly stdout: Readable
   /** The last 64 KiB of stderr so far. */
   stderr(): string
-  kill(signal?: NodeJS.Signals): void
+  kill(signal: NodeJS.Signals): void
+  /** Ends it as the signal of its options does. */
+  stop(): void
   /** Resolves when the program has exited with 0 and its output is closed; rejects with a ChildError otherwise. */
   readonly ended: Promise<void>
 }
@@ -76,6 +81,20 @@ export class ChildError extends PgstowError {
 const killedHint = "The system may have run out of memory: look into its log, and give it more."
 const stderrKeepBytes = 64 * 1024
 const killAfterMs = 5_000
+const closeAfterMs = 500
+
+/** All children that run, by how to end them. */
+const running = new Map<ChildProcess, () => void>()
+
+/** Ends every child that still runs, and resolves when none does: for the end of the program. */
+export async function endChildren(): Promise<void> {
+  const ends = [...running].map(([child, stop]) => {
+    const closed = new Promise((resolve) => child.once("close", resolve))
+    stop()
+    return closed
+  })
+  await Promise.all(ends)
+}
 
 /**
  * Starts a program, through the prefix of PGSTOW_EXEC where its environment has one. Give another child's `stdin` as `stdout` and the two are joined by the operating system:
@@ -142,12 +161,25 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
   // The child has its own copy of these ends; ours would keep the other side waiting for ever.
   for (const end of [stdin, stdout]) if (typeof end !== "string") end.destroy()
 
+  let stopped = false
   const stop = () => {
+    if (stopped) return
+    stopped = true
     child.kill("SIGTERM")
-    const timer = setTimeout(() => child.kill("SIGKILL"), killAfterMs)
-    timer.unref()
+    let timer = setTimeout(() => child.kill("SIGKILL"), killAfterMs)
+    const letGo = () => {
+      clearTimeout(timer)
+      timer = setTimeout(closePipes, closeAfterMs)
+    }
+    if (hasExited(child)) letGo()
+    else child.once("exit", letGo)
     child.once("close", () => clearTimeout(timer))
   }
+  const closePipes = () => {
+    for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.destroy()
+  }
+  if (child.pid !== undefined) running.set(child, stop)
+  child.once("close", () => running.delete(child))
   if (options.signal?.aborted) stop()
   else options.signal?.addEventListener("abort", stop, { once: true })
   child.once("close", () => options.signal?.removeEventListener("abort", stop))
@@ -165,8 +197,13 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
     },
     stderr: () => stderr,
     kill: (signal) => child.kill(signal),
+    stop,
     ended,
   }
+}
+
+function hasExited({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
 }
 
 function endingOf(status: number | null | undefined, signal: NodeJS.Signals | null | undefined): string {

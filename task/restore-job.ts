@@ -31,6 +31,7 @@ export type RestoreJob = {
   readonly name: string
   /** A session with another database of the target's server. */
   readonly session: Session
+  /** As the session has it: with its settings. */
   readonly connection: Connection
   readonly clients: Clients
   readonly zstd: string | undefined
@@ -104,7 +105,7 @@ export function restoringInto(
     connection: withDatabase(connection, database),
     owners,
     grants,
-    env: writable(manifest, env),
+    env,
     signal,
     open: (object) => openObject(storage, manifest, object, { identities, signal, onBytes }),
     show(stage, detail) {
@@ -112,13 +113,6 @@ export function restoringInto(
       update()
     },
   }
-}
-
-/** A database may have been set to be read only: but not while it is restored. */
-function writable(manifest: Manifest, env: Context["env"]): Context["env"] {
-  if (!manifest.source.settings.some((setting) => setting.startsWith("default_transaction_read_only=")))
-    return env
-  return { ...env, PGOPTIONS: `${env.PGOPTIONS ?? ""} -c default_transaction_read_only=off` }
 }
 
 /** Reads all of the backup, and gives what is wrong with it. */

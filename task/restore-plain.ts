@@ -8,6 +8,7 @@ import { createDatabase } from "./postgres/create-database.ts"
 import { openMaintenanceSession } from "./postgres/maintenance.ts"
 import { runPlainDump } from "./postgres/plain-dump.ts"
 import { openSession } from "./postgres/session.ts"
+import { settingsOfRestore } from "./postgres/session-settings.ts"
 import {
   checkDatabaseName,
   databaseExists,
@@ -44,11 +45,16 @@ export type PlainRestoreEnd = { readonly tables: number; readonly rawBytes: numb
  * existing one is as it was.
  */
 export async function restorePlain(options: PlainRestoreOptions, context: Context): Promise<PlainRestoreEnd> {
-  const { title, dump, connection, name } = options
+  const { title, dump, name } = options
   const { env, signal, progress } = context
   checkDatabaseName(name)
   const clients = newestClients(await findClients(env, options.clientFolders))
-  const session = await openMaintenanceSession(clients, connection, name, { env, signal })
+  const session = await openMaintenanceSession(clients, options.connection, name, {
+    env,
+    signal,
+    settings: settingsOfRestore,
+  })
+  const { connection } = session
   try {
     const exists = await databaseExists(session, name)
     await readToEnd(watched(dump(), `checking ${title}`, options, context))

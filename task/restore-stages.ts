@@ -5,10 +5,10 @@ import { relateEntries } from "./postgres/archive.ts"
 import { childEnv } from "./postgres/connection.ts"
 import { copyIn } from "./postgres/copy-in.ts"
 import { type LoadStep, loadSteps } from "./postgres/load-steps.ts"
-import { loadingEnv } from "./postgres/loading-env.ts"
 import type { RestorePlan } from "./postgres/plan-restore.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "./postgres/restore.ts"
 import { stagesOf } from "./postgres/restore-stages.ts"
+import { settingsOfLoading, withSettings } from "./postgres/session-settings.ts"
 import { tablesAmong } from "./postgres/table-data.ts"
 import type { TocEntry } from "./postgres/toc.ts"
 import { type RestoreJob, type Restoring, restoringInto } from "./restore-job.ts"
@@ -30,7 +30,7 @@ export async function restoreInStages(
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
   const plain = restoringInto(job, database, context, signal)
-  const restoring = { ...plain, env: await loadingEnv(job.clients, plain.connection, plain) }
+  const restoring = { ...plain, connection: withSettings(plain.connection, settingsOfLoading) }
   const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env))
   try {
     let outcome = await restoreDefinitions(head, "schema", stages.schema, restoring)

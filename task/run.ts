@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises"
 import { Command, CommanderError } from "commander"
 import { announce, failureEvents } from "./announce.ts"
+import { endChildren } from "./child.ts"
 import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from "./cli.ts"
 import { readSettings } from "./config.ts"
 import { messageOf, PgstowError, stackOf } from "./errors.ts"
@@ -103,6 +104,8 @@ async function runWork(
   } catch (error) {
     return reportFailure(whatEnded(error, io.signal), output, io, log, terminal)
   } finally {
+    // Whatever failed: what still runs would keep the program from its end.
+    await endChildren()
     log.close()
   }
 }

@@ -236,12 +236,13 @@ async function writeBackup(
   unable: ReadonlyMap<Storage, unknown> | undefined,
   context: Context,
 ) {
-  const { connection, storages, recipients, compressLevel, lockWaitSeconds } = options
+  const { storages, recipients, compressLevel, lockWaitSeconds } = options
   const { env, log, now } = context
   const startedAt = now()
   const installed = await findClients(env, options.clientFolders)
   const newest = newestClients(installed)
-  const session = await openSession(newest, connection, { env, signal: context.signal })
+  const session = await openSession(newest, options.connection, { env, signal: context.signal })
+  const { connection } = session
   // A lost session is a lost snapshot: what reads from it ends too.
   const signal = AbortSignal.any([context.signal, session.lost])
   try {

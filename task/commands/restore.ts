@@ -18,6 +18,7 @@ import { identifier } from "../postgres/quote.ts"
 import { groupErrors, type RestoreErrorGroup } from "../postgres/restore-errors.ts"
 import { countFreeConnections } from "../postgres/server.ts"
 import type { Session } from "../postgres/session.ts"
+import { settingsOfRestore } from "../postgres/session-settings.ts"
 import { type JoinedToc, joinToc } from "../postgres/table-data.ts"
 import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
 import { readToc } from "../postgres/toc.ts"
@@ -98,7 +99,11 @@ export async function restore(options: RestoreOptions, context: Context): Promis
   checkDatabaseName(name)
 
   const installed = await findClients(env, options.clientFolders)
-  const session = await openMaintenanceSession(newestClients(installed), connection, name, { env, signal })
+  const session = await openMaintenanceSession(newestClients(installed), connection, name, {
+    env,
+    signal,
+    settings: settingsOfRestore,
+  })
   try {
     const exists = await databaseExists(session, name)
     if (options.clean && !exists)
@@ -115,7 +120,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       joined,
       name,
       session,
-      connection,
+      connection: session.connection,
       clients: chooseForRestore(installed, archiveMajor, session.serverMajor),
       zstd: await findZstd(env),
       jobs: options.jobs === "auto" ? await jobsFor(session) : options.jobs,

@@ -1,6 +1,15 @@
 import { PgstowError } from "../errors.ts"
 import { type Connection, describe } from "./connection.ts"
 
+/** PgBouncer's words, RDS Proxy's, and a server's that does not know a setting. */
+const startupRefusal =
+  /unsupported startup parameter|command-line options|unrecognized configuration parameter|parameter "options"/i
+
+/** Whether a connection was refused for the settings that came with it. */
+export function refusesSettings(error: unknown): boolean {
+  return error instanceof PgstowError && startupRefusal.test(error.message)
+}
+
 /** What to do about what libpq and the server say when there is no connection, or none any more. First match wins. */
 const hints: readonly (readonly [RegExp, string])[] = [
   [
@@ -51,7 +60,7 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/definition of service/, "Check the service's name and its file (PGSERVICEFILE, or ~/.pg_service.conf)."],
   [/invalid (connection option|sslmode value)/, "Install newer client programs, or leave the setting out."],
   [
-    /unsupported startup parameter/,
+    startupRefusal,
     "A pooler refuses a setting: connect to the server itself, or add it to the pooler's ignore_startup_parameters.",
   ],
   [

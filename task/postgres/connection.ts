@@ -1,12 +1,18 @@
 import { PgstowError } from "../errors.ts"
 import { execVariable } from "../exec-prefix.ts"
 import { parseDatabaseUrl } from "./database-url.ts"
+import { optionsOf, type Settings } from "./session-settings.ts"
 
 /** How to reach a database: settings by libpq's keywords, and the password, which goes nowhere but a child's environment. */
 export type Connection = {
   readonly params: Readonly<Record<string, string>>
   /** A function where it changes with time. */
   readonly password?: string | (() => string) | undefined
+  /**
+   * What its sessions set as they start, and so before their first statement. Undefined where it is not known
+   * whether the server takes that: `openSession` finds it out. None, where a pooler in between refuses it.
+   */
+  readonly settings?: Settings | undefined
 }
 
 /** What the command line may say of a connection. Each goes before the same setting of a URL. */
@@ -88,12 +94,15 @@ export function withDatabase(connection: Connection, dbname: string): Connection
 
 /**
  * The connection as a program's argument: never with a password. `overrides` go before the connection's own
- * settings. Keepalives are on unless the connection says otherwise: a NAT gateway forgets a silent connection
+ * parameters. Keepalives are on unless the connection says otherwise: a NAT gateway forgets a silent connection
  * after 350 s.
  */
 export function conninfo(connection: Connection, overrides: Readonly<Record<string, string>> = {}): string {
   const keepalives = { keepalives_idle: "60", keepalives_interval: "10" }
-  return Object.entries({ ...keepalives, ...connection.params, ...overrides })
+  const { params, settings = {} } = connection
+  // They go before PGOPTIONS, where `childEnv` puts the settings.
+  const options = params.options ? { options: joined(params.options, settings) } : {}
+  return Object.entries({ ...keepalives, ...params, ...options, ...overrides })
     .map(([keyword, value]) => `${keyword}='${value.replaceAll(/['\\]/g, "\\$&")}'`)
     .join(" ")
 }
@@ -114,6 +123,7 @@ export function childEnv(connection: Connection, env: Environment): Record<strin
     PGCONNECT_TIMEOUT: "15",
     PGAPPNAME: "pgstow",
     ...Object.fromEntries(passed),
+    PGOPTIONS: joined(env.PGOPTIONS, connection.settings),
     ...given({ PGPASSWORD: password ?? env.PGPASSWORD, [execVariable]: exec }),
     LC_ALL: "C",
   })
@@ -134,6 +144,11 @@ export function describe({ params }: Connection): string {
   return [params.dbname ?? params.user ?? "the default database", where, params.user && `as ${params.user}`]
     .filter((part) => part !== undefined)
     .join(" ")
+}
+
+/** Of two of the same name the last one counts. */
+function joined(options = "", settings: Settings = {}): string {
+  return `${options} ${optionsOf(settings)}`.trim()
 }
 
 /** Another host's settings: an address, or a list of ports, was for the one before. */

@@ -8,7 +8,7 @@ import { copiedRowsIn, sayCopiedRows } from "./copied-rows.ts"
 import { identifier, literal } from "./quote.ts"
 import type { Owners } from "./restore.ts"
 import { adviceOn, classOf, type RestoreError } from "./restore-errors.ts"
-import { noTimeLimits } from "./time-limits.ts"
+import { noTimeLimits } from "./session-settings.ts"
 
 export type CopyInOptions = {
   readonly clients: Pick<Clients, "psql">
@@ -87,6 +87,8 @@ function settingsOf({ serverMajor, owners }: CopyInOptions): string {
     lock_timeout: 0,
     client_min_messages: "warning",
     intervalstyle: "postgres",
+    array_nulls: "on",
+    xmloption: "content",
     search_path: "''",
     row_security: "off",
   }

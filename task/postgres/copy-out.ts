@@ -6,7 +6,7 @@ import { type Connection, childEnv, conninfo, type Environment } from "./connect
 import { copiedRowsIn, sayCopiedRows } from "./copied-rows.ts"
 import { explainDumpFailure } from "./dump-failure.ts"
 import { identifier, literal } from "./quote.ts"
-import { noTimeLimits } from "./time-limits.ts"
+import { noTimeLimits } from "./session-settings.ts"
 
 export type CopyOutOptions = {
   readonly env: Environment
@@ -76,10 +76,12 @@ const settings = {
   extra_float_digits: 3,
   synchronize_seqscans: "off",
   row_security: "off",
+  bytea_output: "hex",
   search_path: "''",
   standard_conforming_strings: "on",
   // A range of pages is to be read by itself, and not be looked for in the whole table.
   enable_seqscan: "off",
+  enable_tidscan: "on",
   max_parallel_workers_per_gather: 0,
 }
 

@@ -1,6 +1,7 @@
 import * as z from "zod"
 import type { Manifest } from "../core/manifest.ts"
 import type { Session } from "./session.ts"
+import { noTimeLimits } from "./session-settings.ts"
 
 /** What a manifest says of its source, as far as the server knows it. */
 export type SourceDatabase = Omit<Manifest["source"], "clientVersion">
@@ -40,7 +41,11 @@ export async function inspectServer(session: Session): Promise<Server> {
   await session.execute("BEGIN TRANSACTION READ ONLY")
   try {
     // Nothing that a user made in a schema may stand for PostgreSQL's own functions and operators.
-    await session.execute("SET LOCAL search_path = ''")
+    const settings = { search_path: "", ...noTimeLimits(session.serverMajor), lock_timeout: "0" }
+    const calls = Object.entries(settings).map(
+      ([name, value]) => `pg_catalog.set_config('${name}', '${value}', true)`,
+    )
+    await session.execute(`SELECT ${calls.join(", ")}`)
     const [database] = databaseRow.parse(await session.query(databaseQuery))
     return {
       database: database.datname,

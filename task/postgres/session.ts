@@ -4,10 +4,12 @@ import { type Child, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
-import { connectionFailure } from "./connection-failure.ts"
+import { connectionFailure, refusesSettings } from "./connection-failure.ts"
+import { type Settings, settingsOfEach } from "./session-settings.ts"
 
 /** A connection that stays open, by one psql. */
 export type Session = {
+  /** With the settings for every session of the same user with this server, as far as it takes them. */
   readonly connection: Connection
   /** The major version of the server: 17. */
   readonly serverMajor: number
@@ -53,24 +55,82 @@ export type SessionOptions = {
   readonly env: Environment
   /** Ends the session at once. */
   readonly signal?: AbortSignal | undefined
+  /** What it has from its start beside the settings of each session, where the connection has none yet. */
+  readonly settings?: Settings | undefined
   /** How often an idle connection is tried, since nothing else would notice its loss. */
   readonly heartbeatSeconds?: number
 }
 
+/** How often a session is begun whose first statement is ended by a time limit. */
+const mostBeginnings = 5
+
+/** Its settings are known to every server. */
+const oldestMajor = 13
+
 /**
- * Connects. Nothing is set for the session, which a pooler would hand on to its next user: set what a transaction
- * needs by SET LOCAL. Rejects with a PgstowError of kind "postgres" that says why there is no connection.
+ * Connects. Its settings are made as it starts, so that no time limit and nothing that role, database or server set
+ * gets in its way. Where a pooler takes no settings, it has none, since the pooler would hand them on to its next
+ * user: set what a transaction needs by SET LOCAL.
+ *
+ * Rejects with a PgstowError of kind "postgres" that says why there is no session; then no psql is left.
  */
 export async function openSession(
   clients: Pick<Clients, "psql">,
   connection: Connection,
   options: SessionOptions,
 ): Promise<Session> {
+  const begin = async (settings: Settings): Promise<Session> => {
+    for (let count = 1; ; count++)
+      try {
+        return await beginSession(clients, { ...connection, settings }, options)
+      } catch (error) {
+        if (!isOfTimeLimit(error) || count === mostBeginnings) throw error
+      }
+  }
+  if (connection.settings) return begin(connection.settings)
+  try {
+    return await begin({ ...settingsOfEach(oldestMajor), ...options.settings })
+  } catch (error) {
+    if (!refusesSettings(error)) throw error
+    return begin({})
+  }
+}
+
+function isOfTimeLimit(error: unknown): boolean {
+  if (error instanceof QueryError) return error.sqlstate === "57014"
+  return error instanceof PgstowError && /terminating connection due to [\w-]+ timeout/.test(error.message)
+}
+
+/** Stands for nothing: where it is there, the settings made with it are. Some poolers take them and do nothing. */
+const sign = { "pgstow.settings": "made" }
+
+const firstRow = z.tuple([z.object({ major: z.int(), made: z.boolean() })])
+
+/** What only newer servers know can't be set before the version is known, and must not wait for another statement. */
+const firstQuery = `
+  SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major, made,
+         ${["idle_session_timeout", "transaction_timeout"]
+           .map(
+             (name) =>
+               `CASE WHEN made AND pg_catalog.current_setting('${name}', true) <> '0'
+                     THEN pg_catalog.set_config('${name}', '0', false) END AS ${name}`,
+           )
+           .join(", ")}
+    FROM (SELECT pg_catalog.current_setting('pgstow.settings', true) IS NOT DISTINCT FROM 'made' AS made) AS settings`
+
+async function beginSession(
+  clients: Pick<Clients, "psql">,
+  connection: Connection & { readonly settings: Settings },
+  options: SessionOptions,
+): Promise<Session> {
+  const { settings } = connection
+  const isSet = Object.keys(settings).length > 0
+  const signed = isSet ? { ...connection, settings: { ...settings, ...sign } } : connection
   const psql = startChild(
     {
       file: clients.psql,
-      args: ["-XAtqw", "-d", conninfo(connection, { client_encoding: "UTF8" })],
-      env: childEnv(connection, options.env),
+      args: ["-XAtqw", "-d", conninfo(signed, { client_encoding: "UTF8" })],
+      env: childEnv(signed, options.env),
     },
     { stdin: "pipe", stdout: "pipe", signal: options.signal },
   )
@@ -99,10 +159,16 @@ export async function openSession(
   }
   const execute = async (sql: string) => void (await conversation.say(sql))
 
-  const [settings] = await query(
-    "SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major",
-  )
-  state = "open"
+  const close = async () => {
+    state = "closing"
+    clearInterval(heartbeat)
+    psql.stdin.end()
+    // In the middle of a statement it does not read the end of its input, and behind a prefix perhaps never.
+    if (!conversation.isIdle()) psql.stop()
+    const late = setTimeout(() => psql.stop(), closesWithinMs)
+    await over
+    clearTimeout(late)
+  }
   const beat = () => {
     if (conversation.isIdle()) execute("SELECT 1").catch(() => {}) // `lost` tells of it.
   }
@@ -110,22 +176,24 @@ export async function openSession(
   heartbeat.unref()
   lost.signal.addEventListener("abort", () => clearInterval(heartbeat))
 
-  return {
-    connection,
-    serverMajor: z.object({ major: z.int() }).parse(settings).major,
-    query,
-    execute,
-    lost: lost.signal,
-    close: async () => {
-      state = "closing"
-      clearInterval(heartbeat)
-      psql.stdin.end()
-      // In the middle of a statement it does not read the end of its input.
-      if (!conversation.isIdle()) psql.kill("SIGTERM")
-      await over
-    },
+  try {
+    const [{ major, made }] = firstRow.parse(await query(firstQuery))
+    state = "open"
+    return {
+      connection: { ...connection, settings: made ? { ...settings, ...settingsOfEach(major) } : {} },
+      serverMajor: major,
+      query,
+      execute,
+      lost: lost.signal,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
   }
 }
+
+const closesWithinMs = 5_000
 
 /**
  * Statements to psql and their answers back, one after another. Each is followed by a random marker, so that

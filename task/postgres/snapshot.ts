@@ -1,7 +1,7 @@
 import * as z from "zod"
 import { QueryError, type Session } from "./session.ts"
+import { noTimeLimits } from "./session-settings.ts"
 import { lockTables, readTableNames, refuseChangedTables } from "./tables.ts"
-import { noTimeLimits } from "./time-limits.ts"
 
 /** A picture of the database that stays as it is, for as long as the session that it was opened in. */
 export type Snapshot = {

@@ -5,6 +5,7 @@ import { identifier, literal } from "../../task/postgres/quote.ts"
 import { openSession, QueryError, type Session } from "../../task/postgres/session.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresCluster, type PostgresServer, startPostgres } from "../support/postgres.ts"
+import { processesNaming } from "../support/processes.ts"
 import { connectionTo, openTestSession } from "../support/session.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
@@ -97,6 +98,21 @@ describe.for(majors)("a session with PostgreSQL %i", (major) => {
     const session = await openTestSession(server)
     expect(await session.query("SELECT name FROM pg_settings WHERE source = 'session'")).toEqual([])
     await session.close()
+  })
+
+  test("whose first statement is refused leaves no program and no backend", async () => {
+    const database = await server.createDatabase()
+    const role = `refused_${major}`
+    await server.psql(
+      `CREATE ROLE ${role} LOGIN PASSWORD 'pw'; REVOKE EXECUTE ON FUNCTION pg_catalog.json_agg(anyelement) FROM PUBLIC`,
+      database,
+    )
+    const connection = { ...connectionTo(server, database, { user: role }), password: "pw" }
+    const error = await rejectionOf(openTestSession(server, connection))
+    expect(error).toMatchObject({ kind: "postgres", sqlstate: "42501" })
+    expect(processesNaming(`dbname='${database}'`)).toEqual([])
+    const left = `SELECT count(*) FROM pg_stat_activity WHERE datname = '${database}' AND usename = '${role}'`
+    await expect.poll(() => server.psql(left)).toBe("0")
   })
 
   test("that lost its backend rejects what is pending and what comes later", async () => {

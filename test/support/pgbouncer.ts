@@ -26,6 +26,7 @@ export type Pgbouncer = {
 export async function startPgbouncer(
   server: PostgresServer,
   poolMode: "session" | "transaction",
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<Pgbouncer> {
   if (program === undefined) throw new Error("pgbouncer is not installed")
   const folder = await mkdtemp(join(tmpdir(), "pgstow-pgbouncer-"))
@@ -43,7 +44,9 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = ${join(folder, "users")}
 pool_mode = ${poolMode}
-`,
+${Object.entries(settings)
+  .map(([name, value]) => `${name} = ${value}\n`)
+  .join("")}`,
   )
   const child = spawn(program, [join(folder, "pgbouncer.ini")], {
     ...user,

@@ -23,12 +23,21 @@ export type ProcessInfo = { readonly pid: number; readonly name: string; readonl
 
 /** The running processes of a session (setsid), as Linux tells of them in /proc; none where there is no /proc. */
 export function processesOfSession(session: number): ProcessInfo[] {
+  return processes().filter((process) => process.session === session)
+}
+
+/** The running processes that have this text in their arguments. */
+export function processesNaming(text: string): ProcessInfo[] {
+  return processes().filter(({ args }) => args.some((arg) => arg.includes(text)))
+}
+
+function processes(): (ProcessInfo & { readonly session: number })[] {
   return pids().flatMap((pid) => {
     const stat = readProc(pid, "stat")
-    const [, name = "", state, owner] = /^\d+ \((.*)\) (\S) \d+ \d+ (\d+) /s.exec(stat) ?? []
+    const [, name = "", state, session] = /^\d+ \((.*)\) (\S) \d+ \d+ (\d+) /s.exec(stat) ?? []
     // A zombie has ended, and waits for its parent to notice.
-    if (Number(owner) !== session || state === "Z") return []
-    return [{ pid, name, args: readProc(pid, "cmdline").split("\0").slice(0, -1) }]
+    if (session === undefined || state === "Z") return []
+    return [{ pid, name, session: Number(session), args: readProc(pid, "cmdline").split("\0").slice(0, -1) }]
   })
 }
 
