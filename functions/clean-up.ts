@@ -1,9 +1,9 @@
 import * as z from "zod"
-import { databases } from "../task/catalog.ts"
-import { cleanup } from "../task/commands/cleanup.ts"
+import { databases } from "../task/catalog/catalog.ts"
+import { cleanup } from "../task/catalog/clean-up.ts"
 import { retentionPolicySchema } from "../task/core/retention.ts"
 import { PgstowError } from "../task/errors.ts"
-import { publishEvent } from "../task/events.ts"
+import { publishEvent } from "../task/notify/events.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler } from "./handler.ts"
 

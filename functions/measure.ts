@@ -1,5 +1,5 @@
 import * as z from "zod"
-import { listBackups } from "../task/catalog.ts"
+import { listBackups } from "../task/catalog/catalog.ts"
 import { storedBytes } from "../task/core/manifest.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler } from "./handler.ts"

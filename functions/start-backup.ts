@@ -1,7 +1,7 @@
 import { ECSClient, ListTasksCommand } from "@aws-sdk/client-ecs"
 import * as z from "zod"
 import { messageOf, PgstowError } from "../task/errors.ts"
-import { publishEvent } from "../task/events.ts"
+import { publishEvent } from "../task/notify/events.ts"
 import { lambdaHandler } from "./handler.ts"
 import { runTask, taskPlaceSchema } from "./run-task.ts"
 

@@ -1,6 +1,6 @@
 import * as z from "zod"
 import { exitCodes } from "../task/errors.ts"
-import { type PgstowEvent, publishEvent } from "../task/events.ts"
+import { type PgstowEvent, publishEvent } from "../task/notify/events.ts"
 import { lambdaHandler } from "./handler.ts"
 
 export const taskStoppedSettings = z.object({

@@ -12,7 +12,7 @@ import { SqsDestination } from "aws-cdk-lib/aws-lambda-destinations"
 import type { ILogGroup } from "aws-cdk-lib/aws-logs"
 import type { IQueue } from "aws-cdk-lib/aws-sqs"
 import type { Construct } from "constructs"
-import { bundle } from "../task/bundle.ts"
+import { bundle } from "../task/build/bundle.ts"
 import { withFolder } from "./with-folder.ts"
 
 /** What all functions of a stack have in common. */

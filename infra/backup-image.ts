@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
-import { bundle } from "../task/bundle.ts"
+import { bundle } from "../task/build/bundle.ts"
 import { withFolder } from "./with-folder.ts"
 
 /** Puts what the image is built from into a folder: the Dockerfile, and the program as one file. */

@@ -1,5 +1,5 @@
-import type { Log } from "./log.ts"
-import type { Progress } from "./progress.ts"
+import type { Log } from "./console/log.ts"
+import type { Progress } from "./console/progress.ts"
 
 /** What every command is handed beside its own options. */
 export type Context = {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { existsSync } from "node:fs"
 import { setFlagsFromString } from "node:v8"
+import { run } from "./cli/run.ts"
 import { exitCodes, PgstowError } from "./errors.ts"
-import { run } from "./run.ts"
 
 /** How long after a signal the program may take to end its children and uploads, in milliseconds. */
 const endWithinMs = 9_000

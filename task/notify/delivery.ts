@@ -1,6 +1,6 @@
-import type { PgstowEvent } from "../events.ts"
 import type { Channel } from "./channel.ts"
 import { discordBody } from "./discord.ts"
+import type { PgstowEvent } from "./events.ts"
 import { pingFor } from "./healthcheck.ts"
 import { messageOf } from "./message.ts"
 import { slackBody } from "./slack.ts"

@@ -1,4 +1,4 @@
-import type { PgstowEvent } from "../events.ts"
+import type { PgstowEvent } from "./events.ts"
 import { messageOf, plainText } from "./message.ts"
 
 /** What healthchecks.io keeps of a body: the rest is cut off. */

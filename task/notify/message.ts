@@ -1,5 +1,5 @@
-import type { PgstowEvent } from "../events.ts"
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../format.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import type { PgstowEvent } from "./events.ts"
 
 /** What a person is told of an event, before it is put into the form of a channel. */
 export type Message = {

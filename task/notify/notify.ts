@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises"
+import type { Log } from "../console/log.ts"
 import { messageOf } from "../errors.ts"
-import type { PgstowEvent } from "../events.ts"
-import type { Log } from "../log.ts"
 import type { Channel } from "./channel.ts"
 import { type Delivery, deliveryFor } from "./delivery.ts"
+import type { PgstowEvent } from "./events.ts"
 
 export type NotifyOptions = {
   readonly log: Log

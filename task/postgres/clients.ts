@@ -1,8 +1,8 @@
 import { access, constants, glob, realpath } from "node:fs/promises"
 import { basename, delimiter, dirname, join } from "node:path"
-import { outputOf } from "../child.ts"
 import { PgstowError } from "../errors.ts"
-import { execVariable } from "../exec-prefix.ts"
+import { outputOf } from "../processes/child.ts"
+import { execVariable } from "../processes/exec-prefix.ts"
 import { childEnv, type Environment } from "./connection.ts"
 
 /** The client programs of one PostgreSQL version, from one folder. */

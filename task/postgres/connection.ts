@@ -1,5 +1,5 @@
 import { PgstowError } from "../errors.ts"
-import { execVariable } from "../exec-prefix.ts"
+import { execVariable } from "../processes/exec-prefix.ts"
 import { parseDatabaseUrl } from "./database-url.ts"
 import { optionsOf, type Settings } from "./session-settings.ts"
 

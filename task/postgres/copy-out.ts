@@ -1,11 +1,11 @@
 import type { Writable } from "node:stream"
-import { type Child, type ChildError, startChild } from "../child.ts"
 import type { Pages, PlannedSegment } from "../core/plan.ts"
+import { identifier, literal } from "../core/quote.ts"
+import { type Child, type ChildError, startChild } from "../processes/child.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 import { copiedRowsIn, sayCopiedRows } from "./copied-rows.ts"
 import { explainDumpFailure } from "./dump-failure.ts"
-import { identifier, literal } from "./quote.ts"
 import { noTimeLimits } from "./session-settings.ts"
 
 export type CopyOutOptions = {

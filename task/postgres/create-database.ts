@@ -1,5 +1,5 @@
+import { identifier, literal } from "../core/quote.ts"
 import { messageOf, PgstowError } from "../errors.ts"
-import { identifier, literal } from "./quote.ts"
 import type { SourceDatabase } from "./server.ts"
 import { QueryError, type Session } from "./session.ts"
 import { checkDatabaseName } from "./target-database.ts"

@@ -1,6 +1,6 @@
-import { identifier } from "./quote.ts"
-import type { Owners } from "./restore.ts"
-import type { TocEntry } from "./toc.ts"
+import type { TocEntry } from "../archive/toc.ts"
+import { identifier } from "../core/quote.ts"
+import type { Owners } from "./pg-restore.ts"
 
 /** A statement about the database itself, and the entry that it comes from, as pg_restore would call it. */
 export type PropertyStatement = { readonly entry: string; readonly sql: string }

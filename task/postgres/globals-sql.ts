@@ -1,5 +1,5 @@
+import { identifier, literal } from "../core/quote.ts"
 import type { Globals, Membership, ParameterGrant, Role } from "./globals.ts"
-import { identifier, literal } from "./quote.ts"
 import { splitSetting } from "./split-setting.ts"
 
 /** SQL that makes them, for psql. It says nothing that PostgreSQL takes for granted, since that needs rights, too. */

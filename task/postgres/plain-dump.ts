@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { pipeline } from "node:stream/promises"
-import { ChildError, outputOf, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
+import { ChildError, outputOf, startChild } from "../processes/child.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 
 export type PlainDumpOptions = {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import * as z from "zod"
-import { type Child, startChild } from "../child.ts"
 import { PgstowError } from "../errors.ts"
+import { type Child, startChild } from "../processes/child.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
 import { connectionFailure, refusesSettings } from "./connection-failure.ts"

@@ -1,6 +1,6 @@
 import * as z from "zod"
+import { identifier, literal } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
-import { identifier, literal } from "./quote.ts"
 import type { Session } from "./session.ts"
 
 /** PostgreSQL cuts a longer name off without an error. */

@@ -1,9 +1,9 @@
 import type { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createZstdCompress } from "node:zlib"
-import type { Child } from "../child.ts"
 import { PgstowError } from "../errors.ts"
-import { childGroup } from "./child-group.ts"
+import type { Child } from "../processes/child.ts"
+import { childGroup } from "../processes/child-group.ts"
 import { compressorArgs, compressorTotalsIn, progressIn, startZstd } from "./zstd.ts"
 
 export type Compression = {

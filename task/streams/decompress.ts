@@ -1,8 +1,8 @@
 import { pipeline } from "node:stream/promises"
 import { createZstdDecompress } from "node:zlib"
-import { type Child, ChildError } from "../child.ts"
 import { PgstowError } from "../errors.ts"
-import { type ChildGroup, childGroup } from "./child-group.ts"
+import { type Child, ChildError } from "../processes/child.ts"
+import { type ChildGroup, childGroup } from "../processes/child-group.ts"
 import { decompressorArgs, decompressorTotalIn, startZstd } from "./zstd.ts"
 import { cutAtFrames, FrameError } from "./zstd-frames.ts"
 

@@ -3,7 +3,7 @@ import { access } from "node:fs/promises"
 import { delimiter, isAbsolute, join } from "node:path"
 import { buffer } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
-import { type Child, ChildError, type ChildOptions, startChild } from "../child.ts"
+import { type Child, ChildError, type ChildOptions, startChild } from "../processes/child.ts"
 
 /**
  * The `zstd` program on the PATH of `env`; undefined where there is none, or one that does not say how many

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os"
-import { mapConcurrently } from "../../task/map-concurrently.ts"
+import { mapConcurrently } from "../../task/core/map-concurrently.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 
 /** What a database is to be filled with: how many bytes of a raw dump (`pg_dump -Fc -Z0`), about, of each kind. */

@@ -1,4 +1,4 @@
-import { type Column, formatTable } from "../../task/format.ts"
+import { type Column, formatTable } from "../../task/console/format.ts"
 import type { Results, Stage, Summary } from "./results.ts"
 import { prices, type Simulation } from "./simulate.ts"
 

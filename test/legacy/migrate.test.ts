@@ -1,9 +1,9 @@
 import { parseEnv } from "node:util"
 import { describe, expect, test } from "vitest"
-import { readSettings } from "../../task/config.ts"
 import { adoptLegacyNames } from "../../task/legacy/adopt-names.ts"
 import { formatEnvFile, formatMigration, migrate } from "../../task/legacy/migrate.ts"
 import { parseChannels } from "../../task/notify/channel.ts"
+import { readSettings } from "../../task/settings/config.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { failureOf } from "../support/failure.ts"
 

@@ -1,4 +1,4 @@
-import type { PgstowEvent } from "../../task/events.ts"
+import type { PgstowEvent } from "../../task/notify/events.ts"
 
 export const succeeded = {
   type: "Backup Succeeded",

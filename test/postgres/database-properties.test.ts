@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
+import { readToc } from "../../task/archive/toc.ts"
 import { propertyStatements } from "../../task/postgres/database-properties.ts"
-import { readToc } from "../../task/postgres/toc.ts"
 import { inPieces } from "../support/bytes.ts"
 import { dumpOf } from "../support/dump.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"

@@ -1,7 +1,7 @@
 import { createServer } from "node:net"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import * as z from "zod"
-import { identifier, literal } from "../../task/postgres/quote.ts"
+import { identifier, literal } from "../../task/core/quote.ts"
 import { openSession, QueryError, type Session } from "../../task/postgres/session.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresCluster, type PostgresServer, startPostgres } from "../support/postgres.ts"

@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
-import { startChild } from "../../task/child.ts"
+import { startChild } from "../../task/processes/child.ts"
 import type { PostgresServer } from "./postgres.ts"
 
 export type Database = { readonly server: PostgresServer; readonly name: string }

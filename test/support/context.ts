@@ -1,5 +1,5 @@
+import type { ProgressUpdate } from "../../task/console/progress.ts"
 import type { Context } from "../../task/context.ts"
-import type { ProgressUpdate } from "../../task/progress.ts"
 
 /** A context that remembers what it is told. */
 export type TestContext = Context & {

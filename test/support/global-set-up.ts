@@ -3,7 +3,7 @@ import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
-import { bundle } from "../../task/bundle.ts"
+import { bundle } from "../../task/build/bundle.ts"
 import { type PostgresCluster, startPostgres } from "./postgres.ts"
 
 declare module "vitest" {

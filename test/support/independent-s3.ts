@@ -13,7 +13,7 @@ import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
 import { parseCLI, startVitest } from "vitest/node"
-import { type Child, startChild } from "../../task/child.ts"
+import { type Child, startChild } from "../../task/processes/child.ts"
 
 const version = "v1.8.0"
 const startWithinMs = 10_000

@@ -1,4 +1,4 @@
-import type { Log } from "../../task/log.ts"
+import type { Log } from "../../task/console/log.ts"
 
 const unexpected = (message: string) => {
   throw new Error(`nobody was to hear of this: ${message}`)

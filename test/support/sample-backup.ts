@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { keyOf, putCheck, putManifest, readFindings } from "../../task/catalog.ts"
+import { keyOf, putCheck, putManifest, readFindings } from "../../task/catalog/catalog.ts"
 import { startOf } from "../../task/core/backup-id.ts"
 import type { CheckKind } from "../../task/core/check.ts"
 import { formatVersion, type Manifest } from "../../task/core/manifest.ts"

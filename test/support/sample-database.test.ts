@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { expect, test } from "vitest"
-import { startChild } from "../../task/child.ts"
+import { startChild } from "../../task/processes/child.ts"
 import { fillSampleDatabase } from "./sample-database.ts"
 import { sharedPostgres } from "./shared-postgres.ts"
 

@@ -1,0 +1,87 @@
+import { formatCount, formatName } from "../console/format.ts"
+import type { Context } from "../context.ts"
+import { chooseDatabases } from "../core/choose-databases.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { findClients, newestClients } from "../postgres/clients.ts"
+import { describe, withDatabase } from "../postgres/connection.ts"
+import { readDatabaseNames } from "../postgres/database-names.ts"
+import { openMaintenanceSession } from "../postgres/maintenance.ts"
+import type { Session } from "../postgres/session.ts"
+import { type BackupOptions, type BackupResult, backup, backupFailure, formatBackup } from "./back-up.ts"
+
+export type BackupAllOptions = Omit<BackupOptions, "name"> & {
+  /** Patterns of the databases to back up; all, where there is none. */
+  readonly include: readonly string[]
+  /** Patterns of those to leave out. */
+  readonly exclude: readonly string[]
+}
+
+/** What became of one database: `failure` also where its backup is not good in every storage. */
+export type DatabaseBackup = {
+  readonly database: string
+  readonly backup: BackupResult | undefined
+  readonly failure: PgstowError | undefined
+}
+
+/**
+ * Backs up the databases of a server one after another, each as its own backup. One that fails keeps none of the
+ * others from being backed up: `backupAllFailure` tells of it.
+ */
+export async function backupAll(options: BackupAllOptions, context: Context): Promise<DatabaseBackup[]> {
+  const { connection, clientFolders } = options
+  const { env, signal, log } = context
+  const clients = newestClients(await findClients(env, clientFolders))
+  const session = await openMaintenanceSession(clients, connection, "", { env, signal })
+  const names = await namesIn(session)
+  const chosen = chooseDatabases(names, options)
+  if (chosen.length === 0)
+    throw new PgstowError("usage", `there is no database to back up: ${describe(connection)}`, {
+      hint: `There are ${names.map(formatName).join(", ")}; look at --include and --exclude.`,
+    })
+
+  const results: DatabaseBackup[] = []
+  for (const database of chosen) {
+    try {
+      const made = await backup(
+        { ...options, name: undefined, connection: withDatabase(connection, database) },
+        context,
+      )
+      results.push({ database, backup: made, failure: backupFailure(made) })
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof PgstowError)) throw error
+      log.error(`${formatName(database)} was not backed up: ${messageOf(error)}`)
+      results.push({ database, backup: undefined, failure: error })
+    }
+  }
+  return results
+}
+
+async function namesIn(session: Session): Promise<string[]> {
+  try {
+    return await readDatabaseNames(session)
+  } finally {
+    await session.close()
+  }
+}
+
+/** What is to be said, and exited with, of databases without a good backup. */
+export function backupAllFailure(results: readonly DatabaseBackup[]): PgstowError | undefined {
+  const failed = results.filter(({ failure }) => failure !== undefined)
+  const [first] = failed
+  if (!first?.failure) return undefined
+  const names = failed.map(({ database }) => formatName(database)).join(", ")
+  return new PgstowError(
+    first.failure.kind,
+    `${failed.length} of ${formatCount(results.length, "database")} could not be backed up: ${names}`,
+    { hint: "What was wrong with each is said above. The others have their backups." },
+  )
+}
+
+export function formatBackupAll(results: readonly DatabaseBackup[]): string {
+  return results
+    .map(({ database, backup, failure }) =>
+      backup ? formatBackup(backup) : `${formatName(database)}: ${failure ? messageOf(failure) : ""}`,
+    )
+    .join("\n")
+}

@@ -1,0 +1,210 @@
+import { buffer } from "node:stream/consumers"
+import { type BackupId, isBackupId } from "../core/backup-id.ts"
+import {
+  type Check,
+  checkFileName,
+  type Finding,
+  findingOf,
+  formatCheck,
+  holdingFinding,
+  newFinding,
+  parseCheck,
+  stateOf,
+} from "../core/check.ts"
+import { databaseFolder, databaseOf } from "../core/database-folder.ts"
+import { formatManifest, type Manifest, ManifestError, parseManifest } from "../core/manifest.ts"
+import { mapConcurrently } from "../core/map-concurrently.ts"
+import type { BackupState } from "../core/retention.ts"
+import { PgstowError } from "../errors.ts"
+import { ObjectNotFoundError, type Storage, type StoredObject } from "../storage/storage.ts"
+
+/** Which backup: its folder in a storage. */
+export type BackupName = { readonly database: string; readonly id: BackupId }
+
+/** One backup in one storage. */
+export type CatalogEntry = ReadableEntry | UnreadableEntry
+
+type EntryBase = BackupName & {
+  readonly storage: Storage
+  readonly state: BackupState
+  /** What checks found, in no certain order. */
+  readonly findings: readonly Finding[]
+  /** The finding that `state` comes from. */
+  readonly finding: Finding | undefined
+}
+
+export type ReadableEntry = EntryBase & { readonly manifest: Manifest; readonly problem?: undefined }
+
+/** A backup whose manifest is damaged, of a newer format, or that of another backup; `problem` says which. */
+export type UnreadableEntry = EntryBase & { readonly manifest?: undefined; readonly problem: PgstowError }
+
+export const requestsAtOnce = 8
+export const manifestName = "manifest.json"
+export const checksFolder = "checks/"
+
+/** The key of an object of a backup, by its name below the backup's folder. */
+export function keyOf({ database, id }: BackupName, objectName: string): string {
+  return `${databaseFolder(database)}/${id}/${objectName}`
+}
+
+/** The databases that have a folder in the storage, sorted; one may be without any backup. */
+export async function databases(storage: Storage): Promise<string[]> {
+  const folders = await storage.listFolders("")
+  return folders.flatMap((folder) => databaseOf(folder) ?? []).sort()
+}
+
+/**
+ * Every backup in the storage, or those of one database: newest first, readable or not. A folder without a
+ * manifest is no backup, and not here.
+ */
+export async function listBackups(storage: Storage, database?: string): Promise<CatalogEntry[]> {
+  const names = await backupFolders(storage, database)
+  const entries = await mapConcurrently(names, requestsAtOnce, (name) => readEntry(storage, name))
+  return entries.filter((entry) => entry !== undefined).sort(newestFirst)
+}
+
+/** The manifests of the last `count` backups of a database started before the one with this id: newest first. */
+export async function manifestsBefore(
+  storage: Storage,
+  { database, id }: BackupName,
+  count: number,
+): Promise<Manifest[]> {
+  const names = (await backupFolders(storage, database)).filter((name) => isBackupId(name.id) && name.id < id)
+  const newest = names.sort(newestFirst).slice(0, count)
+  const entries = await mapConcurrently(newest, requestsAtOnce, (name) => readEntry(storage, name))
+  return entries.flatMap((entry) => entry?.manifest ?? [])
+}
+
+/** Sorts backups by their ids, the newest first, and those of one id by database. */
+export function newestFirst(a: BackupName, b: BackupName): number {
+  return compareText(b.id, a.id) || compareText(a.database, b.database)
+}
+
+/**
+ * Reads the manifest of a backup. Throws an ObjectNotFoundError where there is none, and a PgstowError of kind
+ * "damaged" where it can't be made sense of or is that of another backup.
+ */
+export async function readManifest(storage: Storage, name: BackupName): Promise<Manifest> {
+  const key = keyOf(name, manifestName)
+  const text = (await readWhole(storage, key)).toString()
+  const manifest = parse(text, `${storage.url} ${key}`)
+  if (manifest.id === name.id && manifest.database === name.database) return manifest
+  const whose = `backup ${manifest.id} of ${JSON.stringify(manifest.database)}`
+  throw new PgstowError("damaged", `${storage.url} ${key} is the manifest of ${whose}`, {
+    hint: `Move it back to ${keyOf(manifest, "")}: a backup can only be read in its own folder.`,
+  })
+}
+
+/** Makes a backup exist: the last step of writing it. Rejects with an ObjectExistsError where it does already. */
+export async function putManifest(storage: Storage, manifest: Manifest): Promise<void> {
+  const body = Buffer.from(formatManifest(manifest))
+  await storage.put(keyOf(manifest, manifestName), body, { ifAbsent: true })
+}
+
+/**
+ * Puts the record of a check beside the backup, and gives its key.
+ *
+ * @param seen the backup's findings as they were before the check began: only what it knew of can it clear
+ */
+export async function putCheck(
+  storage: Storage,
+  name: BackupName,
+  check: Check,
+  seen: readonly Finding[],
+): Promise<string> {
+  const random = Array.from({ length: 8 }, () => Math.random())
+  const finding = newFinding({ kind: check.kind, at: new Date(check.at) }, seen, random)
+  const key = keyOf(name, checksFolder + checkFileName(finding))
+  await storage.put(key, Buffer.from(formatCheck(check)), { ifAbsent: true })
+  return key
+}
+
+/** What the checks of a backup found, in no certain order. */
+export async function readFindings(storage: Storage, name: BackupName): Promise<Finding[]> {
+  const folder = keyOf(name, checksFolder)
+  const findings = await Array.fromAsync(storage.list(folder), ({ key }) =>
+    findingOf(key.slice(folder.length)),
+  )
+  return findings.filter((known) => known !== undefined)
+}
+
+/** The records of all checks of a backup, oldest first. Those that can't be read are left out. */
+export async function readChecks(storage: Storage, name: BackupName): Promise<Check[]> {
+  const keys = await Array.fromAsync(storage.list(keyOf(name, checksFolder)), ({ key }) => key)
+  const checks = await mapConcurrently(keys, requestsAtOnce, async (key) =>
+    parseCheck((await readWhole(storage, key)).toString()),
+  )
+  return checks.filter((check) => check !== undefined)
+}
+
+/**
+ * Removes a backup: the manifest first, so that what an interruption leaves is debris and never looks like a
+ * backup. Gives the bytes that it took up.
+ */
+export async function removeBackup(storage: Storage, name: BackupName): Promise<number> {
+  const objects = await objectsOf(storage, name)
+  const manifestKey = keyOf(name, manifestName)
+  await storage.remove([manifestKey])
+  await storage.remove(objects.map(({ key }) => key).filter((key) => key !== manifestKey))
+  return sizeOf(objects)
+}
+
+/** What may be the folder of a backup: of one database, or of all. */
+export async function backupFolders(storage: Storage, database: string | undefined): Promise<BackupName[]> {
+  const names = database === undefined ? await databases(storage) : [database]
+  const found = await mapConcurrently(names, requestsAtOnce, async (name) => {
+    const folders = await storage.listFolders(`${databaseFolder(name)}/`)
+    return folders.map((id) => ({ database: name, id }))
+  })
+  return found.flat()
+}
+
+async function readEntry(storage: Storage, name: BackupName): Promise<CatalogEntry | undefined> {
+  try {
+    const manifest = await readManifest(storage, name)
+    return { ...(await describeEntry(storage, name)), manifest }
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return undefined
+    if (!(error instanceof PgstowError) || error.kind !== "damaged") throw error
+    return { ...(await describeEntry(storage, name)), problem: error }
+  }
+}
+
+async function describeEntry(storage: Storage, name: BackupName): Promise<EntryBase> {
+  const findings = await readFindings(storage, name)
+  const finding = holdingFinding(findings)
+  return { storage, ...name, state: stateOf(finding), findings, finding }
+}
+
+/** Parses a manifest's text; `where` names it in errors. */
+function parse(text: string, where: string): Manifest {
+  try {
+    return parseManifest(text)
+  } catch (cause) {
+    if (!(cause instanceof ManifestError)) throw cause
+    const hint =
+      cause.reason === "newer"
+        ? "Read this backup with the pgstow that wrote it, or a newer one."
+        : "Its objects may be whole: FORMAT.md says how to restore them without a manifest."
+    throw new PgstowError("damaged", `${where} can't be read`, { cause, hint })
+  }
+}
+
+/** All objects in a backup's folder. Throws a RangeError where the name has no id. */
+export async function objectsOf(storage: Storage, name: BackupName): Promise<StoredObject[]> {
+  // Anything but an id here could be the folder of many backups.
+  if (!isBackupId(name.id)) throw new RangeError(`not a backup id: ${JSON.stringify(name.id)}`)
+  return Array.fromAsync(storage.list(keyOf(name, "")))
+}
+
+export function sizeOf(objects: readonly StoredObject[]): number {
+  return objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+}
+
+async function readWhole(storage: Storage, key: string): Promise<Buffer> {
+  return buffer(await storage.read(key))
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b)
+}

@@ -1,0 +1,208 @@
+import { formatBytes, formatCount, formatName, formatTable } from "../console/format.ts"
+import type { Context } from "../context.ts"
+import { startOf } from "../core/backup-id.ts"
+import { databaseFolder } from "../core/database-folder.ts"
+import { storedBytes } from "../core/manifest.ts"
+import {
+  type BackupState,
+  planCleanup,
+  type RetentionPolicy,
+  retentionPolicySchema,
+} from "../core/retention.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import type { Storage } from "../storage/storage.ts"
+import { type BackupName, type CatalogEntry, listBackups, removeBackup } from "./catalog.ts"
+import { type Debris, findDebris, noteDebris, notedHours, removeDebris } from "./debris.ts"
+
+export type CleanupOptions = {
+  readonly policy: RetentionPolicy
+  /** One database only; all of them without it. */
+  readonly database?: string | undefined
+  /** Decide, and touch nothing. */
+  readonly dryRun: boolean
+  /** After how long without a manifest a backup is given up. Longer than any takes: 48 unless given. */
+  readonly abandonedAfterHours?: number
+}
+
+export type CleanupResult = { readonly dryRun: boolean; readonly storages: readonly StorageCleanup[] }
+
+/** What was done in one storage; in a dry run, what would be. */
+export type StorageCleanup = {
+  readonly storage: string
+  /** By database, newest first. */
+  readonly decisions: readonly CleanupDecision[]
+  readonly removedBackups: number
+  /** What interrupted backups and removals left: what is due is removed, the rest is noted for a later run. */
+  readonly debris: readonly Debris[]
+  /** Uploads never finished that were ended; a dry run does not look for them. */
+  readonly staleUploads: number
+  readonly freedBytes: number
+  /** Why this storage was not cleaned to its end. */
+  readonly error: string | null
+}
+
+export type CleanupDecision = BackupName & {
+  /** "unreadable": its manifest is damaged or newer than this program. Such a backup is always kept. */
+  readonly state: BackupState | "unreadable"
+  readonly storedBytes: number | null
+  readonly keep: boolean
+  readonly because: readonly string[]
+}
+
+/**
+ * Applies the policy to every database in every storage, each on its own, and takes away what interrupted
+ * backups left. A storage that fails keeps none of the others from being cleaned: its `error` tells.
+ */
+export async function cleanup(
+  storages: readonly Storage[],
+  options: CleanupOptions,
+  context: Pick<Context, "now" | "signal">,
+): Promise<CleanupResult> {
+  checkPolicy(options.policy)
+  const cleaned: StorageCleanup[] = []
+  for (const storage of storages) cleaned.push(await cleanStorage(storage, options, context))
+  return { dryRun: options.dryRun, storages: cleaned }
+}
+
+/** Throws a usage error where a policy says nothing of what to keep. */
+export function checkPolicy(policy: RetentionPolicy): void {
+  const checked = retentionPolicySchema.safeParse(policy)
+  if (!checked.success)
+    throw new PgstowError("usage", checked.error.issues[0]?.message ?? "the retention policy is wrong", {
+      hint: "For example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
+    })
+}
+
+async function cleanStorage(
+  storage: Storage,
+  { policy, database, dryRun, abandonedAfterHours = 48 }: CleanupOptions,
+  { now, signal }: Pick<Context, "now" | "signal">,
+): Promise<StorageCleanup> {
+  const at = now()
+  const done: Unfinished = {
+    storage: storage.url,
+    decisions: [],
+    removedBackups: 0,
+    debris: [],
+    staleUploads: 0,
+    freedBytes: 0,
+    error: null,
+  }
+  try {
+    const backups = await listBackups(storage, database)
+    done.decisions = decide(backups, policy, at)
+    // The oldest first: an interruption leaves the newest of what was to go.
+    for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {
+      signal.throwIfAborted()
+      done.freedBytes += dryRun ? (decision.storedBytes ?? 0) : await removeBackup(storage, decision)
+      done.removedBackups += 1
+    }
+    done.debris = await findDebris(storage, at, { olderThanHours: abandonedAfterHours, database, backups })
+    for (const debris of done.debris) {
+      signal.throwIfAborted()
+      if (debris.due) done.freedBytes += dryRun ? debris.sizeBytes : await removeDebris(storage, debris)
+      else if (debris.notedAt === null && !dryRun) await noteDebris(storage, debris, at)
+    }
+    if (!dryRun) {
+      const folder = database === undefined ? "" : `${databaseFolder(database)}/`
+      const before = new Date(at.getTime() - abandonedAfterHours * 60 * 60 * 1000)
+      done.staleUploads = await storage.removeStaleUploads(folder, before)
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    done.error = messageOf(error)
+  }
+  return done
+}
+
+/** A StorageCleanup while it is filled. */
+type Unfinished = { -readonly [Key in keyof StorageCleanup]: StorageCleanup[Key] }
+
+function decide(entries: readonly CatalogEntry[], policy: RetentionPolicy, now: Date): CleanupDecision[] {
+  const byDatabase = Map.groupBy(entries, ({ database }) => database)
+  return [...byDatabase.keys()]
+    .sort()
+    .flatMap((database) => decideForDatabase(byDatabase.get(database) ?? [], policy, now))
+}
+
+function decideForDatabase(
+  entries: readonly CatalogEntry[],
+  policy: RetentionPolicy,
+  now: Date,
+): CleanupDecision[] {
+  const unreadable = entries.flatMap(({ database, id, problem }): CleanupDecision[] =>
+    problem === undefined
+      ? []
+      : [{ database, id, state: "unreadable", storedBytes: null, keep: true, because: [messageOf(problem)] }],
+  )
+  const readable = entries
+    .filter((entry) => entry.manifest !== undefined)
+    .map((entry) => ({ ...entry, startedAt: startOf(entry.id) }))
+  const decided = planCleanup(readable, policy, now).map(
+    ({ backup: { database, id, state, manifest }, keep, because }) => ({
+      database,
+      id,
+      state,
+      storedBytes: storedBytes(manifest),
+      keep,
+      because,
+    }),
+  )
+  return [...unreadable, ...decided]
+}
+
+/** What is to be said, and exited with, of storages that were not cleaned to their end. */
+export function cleanupFailure({ storages }: CleanupResult): PgstowError | undefined {
+  const unfinished = storages.filter(({ error }) => error !== null)
+  if (unfinished.length === 0) return undefined
+  const what = unfinished.map(({ storage, error }) => `${storage}: ${error}`).join("; ")
+  return new PgstowError("storage", `not cleaned up to the end: ${what}`, {
+    hint: "Mend the storage and run it again: what is done is done, and nothing was removed that is to be kept.",
+  })
+}
+
+/** Every decision of a dry run with its reasons; of a real one what was removed. */
+export function formatCleanup({ dryRun, storages }: CleanupResult): string {
+  return storages.map((cleaned) => formatStorage(cleaned, dryRun)).join("\n\n")
+}
+
+function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
+  const { storage, decisions, removedBackups, debris, staleUploads, freedBytes, error } = cleaned
+  const shown = dryRun ? decisions : decisions.filter(({ keep, state }) => !keep || state === "unreadable")
+  const table = formatTable(
+    [
+      { title: "ID" },
+      { title: "DATABASE" },
+      { title: "STATE" },
+      { title: "STORED", flush: "right" },
+      { title: "DECISION" },
+      { title: "BECAUSE" },
+    ],
+    shown.map((decision) => [
+      decision.id,
+      formatName(decision.database),
+      decision.state,
+      decision.storedBytes === null ? "-" : formatBytes(decision.storedBytes),
+      decision.keep ? "keep" : "remove",
+      decision.because.join("; "),
+    ]),
+  )
+  const would = dryRun ? "would remove" : "removed"
+  return [
+    storage,
+    ...(shown.length > 0 ? [table] : []),
+    ...debris.map((each) => formatDebris(each, dryRun)),
+    ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
+    error === null
+      ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
+      : `not finished: ${error}; freed ${formatBytes(freedBytes)}`,
+  ].join("\n")
+}
+
+function formatDebris({ database, id, sizeBytes, notedAt, due }: Debris, dryRun: boolean): string {
+  const what = `what an interrupted backup left: ${id} of ${formatName(database)}, ${formatBytes(sizeBytes)}`
+  if (due) return `${dryRun ? "would remove" : "removed"} ${what}`
+  if (notedAt !== null) return `noted before: ${what}; a run ${notedHours} hours after ${notedAt} removes it`
+  return `${dryRun ? "would note" : "noted"} ${what}; a run ${notedHours} hours later removes it`
+}

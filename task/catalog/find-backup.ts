@@ -1,0 +1,130 @@
+import { isBackupId, startOf } from "../core/backup-id.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import type { Storage } from "../storage/storage.ts"
+import { type CatalogEntry, databases, listBackups, newestFirst, type ReadableEntry } from "./catalog.ts"
+
+/** What some storages hold. */
+export type Catalog = {
+  readonly storages: readonly Storage[]
+  /** Every database that has a folder in one of them, sorted. */
+  readonly databases: readonly string[]
+  /** The backups of all databases, or of the one asked for: newest first, copies in the order of the storages. */
+  readonly entries: readonly CatalogEntry[]
+}
+
+export type Found = {
+  readonly entry: ReadableEntry
+  /** Newer ones that were asked for as well, but failed their last check or have no readable manifest. */
+  readonly passedOver: readonly CatalogEntry[]
+}
+
+/**
+ * Reads what all of `storages` hold. One that can't be read is left out, and `warn` called: on a bad day another may
+ * still hold the backup. Rejects where none can be read.
+ */
+export async function readCatalog(
+  storages: readonly Storage[],
+  { database, warn }: { readonly database?: string | undefined; readonly warn: (message: string) => void },
+): Promise<Catalog> {
+  const answers = await Promise.allSettled(
+    storages.map(async (storage) => ({
+      storage,
+      databases: await databases(storage),
+      entries: await listBackups(storage, database),
+    })),
+  )
+  const read = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []))
+  for (const answer of answers) {
+    if (answer.status === "fulfilled") continue
+    if (read.length === 0) throw answer.reason
+    warn(`looking only in the other storages: ${messageOf(answer.reason)}`)
+  }
+  return {
+    storages: read.map(({ storage }) => storage),
+    databases: [...new Set(read.flatMap(({ databases }) => databases))].sort(),
+    entries: read.flatMap(({ entries }) => entries).sort(newestFirst),
+  }
+}
+
+/**
+ * Finds a backup: `wanted` is "latest", an id, the beginning of one, or a time: then it is the last one started
+ * at or before that. Of several copies, and for "latest" or a time, one that failed its last check is taken
+ * only where there is no better. `database` may be left out where only one can be meant.
+ *
+ * Throws a PgstowError: "notFound" with what there is instead, "usage" where several backups can be meant,
+ * "damaged" where one is but its manifest can't be read.
+ */
+export function findBackup(catalog: Catalog, wanted: string | Date, database?: string): Found {
+  const byId = typeof wanted === "string" && wanted !== "latest"
+  const scope = scopeOf(catalog, database, byId)
+  const matches = scope.entries.filter((entry) => isMeant(entry, wanted))
+  const [first] = matches
+  if (!first) throw notFound(scope, wanted)
+  const names = new Set(matches.map((entry) => `${entry.id} of ${quoted(entry.database)}`))
+  if (byId && names.size > 1)
+    throw new PgstowError("usage", `${names.size} backups have an id that begins with ${wanted}`, {
+      hint: `Say which: ${listed([...names])}.`,
+    })
+  const readable = matches.filter(({ manifest }) => manifest !== undefined)
+  const entry = readable.find(({ state }) => state !== "failed") ?? readable[0] ?? first
+  if (entry.problem) throw entry.problem
+  return { entry, passedOver: matches.filter(({ id }) => id > entry.id) }
+}
+
+const makeOne = "Make one with pgstow backup, or check that this is the right storage."
+
+/** What is searched, and what that is called in messages. */
+type Scope = { readonly entries: readonly CatalogEntry[]; readonly name: string }
+
+/** The backups of `database`; without it those of the only one there is, or all where `several` may be searched. */
+function scopeOf(catalog: Catalog, database: string | undefined, several: boolean): Scope {
+  const { storages, databases, entries } = catalog
+  const where = storages.map(({ url }) => url).join(", ")
+  const backedUp = [...new Set(entries.map((entry) => entry.database))].sort()
+  if (database !== undefined) {
+    const name = `${quoted(database)} in ${where}`
+    if (backedUp.includes(database))
+      return { entries: entries.filter((entry) => entry.database === database), name }
+    const others = databases.filter((other) => other !== database).map(quoted)
+    throw new PgstowError("notFound", `there is no backup of ${name}`, {
+      hint: others.length === 0 ? makeOne : `There are those of ${listed(others)}.`,
+    })
+  }
+  if (backedUp.length === 0)
+    throw new PgstowError("notFound", `there is no backup in ${where}`, { hint: makeOne })
+  if (backedUp.length > 1 && !several)
+    throw new PgstowError("usage", `${where} has backups of ${backedUp.length} databases`, {
+      hint: `Say of which with --database: ${listed(backedUp.map(quoted))}.`,
+    })
+  return { entries, name: several ? where : `${backedUp.map(quoted)} in ${where}` }
+}
+
+function isMeant({ id }: CatalogEntry, wanted: string | Date): boolean {
+  if (typeof wanted === "string" && wanted !== "latest") return id.startsWith(wanted)
+  return isBackupId(id) && (wanted === "latest" || startOf(id) <= wanted)
+}
+
+function notFound({ entries, name }: Scope, wanted: string | Date): PgstowError {
+  const ids = [...new Set(entries.map(({ id }) => id))]
+  if (wanted instanceof Date)
+    return new PgstowError("notFound", `no backup of ${name} was started by ${wanted.toISOString()}`, {
+      hint: `The first is ${ids.at(-1)}.`,
+    })
+  const older = ids.findIndex((id) => id < wanted)
+  const nearest = older === -1 ? ids.slice(-2) : ids.slice(Math.max(0, older - 2), older + 2)
+  return new PgstowError("notFound", `there is no backup ${quoted(wanted)} of ${name}`, {
+    hint: `The nearest are ${listed(nearest)}.`,
+  })
+}
+
+const listedAtMost = 10
+
+function listed(names: readonly string[]): string {
+  const more = names.length - listedAtMost
+  return names.slice(0, listedAtMost).join(", ") + (more > 0 ? ` and ${more} more` : "")
+}
+
+/** A name between quotes, with control characters made visible. */
+function quoted(name: string): string {
+  return JSON.stringify(name)
+}

@@ -1,0 +1,94 @@
+import { formatBytes, formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
+import { isBackupId, startOf } from "../core/backup-id.ts"
+import type { CheckKind } from "../core/check.ts"
+import { rawBytes, storedBytes } from "../core/manifest.ts"
+import type { BackupState } from "../core/retention.ts"
+import { messageOf } from "../errors.ts"
+import type { Storage } from "../storage/storage.ts"
+import { type CatalogEntry, listBackups, newestFirst } from "./catalog.ts"
+
+/** One backup in one storage. What only its manifest tells is null where `problem` says why it can't be read. */
+export type ListedBackup = {
+  readonly storage: string
+  readonly database: string
+  readonly id: string
+  /** Null where the folder is not named by an id. */
+  readonly startedAt: string | null
+  readonly seconds: number | null
+  readonly storedBytes: number | null
+  readonly rawBytes: number | null
+  readonly encrypted: boolean | null
+  readonly state: BackupState
+  /** The check that `state` comes from. */
+  readonly lastCheck: { readonly kind: CheckKind; readonly at: string } | null
+  readonly problem: string | null
+}
+
+/** Newest first. */
+export type ListResult = { readonly storages: readonly string[]; readonly backups: readonly ListedBackup[] }
+
+/** Lists the backups in all of `storages`, of one database or of all. */
+export async function list(
+  storages: readonly Storage[],
+  { database }: { readonly database?: string | undefined } = {},
+): Promise<ListResult> {
+  const entries = await Promise.all(storages.map((storage) => listBackups(storage, database)))
+  return {
+    storages: storages.map(({ url }) => url),
+    backups: entries.flat().sort(newestFirst).map(describe),
+  }
+}
+
+function describe({ storage, database, id, state, finding, manifest, problem }: CatalogEntry): ListedBackup {
+  return {
+    storage: storage.url,
+    database,
+    id,
+    startedAt: isBackupId(id) ? startOf(id).toISOString() : null,
+    seconds: manifest ? (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000 : null,
+    storedBytes: manifest ? storedBytes(manifest) : null,
+    rawBytes: manifest ? rawBytes(manifest) : null,
+    encrypted: manifest ? manifest.encryption.algorithm !== "none" : null,
+    state,
+    lastCheck: finding ? { kind: finding.kind, at: finding.at.toISOString() } : null,
+    problem: problem ? messageOf(problem) : null,
+  }
+}
+
+export function formatList({ storages, backups }: ListResult): string {
+  if (backups.length === 0) return `no backups in ${storages.join(", ")}`
+  const several = storages.length > 1
+  const table = formatTable(
+    [
+      { title: "ID" },
+      { title: "DATABASE" },
+      { title: "STARTED" },
+      { title: "STORED", flush: "right" },
+      { title: "RAW", flush: "right" },
+      { title: "TOOK", flush: "right" },
+      { title: "STATE" },
+      ...(several ? [{ title: "STORAGE" }] : []),
+    ],
+    backups.map((backup) => [
+      backup.id,
+      formatName(backup.database),
+      orDash(backup.startedAt, (time) => formatTime(new Date(time))),
+      orDash(backup.storedBytes, formatBytes),
+      orDash(backup.rawBytes, formatBytes),
+      orDash(backup.seconds, formatDuration),
+      stateInWords(backup),
+      backup.storage,
+    ]),
+  )
+  const problems = backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`))
+  return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
+}
+
+function stateInWords({ problem, lastCheck, encrypted }: ListedBackup): string {
+  const check = problem === null ? (lastCheck?.kind ?? "unverified") : "unreadable"
+  return encrypted === false ? `${check}, unencrypted` : check
+}
+
+function orDash<Value>(value: Value | null, format: (value: Value) => string): string {
+  return value === null ? "-" : format(value)
+}

@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto"
+import type { Manifest, ManifestObject } from "../core/manifest.ts"
+import { PgstowError } from "../errors.ts"
+import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
+import { open } from "../streams/seal.ts"
+import { keyOf } from "./catalog.ts"
+
+export type OpenObjectOptions = {
+  /** As `loadIdentities` gave them; not needed for a backup that is not encrypted. */
+  readonly identities: readonly string[]
+  readonly signal?: AbortSignal | undefined
+  /** Called with the number of stored bytes just read. */
+  readonly onBytes?: ((bytes: number) => void) | undefined
+}
+
+/**
+ * The bytes of a backup's object, decrypted and still compressed. The stream fails, instead of ending, where the
+ * stored bytes are not what the manifest says: the last 64 KiB come out only when all have been held against its
+ * SHA-256. What came before may then already have been used.
+ *
+ * Throws a PgstowError of kind "damaged" where the object is missing, cut, changed or swapped for another one, of
+ * kind "key" where no identity opens it, and what the storage throws.
+ */
+export async function* openObject(
+  storage: Storage,
+  manifest: Manifest,
+  object: ManifestObject,
+  { identities, signal, onBytes }: OpenObjectOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  const name = `${keyOf(manifest, object.name)} in ${storage.url}`
+  const { encryption } = manifest
+  if (encryption.algorithm === "age" && identities.length === 0)
+    throw new PgstowError("key", `backup ${manifest.id} is encrypted, and no identity was given`, {
+      hint: `Give the identity of one of its recipients: ${encryption.recipients.join(", ")}.`,
+    })
+  const stored = storedBytes(storage, manifest, object, name, signal, onBytes)
+  if (encryption.algorithm === "none") yield* stored
+  else yield* open(stored, { name, identities, recipients: encryption.recipients })
+}
+
+const holdBackBytes = 64 * 1024
+
+async function* storedBytes(
+  storage: Storage,
+  manifest: Manifest,
+  { name: objectName, sizeBytes, sha256 }: ManifestObject,
+  name: string,
+  signal: AbortSignal | undefined,
+  onBytes: ((bytes: number) => void) | undefined,
+): AsyncGenerator<Buffer, void, undefined> {
+  const hash = createHash("sha256")
+  let readBytes = 0
+  const held: Buffer[] = []
+  let heldBytes = 0
+  for await (const chunk of await readObject(storage, keyOf(manifest, objectName), name)) {
+    signal?.throwIfAborted()
+    readBytes += chunk.length
+    if (readBytes > sizeBytes) throw changed(name, `it is longer than ${sizeBytes} bytes`)
+    hash.update(chunk)
+    onBytes?.(chunk.length)
+    held.push(chunk)
+    heldBytes += chunk.length
+    // The chunks are not put together: what that allocates would cost more than all else that is done here.
+    for (let [first] = held; first && heldBytes - first.length >= holdBackBytes; [first] = held) {
+      heldBytes -= first.length
+      held.shift()
+      yield first
+    }
+  }
+  if (readBytes < sizeBytes) throw changed(name, `it has ${readBytes} of ${sizeBytes} bytes`)
+  if (hash.digest("hex") !== sha256) throw changed(name, "its SHA-256 is another")
+  yield* held
+}
+
+async function readObject(storage: Storage, key: string, name: string): Promise<AsyncIterable<Buffer>> {
+  try {
+    // Without an encoding, a storage's stream gives buffers.
+    return (await storage.read(key)) as AsyncIterable<Buffer>
+  } catch (cause) {
+    if (!(cause instanceof ObjectNotFoundError)) throw cause
+    throw new PgstowError("damaged", `${name} is missing`, { cause, hint: otherBackup })
+  }
+}
+
+function changed(name: string, how: string): PgstowError {
+  const message = `${name} is not what its manifest says: ${how}`
+  return new PgstowError("damaged", message, { hint: otherBackup })
+}
+
+const otherBackup = "It was cut, changed or swapped: use another copy of the backup, or another backup."

@@ -1,0 +1,182 @@
+import { createInterface } from "node:readline/promises"
+import { Command, CommanderError } from "commander"
+import { type Log, openLog, type RecordingLog } from "../console/log.ts"
+import { openProgress } from "../console/progress.ts"
+import { openTerminal, type Terminal } from "../console/terminal.ts"
+import { messageOf, PgstowError, stackOf } from "../errors.ts"
+import { adoptLegacyNames } from "../legacy/adopt-names.ts"
+import { announce, failureEvents } from "../notify/announce.ts"
+import { parseChannels } from "../notify/channel.ts"
+import type { PgstowEvent } from "../notify/events.ts"
+import { notify } from "../notify/notify.ts"
+import { endChildren } from "../processes/child.ts"
+import { execVariable } from "../processes/exec-prefix.ts"
+import { readSettings } from "../settings/config.ts"
+import { version } from "../version.ts"
+import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from "./program.ts"
+
+/** The world outside the program. */
+export type Io = {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  /** Aborted with a PgstowError of kind "interrupted" or "terminated". */
+  readonly signal: AbortSignal
+  readonly now: () => Date
+}
+
+/** Runs one command line (without `node` and the script) and returns its exit code. Never throws. */
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  const terminal = openTerminal(io.stderr, io.env)
+  let exitCode = 0
+  const program = new Command("pgstow")
+    .description("Encrypted, verified, restorable backups of PostgreSQL.")
+    .version(version)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {} })
+  addCommands(program, async (command, work, flags, rest) => {
+    exitCode = await runWork(command, work, flags, rest, io, terminal)
+  })
+  try {
+    await program.parseAsync([...args], { from: "user" })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    const log = openLog({ level: "info", terminal, now: io.now })
+    return reportFailure(
+      usageError(error, program),
+      { json: args.includes("--json"), debug: false },
+      io,
+      log,
+      terminal,
+    )
+  }
+}
+
+async function runWork(
+  command: string,
+  work: Work,
+  flags: Readonly<Record<string, unknown>>,
+  args: readonly string[],
+  io: Io,
+  terminal: Terminal,
+): Promise<number> {
+  const output = { json: flags.json === true, debug: flags.debug === true }
+  let log = openLog({ level: "info", terminal, now: io.now })
+  try {
+    const { env: adopted, notes } = adoptLegacyNames(io.env)
+    const env = typeof flags.exec === "string" ? { ...adopted, [execVariable]: flags.exec } : adopted
+    const settings = readSettings(flags, env)
+    log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
+    for (const note of notes) log.warn(note)
+    const progress = openProgress(terminal, log, () => performance.now())
+    const context = { env, log, progress, signal: io.signal, now: io.now }
+    const database = databaseNamed(settings, flags, env)
+    const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
+    // Only a healthcheck wants to know of it: a backup does not wait for that.
+    const begun =
+      command === "backup"
+        ? notify({ type: "Backup Started", database }, audience.channels, { log })
+        : undefined
+    const tell = async (events: readonly PgstowEvent[]) => {
+      await begun
+      // Who stops the program does not wait for long.
+      await announce(events, io.signal.aborted ? { ...audience, limitMs: 4_000 } : audience)
+    }
+    const tellFailure = (failure: PgstowError) => tell(failureEvents(command, database, failure))
+    try {
+      const outcome = await work({ settings, flags, args, ask: questioner(io, terminal) }, context)
+      progress.clear()
+      if (outcome.events) await tell(outcome.events)
+      else if (outcome.failure) await tellFailure(outcome.failure)
+      reportOutcome(outcome, output.json, io, log, terminal)
+      return outcome.failure
+        ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal)
+        : 0
+    } catch (error) {
+      await tellFailure(asFailure(whatEnded(error, io.signal)))
+      throw error
+    } finally {
+      progress.clear()
+    }
+  } catch (error) {
+    return reportFailure(whatEnded(error, io.signal), output, io, log, terminal)
+  } finally {
+    // Whatever failed: what still runs would keep the program from its end.
+    await endChildren()
+    log.close()
+  }
+}
+
+/** Asks on the terminal; undefined where nobody sits in front of one. */
+function questioner(io: Io, terminal: Terminal): Ask | undefined {
+  if (!terminal.interactive || io.stdin.isTTY !== true) return undefined
+  return async (question) => {
+    terminal.status("")
+    const lines = createInterface({ input: io.stdin, output: io.stderr })
+    try {
+      return await lines.question(question, { signal: io.signal })
+    } finally {
+      lines.close()
+    }
+  }
+}
+
+function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {
+  const { title, result, text, isAnswer } = outcome
+  if (json || isAnswer || terminal.interactive) {
+    io.stdout.write(`${json ? JSON.stringify(result, null, 2) : text}\n`)
+    log.record(title, { result })
+  } else log.info(title, { result })
+}
+
+/** Says what failed in one line and what to do in another, and returns the exit code. */
+function reportFailure(
+  error: unknown,
+  output: { readonly json: boolean; readonly debug: boolean },
+  io: Io,
+  log: Log,
+  terminal: Terminal,
+): number {
+  const failure = asFailure(error)
+  const message = messageOf(failure).replaceAll(/\s*\n\s*/g, " ")
+  const { kind, exitCode, hint = "Run it again with --debug to see where it failed." } = failure
+  if (output.json)
+    io.stdout.write(`${JSON.stringify({ error: { kind, message, hint, exitCode } }, null, 2)}\n`)
+  const stack = output.debug ? stackOf(error) : undefined
+  log.error(message, { kind, hint, exitCode, stack })
+  if (terminal.interactive)
+    for (const line of stack === undefined ? [hint] : [hint, stack]) terminal.line(line)
+  return exitCode
+}
+
+/** The signal, whatever it made fail first, unless that tells of the signal itself. */
+function whatEnded(error: unknown, { aborted, reason }: AbortSignal): unknown {
+  const tells = error instanceof PgstowError && reason instanceof PgstowError && error.kind === reason.kind
+  return aborted && !tells ? reason : error
+}
+
+function asFailure(error: unknown): PgstowError {
+  if (error instanceof PgstowError) return error
+  return new PgstowError("unexpected", "something went wrong that pgstow did not foresee", {
+    cause: error,
+    hint: "Run it again with --debug and report what it prints.",
+  })
+}
+
+/** Commander's own words ("error: unknown option '--x'\n(Did you mean --y?)") as ours. */
+function usageError(error: unknown, program: Command): PgstowError {
+  if (!(error instanceof CommanderError)) return asFailure(error)
+  const given = program.args[0]
+  const known = program.commands.some((command) => command.name() === given)
+  const message =
+    error.code === "commander.help"
+      ? "no command was given"
+      : error.message
+          .replace(/^error: /, "")
+          .replace(/\.$/, "")
+          .replaceAll("\n", " ")
+  return new PgstowError("usage", message, { hint: `See \`pgstow ${known ? `${given} ` : ""}--help\`.` })
+}

@@ -1,0 +1,72 @@
+import { closeSync, openSync, writeSync } from "node:fs"
+import { PgstowError } from "../errors.ts"
+import type { Terminal } from "./terminal.ts"
+
+export const logLevels = ["debug", "info", "warn", "error"] as const
+export type LogLevel = (typeof logLevels)[number]
+
+/** Facts beside a message, for machines. Never secrets. */
+export type LogFields = Readonly<Record<string, unknown>>
+export type Log = Readonly<Record<LogLevel, (message: string, fields?: LogFields) => void>> & {
+  close(): void
+}
+
+export type RecordingLog = Log & {
+  /** Writes into the file alone, at level info, what is shown in another way. */
+  record(message: string, fields: LogFields): void
+}
+
+/**
+ * A log that writes to standard error, and to `file` where there is one.
+ *
+ * A terminal gets the message alone; anything else gets one JSON object a line:
+ * `{"time":"…","level":"info","message":"…", …fields}`. The file always gets JSON.
+ */
+export function openLog(options: {
+  readonly level: LogLevel
+  readonly file?: string | undefined
+  readonly terminal: Terminal
+  readonly now: () => Date
+}): RecordingLog {
+  const { level, file, terminal, now } = options
+  const fd = file === undefined ? undefined : openLogFile(file)
+
+  const write = (own: LogLevel, show: boolean, message: string, fields: LogFields) => {
+    if (logLevels.indexOf(own) < logLevels.indexOf(level)) return
+    const json = JSON.stringify({ time: now().toISOString(), level: own, message, ...fields })
+    if (show) terminal.line(terminal.interactive ? forPeople(own, message, terminal.colour) : json)
+    if (fd !== undefined) writeSync(fd, `${json}\n`)
+  }
+  const at =
+    (own: LogLevel) =>
+    (message: string, fields: LogFields = {}) =>
+      write(own, true, message, fields)
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    record: (message, fields) => write("info", false, message, fields),
+    close: () => {
+      if (fd !== undefined) closeSync(fd)
+    },
+  }
+}
+
+function openLogFile(file: string): number {
+  try {
+    return openSync(file, "a", 0o600)
+  } catch (cause) {
+    throw new PgstowError("usage", `the log file ${file} can't be written`, {
+      cause,
+      hint: "Give LOG_FILE a file in a folder that exists and that you may write to, or leave it out.",
+    })
+  }
+}
+
+const colours: Record<LogLevel, string> = { debug: "\x1b[2m", info: "", warn: "\x1b[33m", error: "\x1b[31m" }
+
+function forPeople(level: LogLevel, message: string, colour: boolean): string {
+  const text = level === "warn" ? `warning: ${message}` : level === "error" ? `error: ${message}` : message
+  return colour && colours[level] !== "" ? `${colours[level]}${text}\x1b[0m` : text
+}

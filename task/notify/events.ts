@@ -1,0 +1,103 @@
+import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge"
+import { PgstowError } from "../errors.ts"
+import type { VerifyResult } from "../verify/verify.ts"
+
+/** What happened, for people and programs elsewhere. `database` is the name that the catalog knows. Never secrets. */
+export type PgstowEvent =
+  | { readonly type: "Backup Started"; readonly database: string }
+  | {
+      readonly type: "Backup Succeeded"
+      readonly database: string
+      readonly id: string
+      /** The storages that hold it. */
+      readonly storages: readonly string[]
+      readonly storedBytes: number
+      readonly rawBytes: number
+      readonly seconds: number
+      /** What the backup before took up, where there is one. */
+      readonly lastStoredBytes?: number
+      /** What is wrong with the backup although it is there, a sentence each. */
+      readonly warnings?: readonly string[]
+    }
+  /** A backup was asked for while another was under way: `running` is the task that is. */
+  | { readonly type: "Backup Skipped"; readonly database: string; readonly running: string }
+  | {
+      readonly type: "Verification Succeeded"
+      readonly database: string
+      readonly id: string
+      readonly storage: string
+      readonly bytes: number
+      readonly seconds: number
+    }
+  | {
+      readonly type: "Restore Succeeded"
+      readonly database: string
+      readonly id: string
+      /** The database that was restored into. */
+      readonly into: string
+      readonly seconds: number
+    }
+  | {
+      readonly type: "Cleanup Succeeded"
+      readonly database: string
+      /** The ids of the backups that were removed. */
+      readonly removed: readonly string[]
+      readonly freedBytes: number
+    }
+  /** An alarm changed that watches over all of it: its name, and what it means. */
+  | {
+      readonly type: "Alarm Raised" | "Alarm Over"
+      readonly database: string
+      readonly alarm: string
+      readonly meaning: string
+    }
+  | {
+      readonly type: "Backup Failed" | "Verification Failed" | "Restore Failed" | "Cleanup Failed"
+      readonly database: string
+      /** The backup, where it is known which. */
+      readonly id?: string
+      /** What failed, and on what. */
+      readonly error: string
+      /** What to do, where that is known. */
+      readonly hint?: string
+      /** The last lines that the program which failed said. */
+      readonly output?: readonly string[]
+    }
+
+export const eventSource = "pgstow"
+
+/** What a verification that ran to its end says: the backup is as it was written, or it is not. */
+export function verificationEvent(result: VerifyResult): PgstowEvent {
+  const { database, id, storage, bytes, seconds, problems } = result
+  if (problems.length === 0) return { type: "Verification Succeeded", database, id, storage, bytes, seconds }
+  const found = problems.map(
+    ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
+  )
+  return {
+    type: "Verification Failed",
+    database,
+    id,
+    error: `backup ${id} in ${storage} is damaged: ${found.join("; ")}`,
+    hint: "Back up again now, and keep the damaged one: what is whole of it can still be restored.",
+  }
+}
+
+/** Puts an event on an EventBridge bus, by its name or ARN. Rejects where the bus did not take it. */
+export async function publishEvent(
+  bus: string,
+  { type, ...detail }: PgstowEvent,
+  client = new EventBridgeClient(),
+): Promise<void> {
+  const fail = (options: { cause?: unknown }) =>
+    new PgstowError("unexpected", `the event "${type}" could not be put on the event bus ${bus}`, {
+      ...options,
+      hint: "Check that the bus exists and that this role may call events:PutEvents on it.",
+    })
+  const entry = { EventBusName: bus, Source: eventSource, DetailType: type, Detail: JSON.stringify(detail) }
+  const sent = await client.send(new PutEventsCommand({ Entries: [entry] })).catch((cause: unknown) => {
+    throw fail({ cause })
+  })
+  const [refused] = sent.Entries?.filter(({ ErrorCode }) => ErrorCode !== undefined) ?? []
+  if (refused)
+    throw fail({ cause: new Error(`${refused.ErrorCode}: ${refused.ErrorMessage ?? "no reason given"}`) })
+}

@@ -1,0 +1,128 @@
+import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
+import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
+import { formatBytes, formatCount, formatName } from "../console/format.ts"
+import type { Context } from "../context.ts"
+import type { ManifestObject } from "../core/manifest.ts"
+import { PgstowError } from "../errors.ts"
+import { describe, withDatabase } from "../postgres/connection.ts"
+import { type RestoreOutcome, restoreMain } from "../postgres/pg-restore.ts"
+import { openSession } from "../postgres/session.ts"
+import { type Contents, describeContents } from "../postgres/target-database.ts"
+import { inspectTarget } from "../postgres/target-server.ts"
+import { decompress } from "../streams/decompress.ts"
+import {
+  analyze,
+  findDamage,
+  missingExtensions,
+  type Questions,
+  type RestoreEnd,
+  type RestoreJob,
+  refuseMissingRoles,
+  refuseRole,
+  restoresAsSuperuser,
+  restoringInto,
+} from "./job.ts"
+
+/**
+ * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
+ * verified, and where the database holds anything, its user is shown what that is and has to say yes.
+ */
+export async function restoreIntoExisting(job: RestoreJob, context: Context): Promise<RestoreEnd> {
+  const { archive, name, options, clients, session } = job
+  // It sets transaction_timeout, which came with 17, and in one transaction it can't go on without.
+  if (clients.major >= 17 && session.serverMajor < 17)
+    throw new PgstowError(
+      "postgres",
+      `pg_restore ${clients.version} can't restore into PostgreSQL ${session.serverMajor} in one transaction`,
+      {
+        hint: "Restore into a new database (leave --into out), and rename it or take from it what you need.",
+      },
+    )
+  const { target, contents } = await lookInto(job, context)
+  const plan = planRestore(archive, {
+    selection: options.selection,
+    target: { isNew: false, extensions: target.installedExtensions },
+    clean: options.clean,
+    asSuperuser: restoresAsSuperuser(options, target),
+  })
+  refuseRole(job, target)
+  refuseMissingRoles(job, plan, target)
+  const lacking = missingExtensions(plan, target)
+  if (lacking)
+    throw new PgstowError("postgres", lacking, { hint: "Install it there first, or choose tables." })
+
+  const damage = await findDamage(job, context)
+  if (damage) throw damage
+  context.progress.clear()
+  await askFirst(job, contents)
+  const outcome = await restoreAtOnce(job, plan, context)
+  const warnings = [...outcome.warnings]
+  if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
+  warnings.push(...(await analyze(job, plan, name, context)))
+  return { plan, into: name, state: "restored", outcome, warnings }
+}
+
+/** Restores the planned entries in one transaction, and so in one stream, with the rows of segments put in. */
+async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Context): Promise<RestoreOutcome> {
+  const { manifest, main, joined, name, zstd, options } = job
+  const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
+  const openRaw = (object: ManifestObject) => decompress(open(object), `${manifest.id} ${object.name}`)
+  const wanted = tablesAmong(plan.entries, joined)
+  const compressed = wanted.length === 0
+  return restoreMain(compressed ? open(main) : joinedArchive(openRaw(main), joined, wanted, openRaw), {
+    ...restoring,
+    compressed,
+    zstd,
+    name: `${manifest.id} ${main.name}`,
+    entries: plan.entries,
+    partial: options.selection !== undefined,
+    mode: options.clean ? "clean" : "rollBack",
+    onStep: ({ stage, kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
+  })
+}
+
+async function lookInto({ clients, connection, name }: RestoreJob, { env, signal }: Context) {
+  const session = await openSession(clients, withDatabase(connection, name), { env, signal })
+  try {
+    return { target: await inspectTarget(session), contents: await describeContents(session) }
+  } finally {
+    await session.close()
+  }
+}
+
+/** Shows what is there, and goes on only when the database's name has been typed. */
+export async function askFirst(
+  {
+    name,
+    connection,
+    options,
+    manifest,
+  }: Pick<RestoreJob, "name" | "connection"> & {
+    readonly options: Questions & { readonly clean: boolean }
+    readonly manifest: { readonly id: string }
+  },
+  contents: Contents,
+): Promise<void> {
+  const isEmpty = contents.tables === 0 && contents.largeObjects === 0
+  if (isEmpty || options.yes) return
+  const what = `${formatCount(contents.tables, "table")}, ${formatBytes(contents.sizeBytes)}`
+  const where = formatName(describe(withDatabase(connection, name)))
+  if (!options.ask)
+    throw new PgstowError("notConfirmed", `${where} exists (${what}), and nobody is here to say yes`, {
+      hint: "Say --yes, or leave --into out to restore into a new database.",
+    })
+  const answer = await options.ask(
+    [
+      `${where} exists: ${what}${contents.largeObjects > 0 ? `, ${formatCount(contents.largeObjects, "large object")}` : ""}.`,
+      ...contents.biggest.map((table) => `  ${formatName(table.name)}  ${formatBytes(table.sizeBytes)}`),
+      options.clean
+        ? `What backup ${manifest.id} holds is dropped there, and restored as it was. All else stays.`
+        : "Nothing is dropped there. Where something that is restored exists already, nothing is changed at all.",
+      "Type the database's name to go on: ",
+    ].join("\n"),
+  )
+  if (answer.trim() === name) return
+  throw new PgstowError("notConfirmed", `nothing was restored into ${where}: its name was not typed`, {
+    hint: "Leave --into out to restore into a new database.",
+  })
+}

@@ -1,0 +1,202 @@
+import { type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
+import type { Selection } from "../archive/select-entries.ts"
+import type { JoinedToc } from "../archive/table-data.ts"
+import type { TocEntry } from "../archive/toc.ts"
+import { openObject } from "../catalog/open-object.ts"
+import { formatName } from "../console/format.ts"
+import type { ProgressUpdate } from "../console/progress.ts"
+import type { Context } from "../context.ts"
+import { type Manifest, type ManifestObject, storedBytes } from "../core/manifest.ts"
+import { identifier } from "../core/quote.ts"
+import { PgstowError } from "../errors.ts"
+import type { Clients } from "../postgres/clients.ts"
+import { type Connection, withDatabase } from "../postgres/connection.ts"
+import type { LocaleChoice } from "../postgres/create-database.ts"
+import type { Owners, RestoreOptions, RestoreOutcome } from "../postgres/pg-restore.ts"
+import { openSession, QueryError, type Session } from "../postgres/session.ts"
+import type { TargetServer } from "../postgres/target-server.ts"
+import type { Storage } from "../storage/storage.ts"
+import { verifyBackup } from "../verify/verify-backup.ts"
+
+/** What to restore, how, and into what. */
+export type RestoreJob = {
+  readonly storage: Storage
+  readonly manifest: Manifest
+  readonly main: ManifestObject
+  /** What the main object and the segments hold. */
+  readonly archive: readonly TocEntry[]
+  /** How the rows of the segments belong to the main object. */
+  readonly joined: JoinedToc
+  /** The database to restore into. */
+  readonly name: string
+  /** A session with another database of the target's server. */
+  readonly session: Session
+  /** As the session has it: with its settings. */
+  readonly connection: Connection
+  readonly clients: Clients
+  readonly zstd: string | undefined
+  /** How many streams at once, each with a connection. */
+  readonly jobs: number
+  readonly options: RestoreJobOptions
+}
+
+export type RestoreJobOptions = {
+  readonly identities: readonly string[]
+  /** All there is, where it is undefined. */
+  readonly selection: Selection | undefined
+  readonly owners: Owners
+  readonly grants: "keep" | "none"
+  /** Into an existing database: drop first what is then restored. */
+  readonly clean: boolean
+  readonly locale: LocaleChoice
+  /** Whether to ANALYZE what was restored, without which queries are planned badly. */
+  readonly analyze: boolean
+  /** Yes to all questions. */
+  readonly yes: boolean
+  /** Asks a person and resolves to the answer; undefined where there is nobody. */
+  readonly ask: ((question: string) => Promise<string>) | undefined
+}
+
+/** What a person is asked. */
+export type Questions = Pick<RestoreJobOptions, "yes" | "ask">
+
+/** What has become of a job. */
+export type RestoreEnd = {
+  readonly plan: RestorePlan
+  /** The database that holds what was restored. */
+  readonly into: string
+  /** `incomplete`: the database is new and must not be used as it is. `unchanged`: it is as it was before. */
+  readonly state: "restored" | "incomplete" | "unchanged"
+  readonly outcome: RestoreOutcome
+  readonly warnings: readonly string[]
+}
+
+/** What everything that restores rows or definitions into a database needs. */
+export type Restoring = Pick<RestoreOptions, "connection" | "owners" | "grants" | "env"> & {
+  readonly clients: Clients
+  readonly signal: AbortSignal
+  /** The stored object, decrypted and still compressed; what is read of it counts as done. */
+  readonly open: (object: ManifestObject) => AsyncGenerator<Buffer>
+  /** Shows what is done just now. */
+  readonly show: (stage: string, detail: string) => void
+}
+
+/** Prepares for restoring into `database`, and for showing how far it is. Ended by `signal`. */
+export function restoringInto(
+  { storage, manifest, connection, clients, options }: RestoreJob,
+  database: string,
+  { env, progress }: Context,
+  signal: AbortSignal,
+): Restoring {
+  const { identities, owners, grants } = options
+  const totalBytes = storedBytes(manifest)
+  let doneBytes = 0
+  let doing: { readonly stage: string; readonly detail?: string } = { stage: "schema" }
+  const update = () => {
+    const stage = `restoring into ${formatName(database)}: ${doing.stage}`
+    progress.update({ stage, doneBytes, totalBytes, detail: doing.detail })
+  }
+  const onBytes = (bytes: number) => {
+    doneBytes += bytes
+    update()
+  }
+  return {
+    clients,
+    connection: withDatabase(connection, database),
+    owners,
+    grants,
+    env,
+    signal,
+    open: (object) => openObject(storage, manifest, object, { identities, signal, onBytes }),
+    show(stage, detail) {
+      doing = { stage, detail: formatName(detail) }
+      update()
+    },
+  }
+}
+
+/** Reads all of the backup, and gives what is wrong with it. */
+export async function findDamage(
+  { storage, manifest }: RestoreJob,
+  { progress, signal }: Context,
+): Promise<PgstowError | undefined> {
+  const onProgress = (update: ProgressUpdate) => progress.update(update)
+  const [problem] = await verifyBackup(storage, manifest, { signal, onProgress })
+  if (!problem) return undefined
+  const { object, expected, found } = problem
+  const where = `${object} of backup ${manifest.id} in ${storage.url}`
+  return new PgstowError(
+    "damaged",
+    `${where} is not what its manifest says: expected ${expected}, found ${found}`,
+    {
+      hint: "Use another copy of the backup, or another backup.",
+    },
+  )
+}
+
+/** Throws a PgstowError where nothing can be restored as the role that is to own all of it. */
+export function refuseRole({ options: { owners } }: RestoreJob, target: TargetServer): void {
+  if (typeof owners === "string" || target.ownRoles.has(owners.role)) return
+  if (!target.roles.has(owners.role))
+    throw new PgstowError("usage", `the target has no role ${formatName(owners.role)}`, {
+      hint: "Give --role one that is there, or create it.",
+    })
+  throw new PgstowError("postgres", `the user may not act as the role ${formatName(owners.role)}`, {
+    hint: "Make the user a member of it (GRANT … TO …), or restore as a superuser.",
+  })
+}
+
+/** Throws a PgstowError where the target lacks a role that the plan takes: before anything is restored. */
+export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: TargetServer): void {
+  const { manifest, options } = job
+  const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
+  const needed = rolesNeeded(plan.entries, manifest.source.roles, keep)
+  const missing = needed.filter((role) => !target.roles.has(role))
+  if (missing.length === 0) return
+  const what = missing.length === 1 ? "a role" : `${missing.length} roles`
+  const names = missing.map(formatName).join(", ")
+  throw new PgstowError("postgres", `the target lacks ${what} that the backup names: ${names}`, {
+    hint:
+      `Create what is missing (${missing.map((role) => `CREATE ROLE ${formatName(identifier(role))};`).join(" ")}; ` +
+      "the backup's globals have the roles' rights, too), or leave owners and grants out with --no-owner --no-acl, " +
+      "or give all to one role with --role.",
+  })
+}
+
+/** Everything that is given to a role is also done as that role. */
+export function restoresAsSuperuser({ owners }: RestoreJobOptions, target: TargetServer): boolean {
+  return target.isSuperuser && typeof owners === "string"
+}
+
+/** What is planned to be made and can't be found on the target, in words. */
+export function missingExtensions(plan: RestorePlan, target: TargetServer): string | undefined {
+  const missing = plan.extensions.filter((name) => !target.availableExtensions.has(name))
+  if (missing.length === 0) return undefined
+  return `the target's server does not have ${missing.length === 1 ? "the extension" : "the extensions"} ${missing.join(", ")}`
+}
+
+/** Gathers statistics on what was restored; a failure is a warning. */
+export async function analyze(
+  job: RestoreJob,
+  plan: RestorePlan,
+  database: string,
+  { env, progress, signal }: Context,
+): Promise<string[]> {
+  const { clients, connection, options } = job
+  if (!options.analyze) return []
+  progress.update({ stage: `analyzing ${formatName(database)}`, doneBytes: 0 })
+  const tables = options.selection
+    ? plan.entries.filter(({ kind }) => kind === "TABLE" || kind === "MATERIALIZED VIEW")
+    : []
+  const names = tables.map(({ schema = "", name }) => `${identifier(schema)}.${identifier(name)}`)
+  const session = await openSession(clients, withDatabase(connection, database), { env, signal })
+  try {
+    await session.execute(`ANALYZE ${names.join(", ")}`)
+    return []
+  } catch (error) {
+    if (!(error instanceof QueryError)) throw error
+    return [`could not gather statistics, so run ANALYZE: ${error.message}`]
+  } finally {
+    await session.close()
+  }
+}

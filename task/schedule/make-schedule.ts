@@ -1,0 +1,144 @@
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises"
+import { userInfo } from "node:os"
+import { dirname, isAbsolute, join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseEnv } from "node:util"
+import type { Context } from "../context.ts"
+import { PgstowError } from "../errors.ts"
+import { adoptLegacyNames } from "../legacy/adopt-names.ts"
+import { startChild } from "../processes/child.ts"
+import { readSettings } from "../settings/config.ts"
+import { cronFile } from "./cron-file.ts"
+import type { Schedule } from "./schedule.ts"
+import { systemdUnits } from "./systemd-units.ts"
+
+export type ScheduleOptions = {
+  readonly kind: "systemd" | "cron"
+  /** The name of the units, or of the cron file. */
+  readonly name: string
+  /** The time of day: "03:00". */
+  readonly at: string
+  /** The file with the settings that the backup is to run with. */
+  readonly settingsFile: string
+  /** Node, and the script that this program is. */
+  readonly program: readonly string[]
+  /** Whether to write the files and start the timer, or only to show them. */
+  readonly install: boolean
+  /** Where the files go; the system's own place without it. */
+  readonly folder?: string | undefined
+}
+
+export type ScheduleResult = {
+  readonly installed: boolean
+  readonly files: readonly { readonly path: string; readonly text: string }[]
+}
+
+/** Makes what starts a backup every day, and installs it on request. */
+export async function schedule(options: ScheduleOptions, context: Context): Promise<ScheduleResult> {
+  const { kind, name, install, folder } = options
+  const plan = await planSchedule(options, context)
+  const files =
+    kind === "cron"
+      ? [{ path: join(folder ?? "/etc/cron.d", name), text: cronFile(plan) }]
+      : Object.entries(systemdUnits(plan)).map(([type, text]) => ({
+          path: join(folder ?? "/etc/systemd/system", `${name}.${type}`),
+          text,
+        }))
+  if (install) {
+    for (const { path } of files) await refuseForeign(path)
+    // systemd does not start a service that is to write where there is nothing.
+    for (const written of plan.writes)
+      await attempt(written, () => mkdir(written, { recursive: true, mode: 0o700 }))
+    for (const { path, text } of files) await attempt(path, () => writeFile(path, text, { mode: 0o644 }))
+    if (kind === "systemd") await startTimer(name, context)
+  }
+  return { installed: install, files }
+}
+
+export function formatSchedule({ installed, files }: ScheduleResult): string {
+  if (installed) return files.map(({ path }) => `installed ${path}`).join("\n")
+  return files.map(({ path, text }) => `# ${path}\n${text}`).join("\n")
+}
+
+async function planSchedule(options: ScheduleOptions, { log }: Context): Promise<Schedule> {
+  const { name, at, program } = options
+  const [, hour, minute] = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(at) ?? []
+  if (hour === undefined) throw usage(`--at ${at} is not a time of day`, "Write it like 03:00.")
+  if (!/^[A-Za-z0-9_-]+$/.test(name))
+    throw usage(`${name} can't be the name of a unit`, "Use letters, digits, - and _.")
+
+  const settingsFile = resolve(options.settingsFile)
+  const { env } = adoptLegacyNames(
+    parseEnv(await attempt(settingsFile, () => readFile(settingsFile, "utf8"))),
+  )
+  if (((await stat(settingsFile)).mode & 0o077) !== 0)
+    log.warn(`others than its owner may read ${settingsFile}, and secrets are in it: chmod 600 it`)
+  const { storage, logFile, exec } = readSettings({}, env)
+  if (storage.length === 0) throw usage(`${settingsFile} names no storage`, "Set PGSTOW_STORAGE in it.")
+  const folders = storage.map(folderOf).filter((folder) => folder !== undefined)
+  const writes = [...folders, ...(logFile === undefined ? [] : [dirname(logFile)])]
+  for (const path of writes)
+    if (!isAbsolute(path))
+      throw usage(`${path} in ${settingsFile} is relative`, "Write the whole path, from / on.")
+
+  const inHome = program.some((path) => /^\/(home|root|run\/user)\//.test(path))
+  return {
+    name,
+    program,
+    settingsFile,
+    hour: Number(hour),
+    minute: Number(minute),
+    user: writes.length === 0 && !inHome && exec === undefined ? undefined : userInfo().username,
+    writes: [...new Set(writes)],
+    // docker, kubectl and ssh read their settings there.
+    needsHome: inHome || exec !== undefined,
+  }
+}
+
+/** The folder of a storage on this machine. */
+function folderOf(storage: string): string | undefined {
+  if (/^file:/i.test(storage)) return fileURLToPath(storage)
+  return /^[a-z0-9]+:/i.test(storage) ? undefined : storage
+}
+
+async function startTimer(name: string, { env, signal }: Context): Promise<void> {
+  for (const args of [["daemon-reload"], ["enable", "--now", `${name}.timer`]])
+    await startChild({ file: "systemctl", args, env: { PATH: env.PATH } }, { signal }).ended.catch(
+      (cause: unknown) => {
+        throw new PgstowError(
+          "unexpected",
+          `the files are in place, but systemctl ${args.join(" ")} failed`,
+          {
+            cause,
+            hint: "Run it yourself, or take the line for cron: pgstow schedule --cron.",
+          },
+        )
+      },
+    )
+}
+
+/** Throws where there is a file that this program did not make. */
+async function refuseForeign(path: string): Promise<void> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined
+    throw error
+  })
+  if (text !== undefined && !text.startsWith("# Made by `pgstow schedule"))
+    throw usage(`${path} is there already, and not from pgstow`, "Choose another name with --unit.")
+}
+
+async function attempt<Value>(path: string, step: () => Promise<Value>): Promise<Value> {
+  try {
+    return await step()
+  } catch (cause) {
+    const denied = cause instanceof Error && "code" in cause && cause.code === "EACCES"
+    throw new PgstowError("usage", `${path} can't be used`, {
+      cause,
+      ...(denied ? { hint: "Run it with sudo." } : {}),
+    })
+  }
+}
+
+function usage(message: string, hint: string): PgstowError {
+  return new PgstowError("usage", message, { hint })
+}

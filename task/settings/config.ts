@@ -1,0 +1,124 @@
+import * as z from "zod"
+import { logLevels } from "../console/log.ts"
+import { PgstowError } from "../errors.ts"
+
+const text = z.string().min(1).optional()
+const listBy = (separator: RegExp) =>
+  z
+    .union([z.string(), z.array(z.string())])
+    .transform((value) => (typeof value === "string" ? value.split(separator) : value))
+    .transform((parts) => parts.filter((part) => part !== ""))
+const words = listBy(/\s+/)
+const yesNo = z.union([z.boolean(), z.stringbool()], { error: "must be true or false" })
+const wholeNumber = (
+  lowest: number,
+  highest: number,
+  error = `must be a whole number from ${lowest} to ${highest}`,
+) => z.coerce.number({ error }).int({ error }).min(lowest, { error }).max(highest, { error })
+const mustBeJobs = "must be auto, or a whole number from 1 to 64"
+const keep = wholeNumber(1, 100_000).optional()
+
+/** A folder's name is up to three times as long, and file systems take 255 bytes. */
+const isShort = (name: string | undefined) => Buffer.byteLength(name ?? "") <= 63
+
+/**
+ * Every setting: the environment variable that holds it, and what it may be. A flag of the same name in kebab
+ * case goes before the variable, the variable before `.env`.
+ */
+const settings = {
+  /** The source or target, as libpq reads it: a URI or "key=value" pairs. No flag: a password may be in it. */
+  databaseUrl: { env: "DATABASE_URL", schema: text },
+  storage: { env: "PGSTOW_STORAGE", schema: words.default([]) },
+  /** Seconds without progress after which a request to a storage is tried again. */
+  storageTimeout: { env: "PGSTOW_STORAGE_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
+  /** Authenticate at RDS by a token of IAM's in place of a password. */
+  rdsIam: { env: "PGSTOW_RDS_IAM", schema: yesNo.default(false) },
+  /** The EventBridge bus, by name or ARN, that is told what happens. */
+  eventBus: { env: "PGSTOW_EVENT_BUS", schema: text },
+  /** The name that the catalog keeps backups under. */
+  name: {
+    env: "PGSTOW_NAME",
+    schema: text.refine(isShort, "must be at most 63 bytes long, as PostgreSQL's names"),
+  },
+  recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },
+  unencrypted: { env: "PGSTOW_UNENCRYPTED", schema: yesNo.default(false) },
+  identity: { env: "PGSTOW_IDENTITY", schema: text },
+  /** Emiti's key, to open the files that it left behind. No flag: it is a secret. */
+  legacyKey: { env: "ENCRYPTION_KEY", schema: text },
+  /** The file with the key of Sentinel, or of Emiti. */
+  legacyKeyFile: { env: "ENCRYPTION_KEY_PATH", schema: text },
+  /** Every database of the server, or those that these patterns choose. */
+  all: { env: "PGSTOW_ALL", schema: yesNo.default(false) },
+  include: { env: "PGSTOW_INCLUDE", schema: words.default([]) },
+  exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
+  compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
+  /** How many streams a backup has at once; auto is what the machine and the server bear. */
+  jobs: {
+    env: "PGSTOW_JOBS",
+    schema: z
+      .union([z.literal("auto"), wholeNumber(1, 64, mustBeJobs)], { error: mustBeJobs })
+      .default("auto"),
+  },
+  /** Seconds that a backup waits for a table's lock. */
+  lockWait: { env: "PGSTOW_LOCK_WAIT", schema: wholeNumber(1, 86_400).default(60) },
+  verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
+  /** What PostgreSQL's programs are run through: "docker exec -i db". */
+  exec: { env: "PGSTOW_EXEC", schema: text },
+  /** Folders with PostgreSQL client programs, searched first. */
+  pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
+  /** Channels to tell what happened. No flag: their URLs are secrets. */
+  notify: { env: "PGSTOW_NOTIFY", schema: words.default([]) },
+  /** By how many percent a backup, or a table, must shrink for a warning. */
+  shrinkWarning: { env: "PGSTOW_SHRINK_WARNING", schema: wholeNumber(1, 100).default(50) },
+  /** Whether a good backup is followed by a cleanup. */
+  cleanup: { env: "PGSTOW_CLEANUP", schema: yesNo.default(false) },
+  /** How old the newest verified backup may be. */
+  maxAgeHours: { env: "PGSTOW_MAX_AGE_HOURS", schema: wholeNumber(1, 100_000).default(26) },
+  keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
+  keepDays: { env: "PGSTOW_KEEP_DAYS", schema: keep },
+  keepDaily: { env: "PGSTOW_KEEP_DAILY", schema: keep },
+  keepWeekly: { env: "PGSTOW_KEEP_WEEKLY", schema: keep },
+  keepMonthly: { env: "PGSTOW_KEEP_MONTHLY", schema: keep },
+  keepYearly: { env: "PGSTOW_KEEP_YEARLY", schema: keep },
+  logLevel: {
+    env: "LOG_LEVEL",
+    schema: z.enum(logLevels, { error: `must be one of ${logLevels.join(", ")}` }).default("info"),
+  },
+  logFile: { env: "LOG_FILE", schema: text },
+} as const satisfies Record<string, { env: string; schema: z.ZodType }>
+
+type SettingName = keyof typeof settings
+export type Settings = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]["schema"]> }
+
+/** The environment variable of a setting. */
+export function variableOf(name: SettingName): string {
+  return settings[name].env
+}
+
+/** "compressLevel" is "--compress-level" on the command line. */
+export function flagOf(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/**
+ * Reads every setting from `flags` (keyed by setting name), then from `env`. An empty variable counts as not
+ * set. Throws a usage error that names the first wrong setting as its user gave it; never its value, which may
+ * be a secret.
+ */
+export function readSettings(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const entries = Object.entries(settings).map(([name, { env: variable, schema }]) => {
+    const given = flags[name]
+    const fromEnv = env[variable] === "" ? undefined : env[variable]
+    const parsed = schema.safeParse(given ?? fromEnv)
+    if (parsed.success) return [name, parsed.data] as const
+    const where = given === undefined ? variable : flagOf(name)
+    throw new PgstowError("usage", `${where} ${parsed.error.issues[0]?.message ?? "is wrong"}`, {
+      hint: `Mend ${where}, or leave it out.`,
+    })
+  })
+  // Each entry was parsed by the schema that its type comes from.
+  return Object.freeze(Object.fromEntries(entries) as unknown as Settings)
+}

@@ -1,0 +1,108 @@
+import { text } from "node:stream/consumers"
+import { openObject } from "../catalog/open-object.ts"
+import type { Context } from "../context.ts"
+import type { Problem } from "../core/check.ts"
+import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } from "../core/manifest.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { type Clients, chooseForRestore, findClients } from "../postgres/clients.ts"
+import { type Program, startChild } from "../processes/child.ts"
+import { execVariable } from "../processes/exec-prefix.ts"
+import type { Storage } from "../storage/storage.ts"
+import { decompressInto, type StartConsumer } from "../streams/decompress.ts"
+import { findZstd } from "../streams/zstd.ts"
+
+export type ReadThroughOptions = {
+  readonly identities: readonly string[]
+  /** Folders with client programs, searched first. */
+  readonly clientFolders: readonly string[]
+}
+
+/**
+ * Decrypts, decompresses and reads every object of a backup to its end, the main one by pg_restore, which makes
+ * SQL of it for nobody. Gives what is wrong; rejects where that can't be told, as without the right identity.
+ */
+export async function readThrough(
+  storage: Storage,
+  manifest: Manifest,
+  { identities, clientFolders }: ReadThroughOptions,
+  { env, progress, signal }: Context,
+): Promise<Problem[]> {
+  const archiveMajor = Number.parseInt(manifest.source.clientVersion, 10)
+  const clients = chooseForRestore(await findClients(env, clientFolders), archiveMajor, archiveMajor)
+  const zstd = await findZstd(env)
+  const problems: Problem[] = []
+  let doneBytes = 0
+  const onBytes = (bytes: number) => {
+    doneBytes += bytes
+    progress.update({
+      stage: `reading ${manifest.id} to its end`,
+      doneBytes,
+      totalBytes: storedBytes(manifest),
+    })
+  }
+  for (const object of manifest.objects) {
+    const expected = `${object.rawBytes} bytes that can be read to their end`
+    const name = `${manifest.id} ${object.name}`
+    const stored = openObject(storage, manifest, object, { identities, signal, onBytes })
+    const reading = reader(object, clients, env)
+    try {
+      const found = await decompressInto(stored, reading.start, { name, zstd, signal })
+      if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
+      else problems.push(...(await reading.problems()))
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof PgstowError) || !["damaged", "postgres"].includes(error.kind)) throw error
+      problems.push({ object: object.name, expected, found: messageOf(error) })
+    }
+  }
+  return problems
+}
+
+type Reading = {
+  /** Starts a program that reads all that an object holds, and exits with 0 only where it makes sense. */
+  readonly start: StartConsumer
+  /** What it has found, once it has ended well. */
+  readonly problems: () => Promise<Problem[]>
+}
+
+function reader(object: ManifestObject, clients: Clients, environment: Context["env"]): Reading {
+  const { PATH, HOME, LANG, [execVariable]: exec } = environment
+  const env = { PATH, HOME, LANG, LC_ALL: "C" }
+  const nothing = () => Promise.resolve([])
+  switch (object.kind) {
+    case "main":
+      return {
+        start: startReader({
+          file: clients.pgRestore,
+          args: ["--file=/dev/null"],
+          env: { ...env, [execVariable]: exec },
+        }),
+        problems: nothing,
+      }
+    case "plain":
+    case "globals":
+      return { start: startReader({ file: "cat", args: [], env }), problems: nothing }
+    case "segment":
+      return countingReader(object, env)
+  }
+}
+
+function startReader(program: Program): StartConsumer {
+  return (signal) => startChild(program, { stdin: "pipe", signal })
+}
+
+/** In COPY's text format a row is a line. */
+function countingReader({ name, rows }: SegmentObject, env: Program["env"]): Reading {
+  let counted: Promise<string> | undefined
+  return {
+    start: (signal) => {
+      const child = startChild({ file: "wc", args: ["-l"], env }, { stdin: "pipe", stdout: "pipe", signal })
+      counted = text(child.stdout)
+      return child
+    },
+    problems: async () => {
+      const found = Number(await counted)
+      return found === rows ? [] : [{ object: name, expected: `${rows} rows`, found: `${found} rows` }]
+    },
+  }
+}

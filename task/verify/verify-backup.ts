@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto"
+import { Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
+import { keyOf, readManifest } from "../catalog/catalog.ts"
+import type { ProgressUpdate } from "../console/progress.ts"
+import type { Problem } from "../core/check.ts"
+import { type Manifest, type ManifestObject, storedBytes } from "../core/manifest.ts"
+import { mapConcurrently } from "../core/map-concurrently.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
+
+const objectsAtOnce = 4
+
+export type VerifyOptions = {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((update: ProgressUpdate) => void) | undefined
+}
+
+/**
+ * Reads every object of a backup and holds its size and SHA-256 against the manifest. Needs no key and constant
+ * memory. Gives what is wrong, in the order of the manifest: nothing, if the backup is as it was written.
+ *
+ * Throws where the storage can't be reached, where the backup is removed meanwhile, and on `signal`: none of
+ * these says anything of the backup.
+ */
+export async function verifyBackup(
+  storage: Storage,
+  manifest: Manifest,
+  { signal, onProgress }: VerifyOptions = {},
+): Promise<Problem[]> {
+  const totalBytes = storedBytes(manifest)
+  const stage = `verifying ${manifest.id}`
+  let doneBytes = 0
+  const problems = await mapConcurrently(manifest.objects, objectsAtOnce, (object) =>
+    verifyObject(storage, manifest, object, signal, (bytes) => {
+      doneBytes += bytes
+      onProgress?.({ stage, doneBytes, totalBytes, detail: object.name })
+    }),
+  )
+  return problems.filter((problem) => problem !== undefined)
+}
+
+async function verifyObject(
+  storage: Storage,
+  manifest: Manifest,
+  { name, sizeBytes, sha256 }: ManifestObject,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<Problem | undefined> {
+  signal?.throwIfAborted()
+  const problem = (expected: string, found: string): Problem => ({ object: name, expected, found })
+  const hash = createHash("sha256")
+  let readBytes = 0
+  const measure = new Writable({
+    write: (chunk: Uint8Array, _encoding, done) => {
+      hash.update(chunk)
+      readBytes += chunk.length
+      onBytes(chunk.length)
+      done()
+    },
+  })
+  try {
+    await pipeline(await storage.read(keyOf(manifest, name)), measure, signal ? { signal } : {})
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    await proveReachable(storage, manifest)
+    const missing = error instanceof ObjectNotFoundError
+    return problem(`${sizeBytes} bytes`, missing ? "no such object" : `unreadable: ${messageOf(error)}`)
+  }
+  if (readBytes !== sizeBytes) return problem(`${sizeBytes} bytes`, `${readBytes} bytes`)
+  const digest = hash.digest("hex")
+  return digest === sha256 ? undefined : problem(`SHA-256 ${sha256}`, `SHA-256 ${digest}`)
+}
+
+/** Throws where it is the storage that can't be read, or where the backup is no more. */
+async function proveReachable(storage: Storage, manifest: Manifest): Promise<void> {
+  try {
+    await readManifest(storage, manifest)
+  } catch (cause) {
+    if (!(cause instanceof ObjectNotFoundError)) throw cause
+    throw new PgstowError("notFound", `backup ${manifest.id} is no longer in ${storage.url}`, {
+      cause,
+      hint: "It was removed while it was verified: list what there is.",
+    })
+  }
+}

@@ -1,0 +1,116 @@
+import { putCheck } from "../catalog/catalog.ts"
+import { findBackup, readCatalog } from "../catalog/find-backup.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import type { Context } from "../context.ts"
+import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
+import { type Manifest, storedBytes } from "../core/manifest.ts"
+import { PgstowError } from "../errors.ts"
+import type { Storage } from "../storage/storage.ts"
+import { version } from "../version.ts"
+import { type ReadThroughOptions, readThrough } from "./read-through.ts"
+import { verifyBackup } from "./verify-backup.ts"
+
+export type VerifyResult = {
+  readonly storage: string
+  readonly database: string
+  readonly id: string
+  /** What the check found: "failed" and "deep-failed" have problems. */
+  readonly kind: CheckKind
+  readonly problems: readonly Problem[]
+  readonly objects: number
+  readonly bytes: number
+  readonly seconds: number
+}
+
+export type CheckOptions = {
+  /** What is known to have been found of the backup: a good check clears the failures among these, and no others. */
+  readonly seen: readonly Finding[]
+  /**
+   * Makes the check deep: opens and reads every object to its end, is called once the checksums are right, and
+   * gives what is wrong.
+   */
+  readonly readThrough?: ((storage: Storage, manifest: Manifest) => Promise<readonly Problem[]>) | undefined
+}
+
+/** Verifies one backup and puts the finding beside it. */
+export async function verify(
+  storage: Storage,
+  manifest: Manifest,
+  { seen, readThrough }: CheckOptions,
+  context: Pick<Context, "now" | "progress" | "signal">,
+): Promise<VerifyResult> {
+  const { now, progress, signal } = context
+  const startedAt = now()
+  const damage = await verifyBackup(storage, manifest, {
+    signal,
+    onProgress: (update) => progress.update(update),
+  })
+  const deep = readThrough !== undefined && damage.length === 0
+  const problems = deep ? await readThrough(storage, manifest) : damage
+  const kind = problems.length > 0 ? (deep ? "deep-failed" : "failed") : deep ? "deep-verified" : "verified"
+  const at = now()
+  const check: Check = { kind, at: at.toISOString(), by: `pgstow ${version}`, problems }
+  await putCheck(storage, manifest, check, seen)
+  return {
+    storage: storage.url,
+    database: manifest.database,
+    id: manifest.id,
+    kind,
+    problems,
+    objects: manifest.objects.length,
+    bytes: storedBytes(manifest),
+    seconds: (at.getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+export type VerifyChoice = {
+  /** As findBackup takes it. */
+  readonly backup: string | Date
+  readonly database: string | undefined
+  /** Also decrypt and read to the end what the objects hold. */
+  readonly deep: ReadThroughOptions | undefined
+}
+
+/** Verifies every copy of one backup. */
+export async function verifyCopies(
+  storages: readonly Storage[],
+  { backup, database, deep }: VerifyChoice,
+  context: Context,
+): Promise<VerifyResult[]> {
+  const catalog = await readCatalog(storages, { database, warn: context.log.warn })
+  const { entry } = findBackup(catalog, backup, database)
+  const copies = catalog.entries.filter(({ id, database }) => id === entry.id && database === entry.database)
+  const results: VerifyResult[] = []
+  for (const { storage, manifest, problem, findings } of copies) {
+    if (problem) throw problem
+    const readDeep =
+      deep && ((storage: Storage, manifest: Manifest) => readThrough(storage, manifest, deep, context))
+    results.push(await verify(storage, manifest, { seen: findings, readThrough: readDeep }, context))
+  }
+  return results
+}
+
+/** What is to be said, and exited with, of copies that are damaged. */
+export function verifyFailure(results: readonly VerifyResult[]): PgstowError | undefined {
+  const damaged = results.filter(({ problems }) => problems.length > 0)
+  if (damaged.length === 0) return undefined
+  const where = damaged.map(({ id, storage }) => `${id} in ${storage}`).join(", ")
+  return new PgstowError("damaged", `damaged: ${where}`, {
+    hint:
+      damaged.length < results.length
+        ? "Another copy is good: restore from that one."
+        : "Use another backup.",
+  })
+}
+
+export function formatVerify(result: VerifyResult): string {
+  const { storage, database, id, kind, problems, objects, bytes, seconds } = result
+  const what = `${id} of ${formatName(database)} in ${storage}`
+  const size = `${formatCount(objects, "object")}, ${formatBytes(bytes)}`
+  const speed = `${formatDuration(seconds)} (${formatRate(bytes, seconds)})`
+  if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
+  return [
+    `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
+    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
+  ].join("\n")
+}

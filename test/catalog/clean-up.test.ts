@@ -1,0 +1,249 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { keyOf, listBackups, readFindings, readManifest } from "../../task/catalog/catalog.ts"
+import { type CleanupOptions, cleanup, formatCleanup } from "../../task/catalog/clean-up.ts"
+import { PgstowError } from "../../task/errors.ts"
+import type { Storage } from "../../task/storage/storage.ts"
+import { verify as verifyBackup } from "../../task/verify/verify.ts"
+import { override } from "../support/override.ts"
+import { sampleManifest, storeSample } from "../support/sample-backup.ts"
+import { keysOf } from "../support/storage-contents.ts"
+import { type Storages, startS3Storages, storageKinds } from "../support/storage-kinds.ts"
+
+const ids = [
+  "20260101T030000Z-aaaaaaaa",
+  "20260102T030000Z-bbbbbbbb",
+  "20260103T030000Z-cccccccc",
+  "20260104T030000Z-dddddddd",
+] as const
+// Objects are written now; debris is what is older than two days by then.
+const now = new Date(Date.now() + 49 * 3_600_000)
+const keepTwo = { policy: { keepLast: 2 }, dryRun: false } satisfies CleanupOptions
+
+describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
+  let storages: Storages
+  let first: Storage
+  let second: Storage
+  beforeAll(async () => {
+    storages = await start()
+  })
+  afterAll(() => storages.close())
+  beforeEach(() => {
+    first = storages.open()
+    second = storages.open()
+  })
+  afterEach(() => {
+    first.close()
+    second.close()
+  })
+
+  const context = { now: () => now, signal: new AbortController().signal }
+  const idsIn = async (storage: Storage, database = "orders") =>
+    (await listBackups(storage, database)).map(({ id }) => id)
+  const sizeOf = async (storage: Storage) =>
+    (await Array.fromAsync(storage.list(""))).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const storeAll = async (storage: Storage, database?: string) => {
+    for (const id of ids)
+      await storeSample(storage, { id, checks: ["verified"], ...(database ? { database } : {}) })
+  }
+
+  test("removes what the policy does not keep, each database for itself, and counts what that frees", async () => {
+    await storeAll(first)
+    await storeAll(first, "sh/op")
+    await storeSample(first, { id: ids[0], database: "small" })
+    const before = await sizeOf(first)
+    const result = await cleanup([first], keepTwo, context)
+    expect(result.storages[0]).toMatchObject({ removedBackups: 4, error: null, debris: [] })
+    expect(result.storages[0]?.freedBytes).toBe(before - (await sizeOf(first)))
+    expect(await idsIn(first)).toEqual([ids[3], ids[2]])
+    expect(await idsIn(first, "sh/op")).toEqual([ids[3], ids[2]])
+    expect(await idsIn(first, "small")).toEqual([ids[0]])
+  })
+
+  test("leaves the other databases alone where one is named", async () => {
+    await storeAll(first)
+    await storeAll(first, "shop")
+    await cleanup([first], { ...keepTwo, database: "shop" }, context)
+    expect(await idsIn(first)).toHaveLength(4)
+    expect(await idsIn(first, "shop")).toHaveLength(2)
+  })
+
+  test("a dry run decides the same and touches nothing", async () => {
+    await storeAll(first)
+    await first.put("orders/20251231T030000Z-zzzzzzzz/main.dump.zst.age", Buffer.from("half of it"))
+    const before = await keysOf(first)
+    const dry = await cleanup([first], { ...keepTwo, dryRun: true }, context)
+    expect(await keysOf(first)).toEqual(before)
+    expect(dry.storages[0]).toMatchObject({ removedBackups: 2, debris: [{ sizeBytes: 10, due: false }] })
+    const real = await cleanup([first], keepTwo, context)
+    expect(real.storages[0]?.decisions).toEqual(dry.storages[0]?.decisions)
+    expect(await idsIn(first)).toEqual([ids[3], ids[2]])
+  })
+
+  test("each storage keeps its own newest good one", async () => {
+    for (const id of ids) {
+      await storeSample(first, { id, checks: ["verified"] })
+      await storeSample(second, { id, checks: [id === ids[0] ? "verified" : "failed"] })
+    }
+    await cleanup([first, second], { ...keepTwo, policy: { keepLast: 1 } }, context)
+    expect(await idsIn(first)).toEqual([ids[3]])
+    expect(await idsIn(second)).toEqual([ids[3], ids[2], ids[1], ids[0]])
+  })
+
+  test("a check by a clock that is ahead hides no damage: the good backup stays", async () => {
+    const verify = async (id: string, hoursAhead: number) => {
+      const manifest = await readManifest(first, { database: "orders", id })
+      const at = () => new Date(Date.parse("2026-01-05T00:00:00Z") + hoursAhead * 3_600_000)
+      const seen = await readFindings(first, manifest)
+      const silent = { update: () => {}, clear: () => {} }
+      return verifyBackup(first, manifest, { seen }, { ...context, now: at, progress: silent })
+    }
+    const keepOne = { ...keepTwo, policy: { keepLast: 1 } }
+    for (const id of [ids[0], ids[1]]) {
+      await storeSample(first, { id })
+      expect((await verify(id, id === ids[1] ? 1 : 0)).kind).toBe("verified")
+    }
+    await first.put(`orders/${ids[1]}/main.dump.zst.age`, Buffer.from("damaged"))
+    expect((await verify(ids[1], 0)).kind).toBe("failed")
+    await cleanup([first], keepOne, context)
+    expect((await listBackups(first)).map(({ id, state }) => [id, state])).toEqual([
+      [ids[1], "failed"],
+      [ids[0], "verified"],
+    ])
+    // Once a newer one is good, the damaged one goes.
+    await storeSample(first, { id: ids[2] })
+    await verify(ids[2], 0)
+    await cleanup([first], keepOne, context)
+    expect(await idsIn(first)).toEqual([ids[2]])
+  })
+
+  test("a storage that fails is named, and the others are cleaned all the same", async () => {
+    await storeAll(first)
+    await storeAll(second)
+    const broken = override(first, {
+      remove: () => Promise.reject(new PgstowError("storage", "access denied")),
+    })
+    const result = await cleanup([broken, second], keepTwo, context)
+    expect(result.storages).toMatchObject([
+      { storage: first.url, removedBackups: 0, error: "access denied" },
+      { storage: second.url, removedBackups: 2, error: null },
+    ])
+    expect(await idsIn(first)).toHaveLength(4)
+    expect(await idsIn(second)).toHaveLength(2)
+  })
+
+  test("what can't be read is kept, named, and counts for nothing", async () => {
+    await storeAll(first)
+    const key = keyOf(sampleManifest({ id: ids[3] }), "manifest.json")
+    await first.put(key, Buffer.from("{"))
+    const result = await cleanup([first], keepTwo, context)
+    expect(await idsIn(first)).toEqual([ids[3], ids[2], ids[1]])
+    expect(result.storages[0]?.decisions[0]).toMatchObject({ id: ids[3], state: "unreadable", keep: true })
+    expect(formatCleanup(result)).toContain("the manifest is not JSON")
+  })
+
+  test("what interrupted backups left goes after two days, once it was noted: objects and uploads", async () => {
+    await storeSample(first, { id: ids[0] })
+    await first.put(`orders/${ids[1]}/main.dump.zst.age`, Buffer.from("half of it"))
+    const writer = await first.create(`orders/${ids[2]}/main.dump.zst.age`)
+    await writer.write(Buffer.from("less"))
+    const runAfter = async (hours: number, dryRun = false) => {
+      const later = { ...context, now: () => new Date(Date.now() + hours * 3_600_000) }
+      const result = await cleanup([first], { ...keepTwo, dryRun }, later)
+      return { ...result.storages[0], text: formatCleanup(result) }
+    }
+    expect(await runAfter(47)).toMatchObject({ debris: [], staleUploads: 0 })
+
+    const left = { database: "orders", id: ids[1], sizeBytes: 10 }
+    const before = await keysOf(first)
+    const seen = await runAfter(49, true)
+    expect(seen).toMatchObject({ debris: [{ ...left, notedAt: null, due: false }], freedBytes: 0 })
+    expect(seen.text).toContain(`would note what an interrupted backup left: ${ids[1]} of orders, 10 B`)
+    expect(await keysOf(first)).toEqual(before)
+
+    expect(await runAfter(49)).toMatchObject({
+      debris: [{ ...left, due: false }],
+      staleUploads: 1,
+      freedBytes: 0,
+    })
+    const noted = await keysOf(first)
+    expect(noted).toHaveLength(before.length + 1)
+    expect((await runAfter(60)).debris).toMatchObject([{ id: ids[1], due: false }])
+    expect(await keysOf(first)).toEqual(noted)
+
+    const due = await runAfter(62, true)
+    expect(due.debris).toMatchObject([{ id: ids[1], due: true }])
+    expect(due.text).toContain(`would remove what an interrupted backup left: ${ids[1]} of orders`)
+    expect(await keysOf(first)).toEqual(noted)
+    const gone = await runAfter(62)
+    expect(gone.debris).toEqual(due.debris)
+    expect(gone.freedBytes).toBe(due.freedBytes)
+    expect(await idsIn(first)).toEqual([ids[0]])
+    expect((await keysOf(first)).every((key) => key.startsWith(`orders/${ids[0]}/`))).toBe(true)
+    await writer.abort()
+  })
+
+  test("without a policy nothing is touched, and the error says what to write", async () => {
+    await storeAll(first)
+    const nothing = () => cleanup([first], { policy: {}, dryRun: false }, context)
+    await expect(nothing).rejects.toMatchObject({ kind: "usage" })
+    await expect(nothing).rejects.toThrow("keepLast")
+    expect(await idsIn(first)).toHaveLength(4)
+  })
+
+  test("an interruption ends it between two removals", async () => {
+    await storeAll(first)
+    const stop = new AbortController()
+    const stopping = override(first, {
+      remove: async (keys) => {
+        stop.abort()
+        await first.remove(keys)
+      },
+    })
+    await expect(cleanup([stopping], keepTwo, { ...context, signal: stop.signal })).rejects.toThrow("aborted")
+    expect(await idsIn(first)).toEqual([ids[3], ids[2], ids[1]])
+  })
+
+  test("people read every decision of a dry run, and of a real one what was removed", async () => {
+    await storeAll(first)
+    const dry = formatCleanup(await cleanup([first], { ...keepTwo, dryRun: true }, context))
+    expect(dry.split("\n")).toEqual([
+      first.url,
+      "ID                         DATABASE  STATE      STORED  DECISION  BECAUSE",
+      `${ids[3]}  orders    verified  1.3 MiB  keep      the newest verified backup is never removed; last 2`,
+      `${ids[2]}  orders    verified  1.3 MiB  keep      last 2`,
+      `${ids[1]}  orders    verified  1.3 MiB  remove    no rule keeps it`,
+      `${ids[0]}  orders    verified  1.3 MiB  remove    no rule keeps it`,
+      "would remove 2 of 4 backups, 2.6 MiB",
+    ])
+    const real = formatCleanup(await cleanup([first], keepTwo, context))
+    expect(real).not.toContain(ids[3])
+    expect(real).toContain(ids[0])
+    expect(real).toContain("removed 2 of 4 backups, 2.6 MiB")
+  })
+})
+
+test("a bucket that is wrong about one manifest costs no backup, however long it stays so", async () => {
+  const storages = await startS3Storages()
+  const storage = storages.open()
+  const manifest = await storeSample(storage, { id: ids[0], checks: ["verified"] })
+  await storeSample(storage, { id: ids[1], checks: ["verified"] })
+  for (const operation of ["HeadObject", "GetObject"])
+    for (const hours of [49, 73, 97, 121]) {
+      storages.endpoint.inject((request) =>
+        request.operation === operation && request.key.endsWith(`${ids[0]}/manifest.json`)
+          ? { status: 404, code: "NoSuchKey" }
+          : undefined,
+      )
+      const context = {
+        now: () => new Date(Date.now() + hours * 3_600_000),
+        signal: new AbortController().signal,
+      }
+      const result = await cleanup([storage], keepTwo, context)
+      expect(result.storages).toMatchObject([{ removedBackups: 0, debris: [], error: null }])
+    }
+  storages.endpoint.inject()
+  expect(await readManifest(storage, manifest)).toEqual(manifest)
+  expect(await listBackups(storage)).toHaveLength(2)
+  storage.close()
+  await storages.close()
+})

@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, expect, test } from "vitest"
+import { keyOf } from "../../task/catalog/catalog.ts"
+import { formatList, list } from "../../task/catalog/list.ts"
+import type { Storage } from "../../task/storage/storage.ts"
+import { sampleManifest, storeSample } from "../support/sample-backup.ts"
+import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
+
+const ids = ["20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb", "20260103T030000Z-cccccccc"] as const
+
+let storages: Storages
+let first: Storage
+let second: Storage
+beforeEach(async () => {
+  storages = await startFileStorages()
+  first = storages.open()
+  second = storages.open()
+})
+afterEach(() => storages.close())
+
+test("every backup is told with its time, sizes and state", async () => {
+  await storeSample(first, { id: ids[0], checks: ["deep-verified"] })
+  await storeSample(first, { id: ids[1], database: "sh\nop", checks: ["failed"] })
+  const result = await list([first])
+  expect(result.backups[1]).toEqual({
+    storage: first.url,
+    database: "orders",
+    id: ids[0],
+    startedAt: "2026-01-01T03:00:00.000Z",
+    seconds: 83.5,
+    storedBytes: 1_360_037,
+    rawBytes: 5_440_148,
+    encrypted: true,
+    state: "verified",
+    lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
+    problem: null,
+  })
+  expect(formatList(result).split("\n")).toEqual([
+    "ID                         DATABASE  STARTED                   STORED      RAW        TOOK  STATE",
+    `${ids[1]}  sh\\nop    2026-01-02 03:00:00 UTC  1.3 MiB  5.2 MiB  1 min 24 s  failed`,
+    `${ids[0]}  orders    2026-01-01 03:00:00 UTC  1.3 MiB  5.2 MiB  1 min 24 s  deep-verified`,
+  ])
+})
+
+test("a backup that can't be read is listed with the reason below", async () => {
+  await storeSample(first, { id: ids[0] })
+  await storeSample(first, { id: ids[1] })
+  await first.put(keyOf(sampleManifest({ id: ids[1] }), "manifest.json"), Buffer.from("{"))
+  const result = await list([first])
+  expect(result.backups[0]).toMatchObject({ id: ids[1], storedBytes: null, seconds: null, encrypted: null })
+  const lines = formatList(result).split("\n")
+  expect(lines[1]).toMatch(/^20260102.*- +- +- +unreadable$/)
+  expect(lines[2]).toMatch(/^20260101.*unverified$/)
+  expect(lines.slice(3)).toEqual(["", `${ids[1]}: ${result.backups[0]?.problem}`])
+  expect(result.backups[0]?.problem).toContain("the manifest is not JSON")
+})
+
+test("with several storages each copy says where it is", async () => {
+  await storeSample(first, { id: ids[0] })
+  await storeSample(second, { id: ids[0] })
+  await storeSample(second, { id: ids[2], database: "shop" })
+  const result = await list([first, second])
+  expect(result.backups.map(({ id, storage }) => [id, storage])).toEqual([
+    [ids[2], second.url],
+    [ids[0], first.url],
+    [ids[0], second.url],
+  ])
+  expect(formatList(result).split("\n")[2]).toContain(first.url)
+  expect((await list([first, second], { database: "shop" })).backups).toHaveLength(1)
+})
+
+test("where there is none, it says where it looked", async () => {
+  expect(formatList(await list([first]))).toBe(`no backups in ${first.url}`)
+})

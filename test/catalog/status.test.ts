@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, expect, test } from "vitest"
+import { keyOf } from "../../task/catalog/catalog.ts"
+import { formatStatus, type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
+import type { Storage } from "../../task/storage/storage.ts"
+import { sampleManifest, storeSample } from "../support/sample-backup.ts"
+import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
+
+const ids = ["20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb", "20260103T030000Z-cccccccc"] as const
+const now = new Date("2026-01-03T05:00:00Z")
+
+let storages: Storages
+let first: Storage
+let second: Storage
+beforeEach(async () => {
+  storages = await startFileStorages()
+  first = storages.open()
+  second = storages.open()
+})
+afterEach(() => storages.close())
+
+test("a database whose newest verified backup is new enough is well", async () => {
+  await storeSample(first, { id: ids[1], checks: ["verified"] })
+  const result = await look([first])
+  expect(result.databases).toEqual([
+    {
+      storage: first.url,
+      database: "orders",
+      id: ids[1],
+      startedAt: "2026-01-02T03:00:00.000Z",
+      ageHours: 26,
+      overdue: false,
+    },
+  ])
+  expect(statusFailure(result)).toBeUndefined()
+  expect(formatStatus(result)).toContain("26 h 0 min  ok")
+})
+
+test("backups that were never verified, failed, or can't be read do not count", async () => {
+  await storeSample(first, { id: ids[0], checks: ["verified"] })
+  await storeSample(first, { id: ids[1] })
+  await storeSample(first, { id: ids[2], checks: ["verified", "failed"] })
+  const unreadable = { id: "20260103T040000Z-dddddddd", checks: ["verified"] } as const
+  await storeSample(first, unreadable)
+  await first.put(keyOf(sampleManifest(unreadable), "manifest.json"), Buffer.from("{"))
+  const result = await look([first])
+  expect(result.databases).toMatchObject([{ id: ids[0], ageHours: 50, overdue: true }])
+  const failure = statusFailure(result)
+  expect(failure?.exitCode).toBe(11)
+  expect(failure?.message).toBe(`no verified backup of the last 26 hours: orders in ${first.url}`)
+  expect(statusFailure(await look([first], { maxAgeHours: 50 }))).toBeUndefined()
+})
+
+test("each storage and each database must have its own", async () => {
+  await storeSample(first, { id: ids[2], checks: ["deep-verified"] })
+  await storeSample(second, { id: ids[0], checks: ["verified"] })
+  await storeSample(second, { id: ids[2], database: "shop" })
+  const result = await look([first, second])
+  expect(result.databases).toMatchObject([
+    { storage: first.url, database: "orders", overdue: false },
+    { storage: second.url, database: "orders", overdue: true },
+    { storage: second.url, database: "shop", id: null, overdue: true },
+  ])
+  expect(formatStatus(result).split("\n")[3]).toMatch(/^shop +- +- +- +OVERDUE/)
+  expect(statusFailure(await look([first], { database: "orders" }))).toBeUndefined()
+})
+
+test("no backup at all is overdue, whether a database was named or not", async () => {
+  expect(statusFailure(await look([first]))?.message).toBe("there is no backup at all")
+  expect(statusFailure(await look([first], { database: "orders" }))?.exitCode).toBe(11)
+})
+
+function look(where: Storage[], options: Partial<StatusOptions> = {}) {
+  return status(where, { maxAgeHours: 26, ...options }, { now: () => now })
+}

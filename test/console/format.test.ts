@@ -1,0 +1,65 @@
+import { expect, test } from "vitest"
+import {
+  formatBytes,
+  formatDuration,
+  formatName,
+  formatRate,
+  formatTable,
+  formatTime,
+} from "../../task/console/format.ts"
+
+test("bytes are written in binary units with three digits at most", () => {
+  expect(
+    [0, 999, 1000, 1023, 1024, 10_240, 102_400, 1_048_576, 1.4 * 2 ** 30, 2 ** 50].map(formatBytes),
+  ).toEqual([
+    "0 B",
+    "999 B",
+    "1.0 KiB",
+    "1.0 KiB",
+    "1.0 KiB",
+    "10.0 KiB",
+    "100 KiB",
+    "1.0 MiB",
+    "1.4 GiB",
+    "1.0 PiB",
+  ])
+})
+
+test("durations, rates and times read as people say them", () => {
+  expect([0, 0.44, 9.94, 9.96, 59.4, 59.6, 185, 3600, 7800].map(formatDuration)).toEqual([
+    "0.0 s",
+    "0.4 s",
+    "9.9 s",
+    "10 s",
+    "59 s",
+    "1 min 0 s",
+    "3 min 5 s",
+    "1 h 0 min",
+    "2 h 10 min",
+  ])
+  expect(formatRate(200 * 2 ** 20, 2)).toBe("100 MiB/s")
+  expect(formatRate(5, 0)).toBe("0 B/s")
+  expect(formatTime(new Date("2026-01-02T03:04:05.678Z"))).toBe("2026-01-02 03:04:05 UTC")
+})
+
+test("a name can't move the cursor, break the line or turn the text around", () => {
+  expect(formatName('plain "name" Ü 📚')).toBe('plain "name" Ü 📚')
+  expect(formatName("a\nb\tc\x1b[31md\x7fe\u009bf\u202eg\u2028h")).toBe(
+    "a\\nb\\tc\\u001b[31md\\u007fe\\u009bf\\u202eg\\u2028h",
+  )
+})
+
+test("a table keeps its columns in line, wide characters included", () => {
+  const table = formatTable(
+    [{ title: "NAME" }, { title: "SIZE", flush: "right" }, { title: "LAST" }],
+    [
+      ["a", "1 B", "x"],
+      ["📚 Bücher 日本", "1.0 KiB", ""],
+    ],
+  )
+  expect(table.split("\n")).toEqual([
+    "NAME               SIZE  LAST",
+    "a                   1 B  x",
+    "📚 Bücher 日本  1.0 KiB",
+  ])
+})

@@ -1,0 +1,74 @@
+import { expect, test } from "vitest"
+import { openLog } from "../../task/console/log.ts"
+import { describeProgress, openProgress } from "../../task/console/progress.ts"
+import { openTerminal } from "../../task/console/terminal.ts"
+
+/** Somewhere to write to that keeps it. */
+function screen(isTTY: boolean) {
+  const written: string[] = []
+  return { isTTY, columns: 200, written, write: (text: string) => written.push(text) }
+}
+
+function openAll(isTTY: boolean) {
+  const output = screen(isTTY)
+  const terminal = openTerminal(output, {})
+  const log = openLog({ level: "info", terminal, now: () => new Date("2026-01-02T03:00:00Z") })
+  const clock = { ms: 0 }
+  return { output, terminal, log, clock, progress: openProgress(terminal, log, () => clock.ms) }
+}
+
+const mebibytes = (count: number) => count * 1024 * 1024
+
+test("progress has its share, rate and expected end", () => {
+  const update = {
+    stage: "backing up orders",
+    doneBytes: mebibytes(250),
+    totalBytes: mebibytes(1000),
+    detail: "main",
+  }
+  expect(describeProgress(update, mebibytes(50))).toBe(
+    "backing up orders  █████░░░░░░░░░░░░░░░ 25 %  250 MiB  50.0 MiB/s  15 s left  main",
+  )
+})
+
+test("a total that was guessed too low is not spoken of any more", () => {
+  const update = { stage: "backing up orders", doneBytes: mebibytes(250), totalBytes: mebibytes(200) }
+  expect(describeProgress(update, mebibytes(50))).toBe("backing up orders  250 MiB  50.0 MiB/s")
+})
+
+test("a terminal shows one line, ten times a second at most, and log lines stand above it", () => {
+  const { output, log, clock, progress } = openAll(true)
+  for (clock.ms = 0; clock.ms <= 1000; clock.ms += 10)
+    progress.update({ stage: "verifying", doneBytes: clock.ms, totalBytes: 2000 })
+  expect(output.written.length).toBeLessThanOrEqual(12)
+  output.written.length = 0
+  log.warn("slow")
+  expect(output.written[0]).toBe("\r\x1b[K")
+  expect(output.written[1]).toContain("warning: slow")
+  expect(output.written[2]).toContain("verifying")
+})
+
+test("without a terminal progress is a log line every half minute", () => {
+  const { output, clock, progress } = openAll(false)
+  for (clock.ms = 0; clock.ms <= 65_000; clock.ms += 1000)
+    progress.update({ stage: "verifying", doneBytes: clock.ms * 10, totalBytes: 1_000_000 })
+  const lines = output.written.map((line): unknown => JSON.parse(line))
+  expect(lines).toMatchObject([
+    {
+      level: "info",
+      message: "verifying",
+      doneBytes: 300_000,
+      totalBytes: 1_000_000,
+      bytesPerSecond: 10_000,
+    },
+    { level: "info", message: "verifying", doneBytes: 600_000 },
+  ])
+})
+
+test("the level decides what is logged", () => {
+  const output = screen(false)
+  const log = openLog({ level: "warn", terminal: openTerminal(output, {}), now: () => new Date(0) })
+  for (const level of ["debug", "info", "warn", "error"] as const) log[level](level)
+  const levels = output.written.map((line) => (JSON.parse(line) as { level: string }).level) // as openLog writes it
+  expect(levels).toEqual(["warn", "error"])
+})

@@ -1,0 +1,74 @@
+import { readFile } from "node:fs/promises"
+import { expect, test } from "vitest"
+import { flagOf, readSettings } from "../../task/settings/config.ts"
+import { failureOf } from "../support/failure.ts"
+
+test("a flag goes before the environment, the environment before the default", () => {
+  const env = { PGSTOW_COMPRESS_LEVEL: "3" }
+  expect(readSettings({ compressLevel: "9" }, env).compressLevel).toBe(9)
+  expect(readSettings({}, env).compressLevel).toBe(3)
+  expect(readSettings({}, {}).compressLevel).toBe(1)
+})
+
+test("a backup has as many streams as are borne, unless a number is given", () => {
+  expect(readSettings({}, {}).jobs).toBe("auto")
+  expect(readSettings({}, { PGSTOW_JOBS: "auto" }).jobs).toBe("auto")
+  expect(readSettings({}, { PGSTOW_JOBS: "3" }).jobs).toBe(3)
+})
+
+test("an empty variable counts as not set", () => {
+  expect(readSettings({}, { PGSTOW_NAME: "", PGSTOW_STORAGE: "" })).toMatchObject({
+    name: undefined,
+    storage: [],
+  })
+})
+
+test("lists in variables are separated by white space, folders by colons", () => {
+  const env = {
+    PGSTOW_STORAGE: " file:///a\n s3://b/c?region=x ",
+    PGSTOW_PG_BIN: "/opt/with space/bin:/opt/b",
+  }
+  const { storage, pgBin } = readSettings({}, env)
+  expect(storage).toEqual(["file:///a", "s3://b/c?region=x"])
+  expect(pgBin).toEqual(["/opt/with space/bin", "/opt/b"])
+})
+
+test.each([
+  ["true", true],
+  ["no", false],
+  ["1", true],
+  ["off", false],
+])("PGSTOW_VERIFY=%s is understood", (text, value) => {
+  expect(readSettings({}, { PGSTOW_VERIFY: text }).verify).toBe(value)
+})
+
+test.each([
+  [{}, { PGSTOW_COMPRESS_LEVEL: "20" }, "PGSTOW_COMPRESS_LEVEL must be a whole number from 1 to 19"],
+  [{ compressLevel: "high" }, {}, "--compress-level must be a whole number from 1 to 19"],
+  [{ keepDays: "0" }, {}, "--keep-days must be a whole number from 1 to 100000"],
+  [{}, { PGSTOW_LOCK_WAIT: "1.5" }, "PGSTOW_LOCK_WAIT must be a whole number from 1 to 86400"],
+  [{ jobs: "0" }, {}, "--jobs must be auto, or a whole number from 1 to 64"],
+  [{ jobs: "all" }, {}, "--jobs must be auto, or a whole number from 1 to 64"],
+  [{}, { PGSTOW_UNENCRYPTED: "perhaps" }, "PGSTOW_UNENCRYPTED must be true or false"],
+  [{ logLevel: "loud" }, {}, "--log-level must be one of debug, info, warn, error"],
+])("a wrong setting is named as it was given: %j %j", (flags, env, message) => {
+  const failure = failureOf(() => readSettings(flags, env))
+  expect(failure).toMatchObject({ kind: "usage", message })
+})
+
+test("a flag is its setting's name in kebab case", () => {
+  expect(flagOf("storageTimeout")).toBe("--storage-timeout")
+})
+
+test("the README and the example file know every setting's variable, and no other", async () => {
+  const source = await readFile(new URL("../../task/settings/config.ts", import.meta.url), "utf8")
+  const variables = [...source.matchAll(/env: "([A-Z_]+)"/g)].map(([, name]) => name ?? "").sort()
+  expect(variables.length).toBeGreaterThan(10)
+  const example = await readFile(new URL("../../.env.example", import.meta.url), "utf8")
+  const inExample = [...example.matchAll(/^#?([A-Z_]+)=/gm)].map(([, name]) => name ?? "")
+  const ofOthers = /^(AWS|MINIO)_/
+  expect(inExample.filter((name) => !ofOthers.test(name)).sort()).toEqual(variables)
+  const readme = await readFile(new URL("../../README.md", import.meta.url), "utf8")
+  const keep = /^PGSTOW_KEEP(?=_)/
+  for (const name of variables) expect(readme).toContain(name.replace(keep, ""))
+})

@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto"
+import { zstdCompressSync } from "node:zlib"
+import { beforeEach, expect, test } from "vitest"
+import { keyOf } from "../../task/catalog/catalog.ts"
+import type { Manifest, ManifestObject, SegmentObject } from "../../task/core/manifest.ts"
+import type { Storage } from "../../task/storage/storage.ts"
+import { readThrough } from "../../task/verify/read-through.ts"
+import { testContext } from "../support/context.ts"
+import { dumpOf } from "../support/dump.ts"
+import { sampleManifest } from "../support/sample-backup.ts"
+import { sharedPostgres } from "../support/shared-postgres.ts"
+import { startFileStorages } from "../support/storage-kinds.ts"
+
+const rows = Buffer.from("1\tone\n2\ttwo\\nlines\n")
+const segment = {
+  kind: "segment",
+  schema: "public",
+  table: "t",
+  columns: ["n", "text"],
+  rows: 2,
+  pages: null,
+} satisfies Partial<SegmentObject>
+
+let storage: Storage
+let manifest: Manifest
+beforeEach(async () => {
+  const storages = await startFileStorages()
+  storage = storages.open()
+  const server = await sharedPostgres()
+  const database = await server.createDatabase()
+  manifest = {
+    ...sampleManifest({ id: "20260101T030000Z-aaaaaaaa" }),
+    encryption: { algorithm: "none" },
+    source: { ...sampleManifest({ id: "20260101T030000Z-aaaaaaaa" }).source, clientVersion: server.version },
+  }
+  manifest.objects = [
+    { kind: "main", ...(await store("main.dump.zst", await dumpOf(server, database))) },
+    { kind: "globals", ...(await store("globals.sql.zst", Buffer.from("SELECT 1;\n"))) },
+    { ...segment, ...(await store("data/0001.copy.zst", rows)) },
+  ]
+})
+
+type Stored = Pick<ManifestObject, "name" | "sizeBytes" | "sha256" | "rawBytes">
+
+async function store(name: string, raw: Buffer): Promise<Stored> {
+  const bytes = zstdCompressSync(raw)
+  await storage.put(keyOf(manifest, name), bytes)
+  const sha256 = createHash("sha256").update(bytes).digest("hex")
+  return { name, sizeBytes: bytes.length, sha256, rawBytes: raw.length }
+}
+
+async function read() {
+  const { binDir } = await sharedPostgres()
+  return readThrough(storage, manifest, { identities: [], clientFolders: [binDir] }, testContext())
+}
+
+test("a whole backup is read to its end", async () => {
+  expect(await read()).toEqual([])
+})
+
+test("a segment that lacks a row is found, though its checksum is right", async () => {
+  const raw = Buffer.from("1\tone and so forth\n")
+  manifest.objects[2] = { ...segment, ...(await store("data/0001.copy.zst", raw)) }
+  expect(raw.length).toBe(rows.length)
+  expect(await read()).toEqual([{ object: "data/0001.copy.zst", expected: "2 rows", found: "1 rows" }])
+})
+
+test("bytes that are missing are found, though the checksum is right", async () => {
+  manifest.objects[2] = {
+    ...segment,
+    ...(await store("data/0001.copy.zst", rows)),
+    rawBytes: rows.length + 1,
+  }
+  expect(await read()).toMatchObject([{ object: "data/0001.copy.zst", found: `${rows.length} bytes` }])
+})
