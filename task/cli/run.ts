@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises"
-import { Command, CommanderError } from "commander"
+import { type Command as CommanderCommand, CommanderError } from "commander"
+import type { Ask, Command, Outcome } from "../commands/command.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
@@ -12,8 +13,8 @@ import { notify } from "../notify/notify.ts"
 import { endChildren } from "../processes/child.ts"
 import { execVariable } from "../processes/exec-prefix.ts"
 import { readSettings } from "../settings/config.ts"
-import { version } from "../version.ts"
-import { type Ask, addCommands, databaseNamed, type Outcome, type Work } from "./program.ts"
+import { databaseNamed } from "../settings/inputs.ts"
+import { makeProgram, type Typed } from "./program.ts"
 
 /** The world outside the program. */
 export type Io = {
@@ -30,15 +31,11 @@ export type Io = {
 export async function run(args: readonly string[], io: Io): Promise<number> {
   const terminal = openTerminal(io.stderr, io.env)
   let exitCode = 0
-  const program = new Command("pgstow")
-    .description("Encrypted, verified, restorable backups of PostgreSQL.")
-    .version(version)
-    .showSuggestionAfterError()
-    .exitOverride()
-    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {} })
-  addCommands(program, async (command, work, flags, rest) => {
-    exitCode = await runWork(command, work, flags, rest, io, terminal)
+  const program = makeProgram(async (command, typed) => {
+    exitCode = await runCommand(command, typed, io, terminal)
   })
+  for (const command of [program, ...program.commands])
+    command.configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {} })
   try {
     await program.parseAsync([...args], { from: "user" })
     return exitCode
@@ -55,11 +52,9 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
-async function runWork(
-  command: string,
-  work: Work,
-  flags: Readonly<Record<string, unknown>>,
-  args: readonly string[],
+async function runCommand(
+  command: Command,
+  { flags, args }: Typed,
   io: Io,
   terminal: Terminal,
 ): Promise<number> {
@@ -77,7 +72,7 @@ async function runWork(
     const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
     // Only a healthcheck wants to know of it: a backup does not wait for that.
     const begun =
-      command === "backup"
+      command.name === "backup"
         ? notify({ type: "Backup Started", database }, audience.channels, { log })
         : undefined
     const tell = async (events: readonly PgstowEvent[]) => {
@@ -85,9 +80,12 @@ async function runWork(
       // Who stops the program does not wait for long.
       await announce(events, io.signal.aborted ? { ...audience, limitMs: 4_000 } : audience)
     }
-    const tellFailure = (failure: PgstowError) => tell(failureEvents(command, database, failure))
+    const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
     try {
-      const outcome = await work({ settings, flags, args, ask: questioner(io, terminal) }, context)
+      const outcome = await command.run(
+        { settings, flags, args, typed: new Set(Object.keys(flags)), ask: questioner(io, terminal) },
+        context,
+      )
       progress.clear()
       if (outcome.events) await tell(outcome.events)
       else if (outcome.failure) await tellFailure(outcome.failure)
@@ -167,7 +165,7 @@ function asFailure(error: unknown): PgstowError {
 }
 
 /** Commander's own words ("error: unknown option '--x'\n(Did you mean --y?)") as ours. */
-function usageError(error: unknown, program: Command): PgstowError {
+function usageError(error: unknown, program: CommanderCommand): PgstowError {
   if (!(error instanceof CommanderError)) return asFailure(error)
   const given = program.args[0]
   const known = program.commands.some((command) => command.name() === given)

@@ -1,6 +1,5 @@
 import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge"
 import { PgstowError } from "../errors.ts"
-import type { VerifyResult } from "../verify/verify.ts"
 
 /** What happened, for people and programs elsewhere. `database` is the name that the catalog knows. Never secrets. */
 export type PgstowEvent =
@@ -65,22 +64,6 @@ export type PgstowEvent =
     }
 
 export const eventSource = "pgstow"
-
-/** What a verification that ran to its end says: the backup is as it was written, or it is not. */
-export function verificationEvent(result: VerifyResult): PgstowEvent {
-  const { database, id, storage, bytes, seconds, problems } = result
-  if (problems.length === 0) return { type: "Verification Succeeded", database, id, storage, bytes, seconds }
-  const found = problems.map(
-    ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
-  )
-  return {
-    type: "Verification Failed",
-    database,
-    id,
-    error: `backup ${id} in ${storage} is damaged: ${found.join("; ")}`,
-    hint: "Back up again now, and keep the damaged one: what is whole of it can still be restored.",
-  }
-}
 
 /** Puts an event on an EventBridge bus, by its name or ARN. Rejects where the bus did not take it. */
 export async function publishEvent(

@@ -100,11 +100,11 @@ const cases: Record<string, Case> = {
     names: /database URL/,
     hint: /percent-encoded/,
   },
-  "nobody who can open the backup": {
+  "no recipient": {
     args: ["backup"],
     env: { PGSTOW_RECIPIENTS: "" },
     kind: "usage",
-    names: /nobody .* can open/,
+    names: /no recipient/,
     hint: /--recipient.*keygen.*--unencrypted/,
   },
   "a recipient that is none": {

@@ -1,0 +1,145 @@
+import {
+  type BackupOptions,
+  type BackupResult,
+  backup,
+  backupFailure,
+  formatBackup,
+} from "../backup/back-up.ts"
+import { backupAll, backupAllFailure, formatBackupAll } from "../backup/back-up-all.ts"
+import { checkPolicy, cleanup, cleanupFailure, formatCleanup } from "../catalog/clean-up.ts"
+import type { Context } from "../context.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { failureEvents } from "../notify/announce.ts"
+import type { PgstowEvent } from "../notify/events.ts"
+import type { Settings } from "../settings/config.ts"
+import { connectionFlags, connectionOf, policyOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
+import { defineCommand, type OptionGroup, type Outcome } from "./command.ts"
+import { each, sealOptions, serverOptions, storageOptions } from "./options.ts"
+
+const backupOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Backup:")
+    .option("--name <name>", "the name to keep it under, in place of the database's own (PGSTOW_NAME)")
+    .option(
+      "--jobs <n>",
+      "streams at once, each with a connection (PGSTOW_JOBS; default: what machine and server allow)",
+    )
+    .option("--compress-level <level>", "zstd's, 1 to 19 (PGSTOW_COMPRESS_LEVEL; default 1)")
+    .option(
+      "--lock-wait <seconds>",
+      "give up when a table stays locked this long (PGSTOW_LOCK_WAIT; default 60)",
+    )
+    .option("--no-verify", "do not read the backup back after it was stored (PGSTOW_VERIFY=false)")
+    .option(
+      "--shrink-warning <percent>",
+      "warn when the backup shrank by this much since the last ones (PGSTOW_SHRINK_WARNING; default 50)",
+    )
+    .option("--all", "every database of the server, each as its own backup (PGSTOW_ALL)")
+    .option(
+      "--include <pattern>",
+      "with --all: only these, * for anything; may be repeated (PGSTOW_INCLUDE)",
+      each,
+    )
+    .option("--exclude <pattern>", "with --all: but not these; may be repeated (PGSTOW_EXCLUDE)", each)
+    .option("--cleanup", "clean up after a good backup, by the policy of PGSTOW_KEEP_... (PGSTOW_CLEANUP)")
+
+export const backupCommand = defineCommand({
+  name: "backup",
+  summary: "back up a database, or every one of a server",
+  group: "Back up:",
+  options: [serverOptions, storageOptions, sealOptions, backupOptions],
+  flags: connectionFlags,
+  examples: [
+    "pgstow backup --storage file:///var/backups/pgstow --recipient age1...",
+    "pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow",
+    "pgstow backup --all --exclude 'test_*'",
+    'pgstow backup --exec "docker exec -i db" --username postgres --dbname orders',
+  ],
+  async run({ settings, flags }, context) {
+    const recipients = recipientsOf(settings)
+    const storages = storagesOf(settings, context)
+    if (settings.cleanup) checkPolicy(policyOf(settings))
+    const options = {
+      connection: await connectionOf(settings, flags, context),
+      clientFolders: settings.pgBin,
+      storages,
+      name: settings.name,
+      recipients,
+      jobs: settings.jobs,
+      compressLevel: settings.compressLevel,
+      lockWaitSeconds: settings.lockWait,
+      verify: settings.verify,
+      shrinkWarning: settings.shrinkWarning,
+    }
+    return settings.all ? backUpAll(options, settings, context) : backUpOne(options, settings, context)
+  },
+})
+
+async function backUpOne(options: BackupOptions, settings: Settings, context: Context): Promise<Outcome> {
+  const made = await backup(options, context)
+  const { database } = made
+  const outcome = { title: `backed up ${database}`, result: made, text: formatBackup(made), isAnswer: false }
+  const failure = backupFailure(made)
+  if (failure) return { ...outcome, failure }
+  if (!settings.cleanup) return { ...outcome, events: [succeeded(made)] }
+  const policy = policyOf(settings)
+  const cleaned = await cleanup(options.storages, { policy, database, dryRun: false }, context)
+  const left = cleanupFailure(cleaned)
+  return {
+    ...outcome,
+    result: { ...made, cleanup: cleaned },
+    text: `${formatBackup(made)}\n${formatCleanup(cleaned)}`,
+    failure: left,
+    events: [succeeded(made), ...(left ? failureEvents("cleanup", database, left) : [])],
+  }
+}
+
+async function backUpAll(options: BackupOptions, settings: Settings, context: Context): Promise<Outcome> {
+  const { name, include, exclude } = settings
+  if (name !== undefined)
+    throw new PgstowError("usage", "--all and --name contradict each other", {
+      hint: "With --all each database is kept under its own name.",
+    })
+  const result = await backupAll({ ...options, include, exclude }, context)
+  const good = result.flatMap(({ backup, failure }) => (backup && !failure ? [backup] : []))
+  const events = good.map(succeeded)
+  for (const { database } of settings.cleanup ? good : []) {
+    const policy = policyOf(settings)
+    const left = cleanupFailure(await cleanup(options.storages, { policy, database, dryRun: false }, context))
+    if (left) context.log.error(messageOf(left))
+    if (left) events.push(...failureEvents("cleanup", database, left))
+  }
+  // Failures come last, so that a healthcheck does not end on a success.
+  for (const { database, failure } of result)
+    if (failure) events.push(...failureEvents("backup", database, failure))
+  const databases = result.map(({ database, backup, failure }) => ({
+    database,
+    backup: backup ?? null,
+    error: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
+  }))
+  return {
+    title: `backed up ${good.length} of ${result.length} databases`,
+    result: { databases },
+    text: formatBackupAll(result),
+    isAnswer: false,
+    failure: backupAllFailure(result),
+    events,
+  }
+}
+
+function succeeded(result: BackupResult): PgstowEvent {
+  const { database, id, storedBytes, rawBytes, seconds, lastStoredBytes, warnings } = result
+  const storages = result.storages.map(({ storage }) => storage)
+  const last = lastStoredBytes === null ? {} : { lastStoredBytes }
+  return {
+    type: "Backup Succeeded",
+    database,
+    id,
+    storages,
+    storedBytes,
+    rawBytes,
+    seconds,
+    warnings,
+    ...last,
+  }
+}

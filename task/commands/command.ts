@@ -1,0 +1,67 @@
+import type { Command as CommanderCommand } from "commander"
+import type * as z from "zod"
+import type { Context } from "../context.ts"
+import type { PgstowError } from "../errors.ts"
+import type { PgstowEvent } from "../notify/events.ts"
+import type { Settings } from "../settings/config.ts"
+
+/** Asks the person at the terminal a question and returns the answer. */
+export type Ask = (question: string) => Promise<string>
+
+export type Invocation<Flags> = {
+  readonly settings: Settings
+  /** The command's own flags: those that are no settings. */
+  readonly flags: Flags
+  readonly args: readonly string[]
+  /** The names of all flags that were typed, settings included. */
+  readonly typed: ReadonlySet<string>
+  /** Undefined where there is no terminal. */
+  readonly ask: Ask | undefined
+}
+
+/** What a command hands back: the result for machines, and the same for people. */
+export type Outcome = {
+  /** A few words, for the log. */
+  readonly title: string
+  readonly result: unknown
+  readonly text: string
+  /** Whether the text is what was asked for (a list), wanted also where there is no terminal. */
+  readonly isAnswer: boolean
+  /** What went wrong although there is a result. */
+  readonly failure?: PgstowError | undefined
+  /** What to report elsewhere. */
+  readonly events?: readonly PgstowEvent[] | undefined
+}
+
+/** Adds some options to a command. */
+export type OptionGroup = (command: CommanderCommand) => CommanderCommand
+
+/** What people want to do, in the order in which help shows it. */
+export const commandGroups = ["Back up:", "Look:", "Get it back:", "Keep house:", "Set up:"] as const
+
+/** One command of the program: what help says of it, its options, and what it does. */
+export type Command = {
+  readonly name: string
+  readonly summary: string
+  readonly group: (typeof commandGroups)[number]
+  readonly argument?: { readonly syntax: string; readonly description: string } | undefined
+  readonly options: readonly OptionGroup[]
+  /** Command lines, one a line. */
+  readonly examples: readonly string[]
+  /** `flags` is what was typed, as commander parsed it; what is not the command's own is ignored. */
+  run(invocation: Invocation<unknown>, context: Context): Promise<Outcome>
+}
+
+type Definition<Schema extends z.ZodObject> = Omit<Command, "run"> & {
+  /** The command's own flags: those that are no settings. */
+  readonly flags: Schema
+  run(invocation: Invocation<z.output<Schema>>, context: Context): Promise<Outcome>
+}
+
+export function defineCommand<Schema extends z.ZodObject>(definition: Definition<Schema>): Command {
+  return {
+    ...definition,
+    run: ({ flags, ...invocation }, context) =>
+      definition.run({ ...invocation, flags: definition.flags.parse(flags) }, context),
+  }
+}

@@ -1,0 +1,46 @@
+import { formatImport, importFailure, importFiles } from "../backup/import-files.ts"
+import { databaseNamed, legacyKeyFlags, legacyKeysOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
+import { legacyKeyOptions, sealOptions, storageOptions } from "./options.ts"
+
+const importOptions: OptionGroup = (command) =>
+  legacyKeyOptions(command.optionsGroup("Import:"))
+    .option("--name <name>", "the database to keep them as backups of (PGSTOW_NAME)")
+    .option("--compress-level <level>", "zstd's, 1 to 19 (PGSTOW_COMPRESS_LEVEL; default 1)")
+    .option("--no-verify", "do not read back what was stored (PGSTOW_VERIFY=false)")
+
+export const importCommand = defineCommand({
+  name: "import",
+  summary: "make backups of files that Emiti and Sentinel left behind",
+  group: "Back up:",
+  argument: { syntax: "<files...>", description: "files, or directories with files" },
+  options: [storageOptions, sealOptions, importOptions],
+  flags: legacyKeyFlags,
+  examples: [
+    "pgstow import /var/backups/emiti --legacy-key-file emiti.key",
+    "pgstow import sentinel_backup_20251216_163138.sql.gz.enc --legacy-key-file sentinel.key --name orders",
+  ],
+  async run({ settings, args, flags }, context) {
+    const sentinelName = databaseNamed(settings, {}, context.env)
+    const result = await importFiles(
+      {
+        paths: args,
+        storages: storagesOf(settings, context),
+        keys: await legacyKeysOf(settings, flags),
+        name: settings.name,
+        sentinelName: sentinelName === "*" ? undefined : sentinelName,
+        recipients: recipientsOf(settings),
+        compressLevel: settings.compressLevel,
+        verify: settings.verify,
+      },
+      context,
+    )
+    return {
+      title: "imported",
+      result,
+      text: formatImport(result),
+      isAnswer: true,
+      failure: importFailure(result),
+    }
+  },
+})

@@ -1,0 +1,70 @@
+/** The options that several commands share. Each names the environment variable that stands for it. */
+import type { OptionGroup } from "./command.ts"
+
+/** For an option that may be repeated. */
+export const each = (value: string, before: readonly string[] = []) => [...before, value]
+
+export const outputOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Output:")
+    .option("--json", "print the result as JSON on standard output")
+    .option("--log-level <level>", "debug, info, warn or error (LOG_LEVEL)")
+    .option("--log-file <file>", "also log to this file, as JSON lines (LOG_FILE)")
+    .option("--debug", "print the stack trace of a failure")
+
+export const storageOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Storage:")
+    .option(
+      "--storage <url>",
+      "file:///dir or s3://bucket/prefix?endpoint=...; may be repeated (PGSTOW_STORAGE)",
+      each,
+    )
+    .option(
+      "--storage-timeout <seconds>",
+      "retry a request after this long without progress, five times at most (PGSTOW_STORAGE_TIMEOUT; default 60)",
+    )
+
+export const serverOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Server (default: DATABASE_URL, then libpq's PG* variables; passwords only there):")
+    .option("--host <host>", "the server's host, or the directory of its socket")
+    .option("--port <port>", "the server's port")
+    .option("--username <role>", "the role to connect as")
+    .option("--dbname <name>", "the database to connect to")
+    .option("--exec <prefix>", 'run every PostgreSQL program through this: "docker exec -i db" (PGSTOW_EXEC)')
+    .option("--sslmode <mode>", "disable, allow, prefer, require, verify-ca or verify-full")
+    .option("--sslrootcert <file>", "the certificates to trust, or system")
+    .option(
+      "--pg-bin <folder>",
+      "look for pg_dump, pg_restore and psql here first; may be repeated (PGSTOW_PG_BIN)",
+      each,
+    )
+
+export const sealOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Encryption:")
+    .option(
+      "--recipient <age1...>",
+      "a public key that can open the backup; may be repeated (PGSTOW_RECIPIENTS)",
+      each,
+    )
+    .option("--unencrypted", "store the backup readable by anyone (PGSTOW_UNENCRYPTED)")
+
+export const keyOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Key:")
+    .option("--identity <file>", "an age identity: a file, or secretsmanager:ARN (PGSTOW_IDENTITY)")
+
+export const legacyKeyOptions: OptionGroup = (command) =>
+  command.option(
+    "--legacy-key-file <file>",
+    "the file with the key of Emiti or Sentinel (ENCRYPTION_KEY_PATH)",
+  )
+
+export const choiceOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Which backup:")
+    .option("--backup <id>", "the same as the argument")
+    .option("--database <name>", "of which database; not needed where there is only one")
+    .option("--at <time>", "the last one started at or before this time: 2026-01-02T03:00Z")

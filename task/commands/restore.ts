@@ -1,0 +1,120 @@
+import { InvalidArgumentError } from "commander"
+import * as z from "zod"
+import { formatRestore, restore, restoreFailure, restoreFile } from "../restore/restore.ts"
+import {
+  choiceFlags,
+  choiceOf,
+  connectionFlags,
+  connectionOf,
+  identitiesOf,
+  legacyFileIn,
+  legacyKeyFlags,
+  legacyKeysOf,
+  storagesOf,
+} from "../settings/inputs.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
+import {
+  choiceOptions,
+  each,
+  keyOptions,
+  legacyKeyOptions,
+  serverOptions,
+  storageOptions,
+} from "./options.ts"
+
+const locales = ["original", "default"] as const
+
+const restoreOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Restore:")
+    .option("--into <name>", "the database to restore into; a new one unless it exists")
+    .option("--clean", "drop what is restored from an existing database first")
+    .option("--table <table>", "only this table and what belongs to it; may be repeated", each)
+    .option("--schema <schema>", "only this schema; may be repeated", each)
+    .option("--no-owner", "everything belongs to the role that restores")
+    .option("--no-acl", "leave grants out")
+    .option("--role <role>", "everything belongs to this role")
+    .option(
+      "--locale <which>",
+      "original, or default: the target's own, where it lacks the original",
+      (value) => {
+        if (locales.some((locale) => locale === value)) return value
+        throw new InvalidArgumentError(`It must be one of ${locales.join(", ")}.`)
+      },
+    )
+    .option("--jobs <n>", "streams at once into a new database, each with a connection (PGSTOW_JOBS)")
+    .option("--no-analyze", "leave the planner's statistics for later")
+    .option("--yes", "do not ask")
+
+export const restoreCommand = defineCommand({
+  name: "restore",
+  summary: "restore a backup, into a new database unless told otherwise",
+  group: "Get it back:",
+  argument: {
+    syntax: "[backup]",
+    description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
+  },
+  options: [serverOptions, storageOptions, choiceOptions, keyOptions, legacyKeyOptions, restoreOptions],
+  flags: z.object({
+    ...connectionFlags.shape,
+    ...choiceFlags.shape,
+    ...legacyKeyFlags.shape,
+    into: z.string().optional(),
+    clean: z.boolean().default(false),
+    table: z.array(z.string()).default([]),
+    schema: z.array(z.string()).default([]),
+    owner: z.boolean().default(true),
+    acl: z.boolean().default(true),
+    role: z.string().optional(),
+    locale: z.enum(locales).default("original"),
+    analyze: z.boolean().default(true),
+    yes: z.boolean().default(false),
+  }),
+  examples: [
+    "pgstow restore latest --into orders_restored --identity pgstow.key",
+    "pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue",
+    "pgstow restore ./sentinel_backup_20251215_163138.sql.gz --into assets",
+  ],
+  async run({ settings, args, flags, ask }, context) {
+    const { into, clean, table, schema, owner, acl, role, locale, analyze, yes } = flags
+    const options = {
+      connection: await connectionOf(settings, flags, context),
+      clientFolders: settings.pgBin,
+      into,
+      selection: table.length + schema.length > 0 ? { tables: table, schemas: schema } : undefined,
+      owners: role === undefined ? (owner ? "keep" : "none") : { role },
+      grants: acl ? "keep" : "none",
+      clean,
+      locale,
+      analyze,
+      yes,
+      ask,
+    } as const
+    const file = legacyFileIn(args)
+    const result =
+      file === undefined
+        ? await restore(
+            {
+              ...options,
+              ...choiceOf(args, flags),
+              storages: storagesOf(settings, context),
+              identities: await identitiesOf(settings, context),
+              jobs: settings.jobs,
+            },
+            context,
+          )
+        : await restoreFile(file, { ...options, keys: await legacyKeysOf(settings, flags) }, context)
+    const { id, database, seconds } = result
+    const failure = restoreFailure(result)
+    return {
+      title: `restored ${id} into ${result.into}`,
+      result,
+      text: formatRestore(result),
+      isAnswer: false,
+      failure,
+      events: failure
+        ? undefined
+        : [{ type: "Restore Succeeded", database, id, into: result.into, seconds } as const],
+    }
+  },
+})

@@ -1,0 +1,32 @@
+import * as z from "zod"
+import { formatStatus, status, statusFailure } from "../catalog/status.ts"
+import { storagesOf } from "../settings/inputs.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
+import { storageOptions } from "./options.ts"
+
+const ageOptions: OptionGroup = (command) =>
+  command.option(
+    "--max-age-hours <hours>",
+    "how old the newest verified backup may be (PGSTOW_MAX_AGE_HOURS; default 26)",
+  )
+
+export const statusCommand = defineCommand({
+  name: "status",
+  summary: "say whether every database has a recent verified backup",
+  group: "Look:",
+  argument: { syntax: "[database]", description: "only this one" },
+  options: [storageOptions, ageOptions],
+  flags: z.object({}),
+  examples: ["pgstow status", "pgstow status orders --max-age-hours 50"],
+  async run({ settings, args: [database] }, context) {
+    const { maxAgeHours } = settings
+    const result = await status(storagesOf(settings, context), { database, maxAgeHours }, context)
+    return {
+      title: "looked for backups",
+      result,
+      text: formatStatus(result),
+      isAnswer: true,
+      failure: statusFailure(result),
+    }
+  },
+})

@@ -1,0 +1,61 @@
+import * as z from "zod"
+import {
+  choiceFlags,
+  choiceOf,
+  identitiesOf,
+  legacyFileIn,
+  legacyKeyFlags,
+  legacyKeysOf,
+  storagesOf,
+} from "../settings/inputs.ts"
+import { verificationEvent } from "../verify/verification-event.ts"
+import { formatVerify, verifyCopies, verifyFailure } from "../verify/verify.ts"
+import { formatVerifyFile, verifyFile } from "../verify/verify-file.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
+import { choiceOptions, each, keyOptions, legacyKeyOptions, storageOptions } from "./options.ts"
+
+const verifyOptions: OptionGroup = (command) =>
+  command
+    .option("--deep", "also decrypt, decompress and read every object to its end (needs the key)")
+    .option("--pg-bin <folder>", "look for pg_restore here first; may be repeated (PGSTOW_PG_BIN)", each)
+
+export const verifyCommand = defineCommand({
+  name: "verify",
+  summary: "read a backup again and check it against its manifest",
+  group: "Look:",
+  argument: {
+    syntax: "[backup]",
+    description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
+  },
+  options: [storageOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
+  flags: z.object({
+    ...choiceFlags.shape,
+    ...legacyKeyFlags.shape,
+    deep: z.boolean().default(false),
+  }),
+  examples: [
+    "pgstow verify latest",
+    "pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key",
+    "pgstow verify ./emiti_metrics_20240115_030000.sql.gz.enc --legacy-key-file emiti.key",
+  ],
+  async run({ settings, args, flags }, context) {
+    const file = legacyFileIn(args)
+    if (file !== undefined) {
+      const result = await verifyFile(file, await legacyKeysOf(settings, flags), context)
+      return { title: "verified", result, text: formatVerifyFile(result), isAnswer: true }
+    }
+    const storages = storagesOf(settings, context)
+    const deep = flags.deep
+      ? { identities: await identitiesOf(settings, context), clientFolders: settings.pgBin }
+      : undefined
+    const result = await verifyCopies(storages, { ...choiceOf(args, flags), deep }, context)
+    return {
+      title: "verified",
+      result,
+      text: result.map(formatVerify).join("\n"),
+      isAnswer: true,
+      failure: verifyFailure(result),
+      events: result.map(verificationEvent),
+    }
+  },
+})

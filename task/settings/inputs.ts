@@ -1,0 +1,128 @@
+/** What commands work on, made from settings and from the flags that several of them share. */
+import { readFile } from "node:fs/promises"
+import * as z from "zod"
+import type { Context } from "../context.ts"
+import type { RetentionPolicy } from "../core/retention.ts"
+import { PgstowError } from "../errors.ts"
+import { loadIdentities, readAwsSecret } from "../keys/identity.ts"
+import { parseRecipients } from "../keys/recipients.ts"
+import type { LegacyKeys } from "../legacy/open-legacy.ts"
+import { type Connection, connectionFrom } from "../postgres/connection.ts"
+import { withRdsToken } from "../postgres/rds-token.ts"
+import { openStorage } from "../storage/open-storage.ts"
+import type { Storage } from "../storage/storage.ts"
+import type { Settings } from "./config.ts"
+
+const text = z.string().optional()
+
+/** The flags that say which server to connect to, and as whom. */
+export const connectionFlags = z.object({
+  host: text,
+  port: text,
+  username: text,
+  dbname: text,
+  sslmode: text,
+  sslrootcert: text,
+})
+
+/** The flags that say which backup is meant. */
+export const choiceFlags = z.object({ backup: text, database: text, at: text })
+
+/** The flag that goes before the environment's key, even where that has one. */
+export const legacyKeyFlags = z.object({ legacyKeyFile: text })
+
+/** Opens every storage once. Throws a usage error where there is none. */
+export function storagesOf({ storage, storageTimeout }: Settings, { env, signal }: Context): Storage[] {
+  if (storage.length === 0)
+    throw new PgstowError("usage", "no storage was given", {
+      hint: "Give --storage file:///dir or s3://bucket/prefix (PGSTOW_STORAGE).",
+    })
+  return [...new Set(storage)].map((url) => openStorage(url, { env, signal, timeoutSeconds: storageTimeout }))
+}
+
+export async function connectionOf(
+  { databaseUrl, rdsIam }: Settings,
+  flags: z.output<typeof connectionFlags>,
+  { env }: Context,
+): Promise<Connection> {
+  const connection = connectionFrom({ databaseUrl, flags: connectionFlags.parse(flags), env })
+  return rdsIam ? withRdsToken(connection) : connection
+}
+
+/** The database that a command is about, as far as that is known before it runs: "*" where it is not. */
+export function databaseNamed(
+  { name, databaseUrl }: Settings,
+  flags: { readonly database?: unknown; readonly dbname?: unknown },
+  env: Context["env"],
+): string {
+  const named = [flags.database, name, flags.dbname].find((value) => typeof value === "string")
+  if (typeof named === "string") return named
+  try {
+    return connectionFrom({ databaseUrl, env }).params.dbname ?? "*"
+  } catch {
+    // What is wrong with it, the command itself says.
+    return "*"
+  }
+}
+
+/** Which backup is meant: an argument, or --backup, or --at. */
+export function choiceOf(
+  [argument]: readonly string[],
+  { backup, at, database }: z.output<typeof choiceFlags>,
+): { backup: string | Date; database: string | undefined } {
+  const named = [argument, backup, at].filter((value) => value !== undefined)
+  if (named.length > 1)
+    throw new PgstowError("usage", "the backup was given more than once", {
+      hint: "Give one of an id, --backup or --at.",
+    })
+  return { backup: at === undefined ? (named[0] ?? "latest") : timeOf(at), database }
+}
+
+function timeOf(text: string): Date {
+  // Without a zone JavaScript takes a date for UTC and a date with a time for local time: nobody should guess.
+  const time = new Date(/[zZ]$|[+-]\d\d:?\d\d$/.test(text) ? text : "")
+  if (!Number.isNaN(time.getTime())) return time
+  throw new PgstowError("usage", `--at ${text} is not a time with its zone`, {
+    hint: "Write it like 2026-01-02T03:00Z.",
+  })
+}
+
+/** A file of an older system in place of a backup's id, which has neither of these characters. */
+export function legacyFileIn([argument]: readonly string[]): string | undefined {
+  return argument !== undefined && /[./]/.test(argument) ? argument : undefined
+}
+
+/** Whom to seal for; undefined where backups are to be readable by anyone. */
+export function recipientsOf({ recipient, unencrypted }: Settings): readonly string[] | undefined {
+  if (recipient.length === 0 && !unencrypted)
+    throw new PgstowError("usage", "no recipient was given", {
+      hint: "Give --recipient age1... (PGSTOW_RECIPIENTS); `pgstow keygen` makes one. Or say --unencrypted.",
+    })
+  if (recipient.length > 0 && unencrypted)
+    throw new PgstowError("usage", "--recipient and --unencrypted contradict each other", {
+      hint: "Leave one of them out.",
+    })
+  return unencrypted ? undefined : parseRecipients(recipient)
+}
+
+export async function identitiesOf({ identity }: Settings, { log }: Pick<Context, "log">): Promise<string[]> {
+  if (identity === undefined) return []
+  return loadIdentities(identity, { readSecret: readAwsSecret, warn: (message) => log.warn(message) })
+}
+
+export async function legacyKeysOf(
+  { legacyKey, legacyKeyFile }: Settings,
+  flags: z.output<typeof legacyKeyFlags>,
+): Promise<LegacyKeys> {
+  if (legacyKeyFile === undefined) return { emiti: legacyKey }
+  const key = await readFile(legacyKeyFile).catch((cause: unknown) => {
+    throw new PgstowError("key", `the key file ${legacyKeyFile} can't be read`, { cause })
+  })
+  const wanted = flags.legacyKeyFile !== undefined || legacyKey === undefined
+  return { emiti: wanted ? key.toString() : legacyKey, sentinel: key }
+}
+
+export function policyOf(settings: Settings): RetentionPolicy {
+  const { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
+  return { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly }
+}

@@ -1,0 +1,18 @@
+import type { PgstowEvent } from "../notify/events.ts"
+import type { VerifyResult } from "./verify.ts"
+
+/** What a verification that ran to its end says: the backup is as it was written, or it is not. */
+export function verificationEvent(result: VerifyResult): PgstowEvent {
+  const { database, id, storage, bytes, seconds, problems } = result
+  if (problems.length === 0) return { type: "Verification Succeeded", database, id, storage, bytes, seconds }
+  const found = problems.map(
+    ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
+  )
+  return {
+    type: "Verification Failed",
+    database,
+    id,
+    error: `backup ${id} in ${storage} is damaged: ${found.join("; ")}`,
+    hint: "Back up again now, and keep the damaged one: what is whole of it can still be restored.",
+  }
+}
