@@ -47,18 +47,15 @@ export function makeProgram(run: (command: Command, typed: Typed) => Promise<voi
     .configureHelp({ subcommandTerm: (command) => command.name() })
   for (const group of commandGroups)
     for (const command of commands.filter((one) => one.group === group)) addCommand(program, command, run)
-  return (
-    program
-      // Where commander's own command "help" stands.
-      .commandsGroup("Set up:")
-      .addHelpText(
-        "after",
-        formatExamples([
-          "pgstow backup --storage s3://my-bucket/pgstow --recipient age1...",
-          "pgstow list --storage s3://my-bucket/pgstow",
-          "pgstow restore latest --storage s3://my-bucket/pgstow --identity pgstow.key --into orders_restored",
-        ]),
-      )
+  const help = program.createCommand("help").argument("[command]").description("explain a command")
+  program.addHelpCommand(help.helpGroup("Set up:"))
+  return program.addHelpText(
+    "after",
+    formatExamples([
+      "pgstow backup --storage s3://my-bucket/pgstow --recipient age1...",
+      "pgstow list --storage s3://my-bucket/pgstow",
+      "pgstow restore latest --storage s3://my-bucket/pgstow --identity pgstow.key --into orders_restored",
+    ]),
   )
 }
 
