@@ -1,3 +1,5 @@
+import stringWidth from "string-width"
+
 const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
 
 /** "0 B", "812 B", "1.4 MiB", "203 MiB": three digits at most. */
@@ -52,25 +54,17 @@ export type Column = { readonly title: string; readonly flush?: "right" }
 /** Lines of cells below their titles, two spaces between the columns. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const lines = [columns.map(({ title }) => title), ...rows]
-  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => widthOf(cells[index] ?? ""))))
+  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => stringWidth(cells[index] ?? ""))))
   return lines
     .map((cells) =>
       columns
         .map(({ flush }, index) => {
           const cell = cells[index] ?? ""
-          const space = " ".repeat((widths[index] ?? 0) - widthOf(cell))
+          const space = " ".repeat((widths[index] ?? 0) - stringWidth(cell))
           return flush === "right" ? space + cell : cell + space
         })
         .join("  ")
         .trimEnd(),
     )
     .join("\n")
-}
-
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" })
-const wide = /\p{Emoji_Presentation}|\ufe0f|[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Hangul}]/u
-
-/** The columns that a terminal gives to `text`: near enough for names. */
-function widthOf(text: string): number {
-  return [...graphemes.segment(text)].reduce((sum, { segment }) => sum + (wide.test(segment) ? 2 : 1), 0)
 }
