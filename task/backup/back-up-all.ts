@@ -7,7 +7,7 @@ import { describe, withDatabase } from "../postgres/connection.ts"
 import { readDatabaseNames } from "../postgres/database-names.ts"
 import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import type { Session } from "../postgres/session.ts"
-import { type BackupOptions, type BackupResult, backup, backupFailure, formatBackup } from "./back-up.ts"
+import { type BackupOptions, type BackupResult, backup, backupFailure } from "./back-up.ts"
 
 export type BackupAllOptions = Omit<BackupOptions, "name"> & {
   /** Patterns of the databases to back up; all, where there is none. */
@@ -76,12 +76,4 @@ export function backupAllFailure(results: readonly DatabaseBackup[]): PgstowErro
     `${failed.length} of ${formatCount(results.length, "database")} could not be backed up: ${names}`,
     { hint: "What was wrong with each is said above. The others have their backups." },
   )
-}
-
-export function formatBackupAll(results: readonly DatabaseBackup[]): string {
-  return results
-    .map(({ database, backup, failure }) =>
-      backup ? formatBackup(backup) : `${formatName(database)}: ${failure ? messageOf(failure) : ""}`,
-    )
-    .join("\n")
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { manifestsBefore, putCheck } from "../catalog/catalog.ts"
 import { checkManifest } from "../catalog/check-manifest.ts"
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import type { Check, Finding, Problem } from "../core/check.ts"
@@ -151,18 +151,6 @@ export function backupFailure({ id, database, storages }: BackupResult): PgstowE
         : "Mend the storage and back up again; the good copies stay.",
     },
   )
-}
-
-export function formatBackup(result: BackupResult): string {
-  const { id, database, seconds, storages, warnings } = result
-  const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
-  return [
-    `${id} of ${formatName(database)}: ${size} in ${formatDuration(seconds)} (${formatRate(result.rawBytes, seconds)})`,
-    ...storages.map(
-      ({ storage, state, error }) => `  ${storage}: ${state}${error === null ? "" : `: ${error}`}`,
-    ),
-    ...warnings.map((warning) => `  look at it: ${formatName(warning)}`),
-  ].join("\n")
 }
 
 /** A snapshot does not survive in a pooler that lends connections by the transaction: a second session proves it. */

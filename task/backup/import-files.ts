@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs"
 import { readdir, stat } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { type BackupName, readManifest } from "../catalog/catalog.ts"
-import { formatBytes, formatCount, formatName, formatTable, formatTime } from "../console/format.ts"
+import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
@@ -90,30 +90,6 @@ export function importFailure({ files }: ImportResult): PgstowError | undefined 
     failed[0]?.error?.kind ?? "partial",
     `${formatCount(names.length, "file")} of ${files.length} could not be imported everywhere: ${names.join(", ")}`,
     { hint: "Mend what is said of each, and import them again: those that are good are not stored twice." },
-  )
-}
-
-export function formatImport({ files }: ImportResult): string {
-  if (files.length === 0) return "no files"
-  return formatTable(
-    [
-      { title: "FILE" },
-      { title: "BACKUP" },
-      { title: "DATABASE" },
-      { title: "MADE" },
-      { title: "STORED", flush: "right" },
-      { title: "" },
-    ],
-    files.map(({ file, state, backup, error }) => [
-      formatName(basename(file)),
-      backup?.id ?? "-",
-      backup ? formatName(backup.database) : "-",
-      backup ? formatTime(new Date(backup.startedAt)) : "-",
-      backup ? formatBytes(backup.storedBytes) : "-",
-      [state, error?.message, ...(backup?.storages ?? []).map(({ error }) => error)]
-        .filter(Boolean)
-        .join(": "),
-    ]),
   )
 }
 

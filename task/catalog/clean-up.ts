@@ -1,4 +1,3 @@
-import { formatBytes, formatCount, formatName, formatTable } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { databaseFolder } from "../core/database-folder.ts"
@@ -12,7 +11,7 @@ import {
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type BackupName, type CatalogEntry, listBackups, removeBackup } from "./catalog.ts"
-import { type Debris, findDebris, noteDebris, notedHours, removeDebris } from "./debris.ts"
+import { type Debris, findDebris, noteDebris, removeDebris } from "./debris.ts"
 
 export type CleanupOptions = {
   readonly policy: RetentionPolicy
@@ -160,49 +159,4 @@ export function cleanupFailure({ storages }: CleanupResult): PgstowError | undef
   return new PgstowError("storage", `not cleaned up to the end: ${what}`, {
     hint: "Mend the storage and run it again: what is done is done, and nothing was removed that is to be kept.",
   })
-}
-
-/** Every decision of a dry run with its reasons; of a real one what was removed. */
-export function formatCleanup({ dryRun, storages }: CleanupResult): string {
-  return storages.map((cleaned) => formatStorage(cleaned, dryRun)).join("\n\n")
-}
-
-function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
-  const { storage, decisions, removedBackups, debris, staleUploads, freedBytes, error } = cleaned
-  const shown = dryRun ? decisions : decisions.filter(({ keep, state }) => !keep || state === "unreadable")
-  const table = formatTable(
-    [
-      { title: "ID" },
-      { title: "DATABASE" },
-      { title: "STATE" },
-      { title: "STORED", flush: "right" },
-      { title: "DECISION" },
-      { title: "BECAUSE" },
-    ],
-    shown.map((decision) => [
-      decision.id,
-      formatName(decision.database),
-      decision.state,
-      decision.storedBytes === null ? "-" : formatBytes(decision.storedBytes),
-      decision.keep ? "keep" : "remove",
-      decision.because.join("; "),
-    ]),
-  )
-  const would = dryRun ? "would remove" : "removed"
-  return [
-    storage,
-    ...(shown.length > 0 ? [table] : []),
-    ...debris.map((each) => formatDebris(each, dryRun)),
-    ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
-    error === null
-      ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
-      : `not finished: ${error}; freed ${formatBytes(freedBytes)}`,
-  ].join("\n")
-}
-
-function formatDebris({ database, id, sizeBytes, notedAt, due }: Debris, dryRun: boolean): string {
-  const what = `what an interrupted backup left: ${id} of ${formatName(database)}, ${formatBytes(sizeBytes)}`
-  if (due) return `${dryRun ? "would remove" : "removed"} ${what}`
-  if (notedAt !== null) return `noted before: ${what}; a run ${notedHours} hours after ${notedAt} removes it`
-  return `${dryRun ? "would note" : "noted"} ${what}; a run ${notedHours} hours later removes it`
 }

@@ -1,4 +1,3 @@
-import { formatBytes, formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import type { CheckKind } from "../core/check.ts"
 import { rawBytes, storedBytes } from "../core/manifest.ts"
@@ -53,42 +52,4 @@ function describe({ storage, database, id, state, finding, manifest, problem }: 
     lastCheck: finding ? { kind: finding.kind, at: finding.at.toISOString() } : null,
     problem: problem ? messageOf(problem) : null,
   }
-}
-
-export function formatList({ storages, backups }: ListResult): string {
-  if (backups.length === 0) return `no backups in ${storages.join(", ")}`
-  const several = storages.length > 1
-  const table = formatTable(
-    [
-      { title: "ID" },
-      { title: "DATABASE" },
-      { title: "STARTED" },
-      { title: "STORED", flush: "right" },
-      { title: "RAW", flush: "right" },
-      { title: "TOOK", flush: "right" },
-      { title: "STATE" },
-      ...(several ? [{ title: "STORAGE" }] : []),
-    ],
-    backups.map((backup) => [
-      backup.id,
-      formatName(backup.database),
-      orDash(backup.startedAt, (time) => formatTime(new Date(time))),
-      orDash(backup.storedBytes, formatBytes),
-      orDash(backup.rawBytes, formatBytes),
-      orDash(backup.seconds, formatDuration),
-      stateInWords(backup),
-      backup.storage,
-    ]),
-  )
-  const problems = backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`))
-  return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
-}
-
-function stateInWords({ problem, lastCheck, encrypted }: ListedBackup): string {
-  const check = problem === null ? (lastCheck?.kind ?? "unverified") : "unreadable"
-  return encrypted === false ? `${check}, unencrypted` : check
-}
-
-function orDash<Value>(value: Value | null, format: (value: Value) => string): string {
-  return value === null ? "-" : format(value)
 }

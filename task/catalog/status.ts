@@ -1,4 +1,4 @@
-import { formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
+import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { PgstowError } from "../errors.ts"
@@ -63,28 +63,6 @@ export function statusFailure({ maxAgeHours, databases }: StatusResult): PgstowE
       ? "there is no backup at all"
       : `no verified backup of the last ${maxAgeHours} hours: ${what.join(", ")}`,
     { hint: "See why the last run failed, or whether it ran; then back up." },
-  )
-}
-
-export function formatStatus({ databases }: StatusResult): string {
-  if (databases.length === 0) return "no backups"
-  return formatTable(
-    [
-      { title: "DATABASE" },
-      { title: "NEWEST VERIFIED" },
-      { title: "STARTED" },
-      { title: "AGE", flush: "right" },
-      { title: "" },
-      { title: "STORAGE" },
-    ],
-    databases.map(({ database, id, startedAt, ageHours, overdue, storage }) => [
-      formatName(database),
-      id ?? "-",
-      startedAt === null ? "-" : formatTime(new Date(startedAt)),
-      ageHours === null ? "-" : formatDuration(ageHours * 3600),
-      overdue ? "OVERDUE" : "ok",
-      storage,
-    ]),
   )
 }
 

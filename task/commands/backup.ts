@@ -1,18 +1,14 @@
-import {
-  type BackupOptions,
-  type BackupResult,
-  backup,
-  backupFailure,
-  formatBackup,
-} from "../backup/back-up.ts"
-import { backupAll, backupAllFailure, formatBackupAll } from "../backup/back-up-all.ts"
-import { checkPolicy, cleanup, cleanupFailure, formatCleanup } from "../catalog/clean-up.ts"
+import { type BackupOptions, type BackupResult, backup, backupFailure } from "../backup/back-up.ts"
+import { backupAll, backupAllFailure, type DatabaseBackup } from "../backup/back-up-all.ts"
+import { checkPolicy, cleanup, cleanupFailure } from "../catalog/clean-up.ts"
+import { formatBytes, formatDuration, formatName, formatRate } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { failureEvents } from "../notify/announce.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import type { Settings } from "../settings/config.ts"
 import { connectionFlags, connectionOf, policyOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
+import { formatCleanup } from "./cleanup.ts"
 import { defineCommand, type OptionGroup, type Outcome } from "./command.ts"
 import { each, sealOptions, serverOptions, storageOptions } from "./options.ts"
 
@@ -142,4 +138,24 @@ function succeeded(result: BackupResult): PgstowEvent {
     warnings,
     ...last,
   }
+}
+
+export function formatBackup(result: BackupResult): string {
+  const { id, database, seconds, storages, warnings } = result
+  const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
+  return [
+    `${id} of ${formatName(database)}: ${size} in ${formatDuration(seconds)} (${formatRate(result.rawBytes, seconds)})`,
+    ...storages.map(
+      ({ storage, state, error }) => `  ${storage}: ${state}${error === null ? "" : `: ${error}`}`,
+    ),
+    ...warnings.map((warning) => `  look at it: ${formatName(warning)}`),
+  ].join("\n")
+}
+
+export function formatBackupAll(results: readonly DatabaseBackup[]): string {
+  return results
+    .map(({ database, backup, failure }) =>
+      backup ? formatBackup(backup) : `${formatName(database)}: ${failure ? messageOf(failure) : ""}`,
+    )
+    .join("\n")
 }

@@ -1,5 +1,7 @@
 import * as z from "zod"
-import { cleanup, cleanupFailure, formatCleanup } from "../catalog/clean-up.ts"
+import { type CleanupResult, cleanup, cleanupFailure, type StorageCleanup } from "../catalog/clean-up.ts"
+import { type Debris, notedHours } from "../catalog/debris.ts"
+import { formatBytes, formatCount, formatName, formatTable } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
 import { readSettings } from "../settings/config.ts"
 import { policyOf, storagesOf } from "../settings/inputs.ts"
@@ -50,3 +52,48 @@ export const cleanupCommand = defineCommand({
     }
   },
 })
+
+/** Every decision of a dry run with its reasons; of a real one what was removed. */
+export function formatCleanup({ dryRun, storages }: CleanupResult): string {
+  return storages.map((cleaned) => formatStorage(cleaned, dryRun)).join("\n\n")
+}
+
+function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
+  const { storage, decisions, removedBackups, debris, staleUploads, freedBytes, error } = cleaned
+  const shown = dryRun ? decisions : decisions.filter(({ keep, state }) => !keep || state === "unreadable")
+  const table = formatTable(
+    [
+      { title: "ID" },
+      { title: "DATABASE" },
+      { title: "STATE" },
+      { title: "STORED", flush: "right" },
+      { title: "DECISION" },
+      { title: "BECAUSE" },
+    ],
+    shown.map((decision) => [
+      decision.id,
+      formatName(decision.database),
+      decision.state,
+      decision.storedBytes === null ? "-" : formatBytes(decision.storedBytes),
+      decision.keep ? "keep" : "remove",
+      decision.because.join("; "),
+    ]),
+  )
+  const would = dryRun ? "would remove" : "removed"
+  return [
+    storage,
+    ...(shown.length > 0 ? [table] : []),
+    ...debris.map((each) => formatDebris(each, dryRun)),
+    ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
+    error === null
+      ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
+      : `not finished: ${error}; freed ${formatBytes(freedBytes)}`,
+  ].join("\n")
+}
+
+function formatDebris({ database, id, sizeBytes, notedAt, due }: Debris, dryRun: boolean): string {
+  const what = `what an interrupted backup left: ${id} of ${formatName(database)}, ${formatBytes(sizeBytes)}`
+  if (due) return `${dryRun ? "would remove" : "removed"} ${what}`
+  if (notedAt !== null) return `noted before: ${what}; a run ${notedHours} hours after ${notedAt} removes it`
+  return `${dryRun ? "would note" : "noted"} ${what}; a run ${notedHours} hours later removes it`
+}

@@ -1,4 +1,6 @@
-import { formatImport, importFailure, importFiles } from "../backup/import-files.ts"
+import { basename } from "node:path"
+import { type ImportResult, importFailure, importFiles } from "../backup/import-files.ts"
+import { formatBytes, formatName, formatTable, formatTime } from "../console/format.ts"
 import { databaseNamed, legacyKeyFlags, legacyKeysOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { legacyKeyOptions, sealOptions, storageOptions } from "./options.ts"
@@ -44,3 +46,27 @@ export const importCommand = defineCommand({
     }
   },
 })
+
+export function formatImport({ files }: ImportResult): string {
+  if (files.length === 0) return "no files"
+  return formatTable(
+    [
+      { title: "FILE" },
+      { title: "BACKUP" },
+      { title: "DATABASE" },
+      { title: "MADE" },
+      { title: "STORED", flush: "right" },
+      { title: "" },
+    ],
+    files.map(({ file, state, backup, error }) => [
+      formatName(basename(file)),
+      backup?.id ?? "-",
+      backup ? formatName(backup.database) : "-",
+      backup ? formatTime(new Date(backup.startedAt)) : "-",
+      backup ? formatBytes(backup.storedBytes) : "-",
+      [state, error?.message, ...(backup?.storages ?? []).map(({ error }) => error)]
+        .filter(Boolean)
+        .join(": "),
+    ]),
+  )
+}

@@ -1,5 +1,6 @@
 import * as z from "zod"
-import { formatList, list } from "../catalog/list.ts"
+import { type ListedBackup, type ListResult, list } from "../catalog/list.ts"
+import { formatBytes, formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
 import { storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
 import { storageOptions } from "./options.ts"
@@ -17,3 +18,41 @@ export const listCommand = defineCommand({
     return { title: "listed the backups", result, text: formatList(result), isAnswer: true }
   },
 })
+
+export function formatList({ storages, backups }: ListResult): string {
+  if (backups.length === 0) return `no backups in ${storages.join(", ")}`
+  const several = storages.length > 1
+  const table = formatTable(
+    [
+      { title: "ID" },
+      { title: "DATABASE" },
+      { title: "STARTED" },
+      { title: "STORED", flush: "right" },
+      { title: "RAW", flush: "right" },
+      { title: "TOOK", flush: "right" },
+      { title: "STATE" },
+      ...(several ? [{ title: "STORAGE" }] : []),
+    ],
+    backups.map((backup) => [
+      backup.id,
+      formatName(backup.database),
+      orDash(backup.startedAt, (time) => formatTime(new Date(time))),
+      orDash(backup.storedBytes, formatBytes),
+      orDash(backup.rawBytes, formatBytes),
+      orDash(backup.seconds, formatDuration),
+      stateInWords(backup),
+      backup.storage,
+    ]),
+  )
+  const problems = backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`))
+  return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
+}
+
+function stateInWords({ problem, lastCheck, encrypted }: ListedBackup): string {
+  const check = problem === null ? (lastCheck?.kind ?? "unverified") : "unreadable"
+  return encrypted === false ? `${check}, unencrypted` : check
+}
+
+function orDash<Value>(value: Value | null, format: (value: Value) => string): string {
+  return value === null ? "-" : format(value)
+}

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander"
 import * as z from "zod"
-import { formatRestore, restore, restoreFailure, restoreFile } from "../restore/restore.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { countOf, type RestoreResult, restore, restoreFailure, restoreFile } from "../restore/restore.ts"
 import {
   choiceFlags,
   choiceOf,
@@ -118,3 +119,25 @@ export const restoreCommand = defineCommand({
     }
   },
 })
+
+export function formatRestore(result: RestoreResult): string {
+  const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings } = result
+  const what = `${id} of ${formatName(database)}`
+  const size = `${formatCount(tables, "table")}, ${formatBytes(rawBytes)}`
+  const speed = `${formatDuration(seconds)} (${formatRate(rawBytes, seconds)})`
+  return [
+    state === "restored"
+      ? `restored ${what} into ${formatName(into)}: ${size} in ${speed}`
+      : `${what} is not restored, after ${formatDuration(seconds)}${errors.length > 0 ? `: ${formatCount(countOf(errors), "error")}` : ""}`,
+    ...errors.flatMap(({ title, hint, count, examples }) => [
+      `  ${title} (${count}): ${hint}`,
+      ...examples.map(
+        ({ message, entry }) =>
+          `    ${formatName(message)}${entry === null ? "" : ` [${formatName(entry)}]`}`,
+      ),
+      ...(count > examples.length ? [`    and ${count - examples.length} more`] : []),
+    ]),
+    ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
+    ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
+  ].join("\n")
+}

@@ -1,6 +1,6 @@
 import { realpathSync } from "node:fs"
 import * as z from "zod"
-import { formatSchedule, schedule } from "../schedule/make-schedule.ts"
+import { type ScheduleResult, schedule } from "../schedule/make-schedule.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 
 const scheduleOptions: OptionGroup = (command) =>
@@ -43,3 +43,8 @@ export const scheduleCommand = defineCommand({
     return { title: "made a schedule", result, text: formatSchedule(result), isAnswer: true }
   },
 })
+
+export function formatSchedule({ installed, files }: ScheduleResult): string {
+  if (installed) return files.map(({ path }) => `installed ${path}`).join("\n")
+  return files.map(({ path, text }) => `# ${path}\n${text}`).join("\n")
+}

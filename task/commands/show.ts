@@ -1,4 +1,15 @@
-import { formatShow, show } from "../catalog/show.ts"
+import { formatRelationName } from "../archive/relation-name.ts"
+import { type ShowResult, show } from "../catalog/show.ts"
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatName,
+  formatTable,
+  formatTime,
+} from "../console/format.ts"
+import type { Check } from "../core/check.ts"
+import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { choiceFlags, choiceOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
 import { choiceOptions, storageOptions } from "./options.ts"
@@ -16,3 +27,86 @@ export const showCommand = defineCommand({
     return { title: `showed ${result.manifest.id}`, result, text: formatShow(result), isAnswer: true }
   },
 })
+
+export function formatShow(result: ShowResult): string {
+  const { storage, state, manifest, checks, passedOver } = result
+  const { source, importedFrom, snapshot, compression, encryption } = manifest
+  const seconds = (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000
+  const facts: [string, string][] = [
+    ["backup", manifest.id],
+    ["database", formatName(manifest.database)],
+    ["storage", storage],
+    ["state", state],
+    ["started", formatTime(new Date(manifest.startedAt))],
+    ["took", formatDuration(seconds)],
+    ["stored", `${formatBytes(result.storedBytes)} of ${formatBytes(result.rawBytes)} raw`],
+    [
+      "snapshot",
+      `${formatTime(new Date(snapshot.time))}${snapshot.lsn === null ? "" : `, LSN ${snapshot.lsn}`}`,
+    ],
+    ["source", sourceInWords(source)],
+    ["imported", importedFrom ? `from ${formatName(importedFrom.file)} of ${importedFrom.system}` : ""],
+    ["locale", localeInWords(source)],
+    ["settings", source.settings.map(formatName).join(", ")],
+    ["extensions", source.extensions.map(({ name, version }) => `${formatName(name)} ${version}`).join(", ")],
+    ["roles", source.roles.map(formatName).join(", ")],
+    ["client", source.clientVersion],
+    ["compression", `${compression.algorithm}, level ${compression.level}`],
+    [
+      "encryption",
+      encryption.algorithm === "none"
+        ? "none"
+        : `${encryption.algorithm}, for ${encryption.recipients.join(" ")}`,
+    ],
+    ["written by", manifest.writtenBy],
+  ]
+  const width = Math.max(...facts.map(([name]) => name.length))
+  const objects = formatTable(
+    [
+      { title: "OBJECT" },
+      { title: "STORED", flush: "right" },
+      { title: "RAW", flush: "right" },
+      { title: "SHA-256" },
+      { title: "SEGMENT" },
+    ],
+    manifest.objects.map((object) => [
+      object.name,
+      formatBytes(object.sizeBytes),
+      formatBytes(object.rawBytes),
+      object.sha256,
+      segmentInWords(object),
+    ]),
+  )
+  return [
+    ...facts.filter(([, value]) => value !== "").map(([name, value]) => `${name.padEnd(width)}  ${value}`),
+    ...(passedOver.length > 0
+      ? [`${"not shown".padEnd(width)}  newer, but damaged: ${passedOver.join(", ")}`]
+      : []),
+    "",
+    objects,
+    ...(checks.length > 0 ? ["", ...checks.flatMap(checkInWords)] : []),
+  ].join("\n")
+}
+
+function segmentInWords(object: ManifestObject): string {
+  if (object.kind !== "segment") return ""
+  const name = formatRelationName({ schema: object.schema, name: object.table })
+  return `${formatCount(object.rows, "row")} of ${formatName(name)}`
+}
+
+function sourceInWords({ database, serverVersion, sizeBytes, tables }: Manifest["source"]): string {
+  return `${formatName(database)} on PostgreSQL ${serverVersion}, ${formatBytes(sizeBytes)}, ${formatCount(tables, "table")}`
+}
+
+function localeInWords({ encoding, localeProvider, collate, ctype, locale }: Manifest["source"]): string {
+  if (localeProvider === "") return encoding
+  const libc = collate === ctype ? collate : `${collate} (ctype ${ctype})`
+  return `${encoding}, ${localeProvider}, ${locale ?? libc}`
+}
+
+function checkInWords({ kind, at, by, problems }: Check): string[] {
+  return [
+    `${kind} ${formatTime(new Date(at))} by ${by}`,
+    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
+  ]
+}

@@ -1,5 +1,6 @@
 import * as z from "zod"
-import { formatStatus, status, statusFailure } from "../catalog/status.ts"
+import { type StatusResult, status, statusFailure } from "../catalog/status.ts"
+import { formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
 import { storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { storageOptions } from "./options.ts"
@@ -30,3 +31,25 @@ export const statusCommand = defineCommand({
     }
   },
 })
+
+export function formatStatus({ databases }: StatusResult): string {
+  if (databases.length === 0) return "no backups"
+  return formatTable(
+    [
+      { title: "DATABASE" },
+      { title: "NEWEST VERIFIED" },
+      { title: "STARTED" },
+      { title: "AGE", flush: "right" },
+      { title: "" },
+      { title: "STORAGE" },
+    ],
+    databases.map(({ database, id, startedAt, ageHours, overdue, storage }) => [
+      formatName(database),
+      id ?? "-",
+      startedAt === null ? "-" : formatTime(new Date(startedAt)),
+      ageHours === null ? "-" : formatDuration(ageHours * 3600),
+      overdue ? "OVERDUE" : "ok",
+      storage,
+    ]),
+  )
+}

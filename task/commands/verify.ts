@@ -1,5 +1,13 @@
 import * as z from "zod"
 import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatName,
+  formatRate,
+  formatTime,
+} from "../console/format.ts"
+import {
   choiceFlags,
   choiceOf,
   identitiesOf,
@@ -9,8 +17,8 @@ import {
   storagesOf,
 } from "../settings/inputs.ts"
 import { verificationEvent } from "../verify/verification-event.ts"
-import { formatVerify, verifyCopies, verifyFailure } from "../verify/verify.ts"
-import { formatVerifyFile, verifyFile } from "../verify/verify-file.ts"
+import { type VerifyResult, verifyCopies, verifyFailure } from "../verify/verify.ts"
+import { type VerifyFileResult, verifyFile } from "../verify/verify-file.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { choiceOptions, each, keyOptions, legacyKeyOptions, storageOptions } from "./options.ts"
 
@@ -59,3 +67,27 @@ export const verifyCommand = defineCommand({
     }
   },
 })
+
+export function formatVerify(result: VerifyResult): string {
+  const { storage, database, id, kind, problems, objects, bytes, seconds } = result
+  const what = `${id} of ${formatName(database)} in ${storage}`
+  const size = `${formatCount(objects, "object")}, ${formatBytes(bytes)}`
+  const speed = `${formatDuration(seconds)} (${formatRate(bytes, seconds)})`
+  if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
+  return [
+    `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
+    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
+  ].join("\n")
+}
+
+export function formatVerifyFile({
+  file,
+  system,
+  madeAt,
+  storedBytes,
+  rawBytes,
+  tables,
+}: VerifyFileResult): string {
+  const size = `${formatBytes(storedBytes)}, ${formatBytes(rawBytes)} of SQL with ${formatCount(tables, "table")}`
+  return `verified: ${formatName(file)} of ${system}, made ${formatTime(new Date(madeAt))}: ${size}`
+}

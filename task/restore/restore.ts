@@ -3,7 +3,7 @@ import { readToc } from "../archive/toc.ts"
 import { keyOf } from "../catalog/catalog.ts"
 import { findBackup, readCatalog } from "../catalog/find-backup.ts"
 import { openObject } from "../catalog/open-object.ts"
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../core/manifest.ts"
@@ -288,28 +288,6 @@ export function restoreFailure(result: RestoreResult): PgstowError | undefined {
   )
 }
 
-export function formatRestore(result: RestoreResult): string {
-  const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings } = result
-  const what = `${id} of ${formatName(database)}`
-  const size = `${formatCount(tables, "table")}, ${formatBytes(rawBytes)}`
-  const speed = `${formatDuration(seconds)} (${formatRate(rawBytes, seconds)})`
-  return [
-    state === "restored"
-      ? `restored ${what} into ${formatName(into)}: ${size} in ${speed}`
-      : `${what} is not restored, after ${formatDuration(seconds)}${errors.length > 0 ? `: ${formatCount(countOf(errors), "error")}` : ""}`,
-    ...errors.flatMap(({ title, hint, count, examples }) => [
-      `  ${title} (${count}): ${hint}`,
-      ...examples.map(
-        ({ message, entry }) =>
-          `    ${formatName(message)}${entry === null ? "" : ` [${formatName(entry)}]`}`,
-      ),
-      ...(count > examples.length ? [`    and ${count - examples.length} more`] : []),
-    ]),
-    ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
-    ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
-  ].join("\n")
-}
-
-function countOf(errors: readonly RestoreErrorGroup[]): number {
+export function countOf(errors: readonly RestoreErrorGroup[]): number {
   return errors.reduce((sum, { count }) => sum + count, 0)
 }

@@ -55,11 +55,6 @@ export async function schedule(options: ScheduleOptions, context: Context): Prom
   return { installed: install, files }
 }
 
-export function formatSchedule({ installed, files }: ScheduleResult): string {
-  if (installed) return files.map(({ path }) => `installed ${path}`).join("\n")
-  return files.map(({ path, text }) => `# ${path}\n${text}`).join("\n")
-}
-
 async function planSchedule(options: ScheduleOptions, { log }: Context): Promise<Schedule> {
   const { name, at, program } = options
   const [, hour, minute] = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(at) ?? []

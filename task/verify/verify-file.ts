@@ -1,4 +1,3 @@
-import { formatBytes, formatCount, formatName, formatTime } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { countTables } from "../legacy/dump-facts.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
@@ -38,16 +37,4 @@ export async function verifyFile(
     rawBytes,
     ...count,
   }
-}
-
-export function formatVerifyFile({
-  file,
-  system,
-  madeAt,
-  storedBytes,
-  rawBytes,
-  tables,
-}: VerifyFileResult): string {
-  const size = `${formatBytes(storedBytes)}, ${formatBytes(rawBytes)} of SQL with ${formatCount(tables, "table")}`
-  return `verified: ${formatName(file)} of ${system}, made ${formatTime(new Date(madeAt))}: ${size}`
 }

@@ -1,6 +1,5 @@
 import { putCheck } from "../catalog/catalog.ts"
 import { findBackup, readCatalog } from "../catalog/find-backup.ts"
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
 import { type Manifest, storedBytes } from "../core/manifest.ts"
@@ -101,16 +100,4 @@ export function verifyFailure(results: readonly VerifyResult[]): PgstowError | u
         ? "Another copy is good: restore from that one."
         : "Use another backup.",
   })
-}
-
-export function formatVerify(result: VerifyResult): string {
-  const { storage, database, id, kind, problems, objects, bytes, seconds } = result
-  const what = `${id} of ${formatName(database)} in ${storage}`
-  const size = `${formatCount(objects, "object")}, ${formatBytes(bytes)}`
-  const speed = `${formatDuration(seconds)} (${formatRate(bytes, seconds)})`
-  if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
-  return [
-    `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
-    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
-  ].join("\n")
 }

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { keyOf, listBackups, readFindings, readManifest } from "../../task/catalog/catalog.ts"
-import { type CleanupOptions, cleanup, formatCleanup } from "../../task/catalog/clean-up.ts"
+import { type CleanupOptions, cleanup } from "../../task/catalog/clean-up.ts"
+import { formatCleanup } from "../../task/commands/cleanup.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { verify as verifyBackup } from "../../task/verify/verify.ts"

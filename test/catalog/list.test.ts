@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
-import { formatList, list } from "../../task/catalog/list.ts"
+import { list } from "../../task/catalog/list.ts"
+import { formatList } from "../../task/commands/list.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"

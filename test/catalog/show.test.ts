@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { formatShow, show } from "../../task/catalog/show.ts"
+import { show } from "../../task/catalog/show.ts"
+import { formatShow } from "../../task/commands/show.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { quiet } from "../support/quiet.ts"
 import { storeSample } from "../support/sample-backup.ts"

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
-import { formatStatus, type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
+import { type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
+import { formatStatus } from "../../task/commands/status.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
