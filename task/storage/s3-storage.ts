@@ -16,6 +16,7 @@ import {
   type PutObjectCommandInput,
   S3Client,
 } from "@aws-sdk/client-s3"
+import { PgstowError } from "../errors.ts"
 import { byteStream } from "./byte-stream.ts"
 import { type Found, putIfAbsent } from "./put-if-absent.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
@@ -113,15 +114,16 @@ export class S3Storage implements Storage {
 
   async put(key: string, body: Uint8Array, options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
     checkKey(this.url, key)
+    const ifAbsent = options.ifAbsent || this.#settings.writeOnce
     const command = new PutObjectCommand({
       ...this.#object(key),
       ...this.#newObject(),
       Body: body,
-      ...(options.ifAbsent ? { IfNoneMatch: "*" } : {}),
+      ...(ifAbsent ? { IfNoneMatch: "*" } : {}),
     })
     await this.#attempt(`write ${key}`, async (sendOptions) => {
       const send = () => this.#client.send(command, sendOptions)
-      if (!options.ifAbsent) await send()
+      if (!ifAbsent) await send()
       else {
         const look = () => this.#look(key, body)
         const stored = await putIfAbsent({ send, look, signal: this.#signal })
@@ -148,7 +150,8 @@ export class S3Storage implements Storage {
           key,
           maxParts: this.maxParts,
           attempt: (run) => this.#attempt(`write ${key}`, run),
-          storedBytes: async () => (await this.stat(key))?.sizeBytes,
+          ifAbsent: this.#settings.writeOnce,
+          storedBytes: () => this.#sizeOf(key),
         },
       )
       if (this.#signal?.aborted) await upload.abort()
@@ -288,6 +291,18 @@ export class S3Storage implements Storage {
     }
   }
 
+  /** The size of an object, undefined where there is none. Who may not read an object may see it in a list. */
+  async #sizeOf(key: string): Promise<number | undefined> {
+    try {
+      return (await this.stat(key))?.sizeBytes
+    } catch (error) {
+      if (!isDenied(error)) throw error
+      for await (const object of this.list(key.slice(0, key.lastIndexOf("/") + 1)))
+        if (object.key === key) return object.sizeBytes
+      return undefined
+    }
+  }
+
   #object(key: string): { Bucket: string; Key: string } {
     return { Bucket: this.#settings.bucket, Key: this.#settings.prefix + key }
   }
@@ -330,6 +345,11 @@ function s3Client(settings: S3Settings, timeoutSeconds: number): S3Client {
     { step: "build", priority: "low", name: "leavePayloadUnsigned" },
   )
   return client
+}
+
+/** Whether a request failed, as `#failure` tells it, because it was not allowed. */
+function isDenied(error: unknown): boolean {
+  return error instanceof PgstowError && isS3Error(error.cause, 403)
 }
 
 /** A signal that aborts `ms` after `signal` does. */

@@ -7,7 +7,7 @@ import {
 } from "@aws-sdk/client-s3"
 import { PgstowError } from "../errors.ts"
 import { isS3Error, type S3Place, s3Failure } from "./s3-failure.ts"
-import type { ObjectWriter } from "./storage.ts"
+import { ObjectExistsError, type ObjectWriter } from "./storage.ts"
 
 const abortMs = 5_000
 
@@ -19,6 +19,8 @@ export type S3UploadOptions = {
   readonly maxParts: number
   /** Runs a request: not after the signal has aborted, and with its failures explained. */
   readonly attempt: <T>(run: () => Promise<T>) => Promise<T>
+  /** Whether there must be no object of the key yet. */
+  readonly ifAbsent: boolean
   /** The size of the object now readable at the upload's key. */
   readonly storedBytes: () => Promise<number | undefined>
 }
@@ -75,13 +77,19 @@ export class S3Upload implements ObjectWriter {
   }
 
   async #complete(Parts: CompletedPart[]): Promise<void> {
-    const command = new CompleteMultipartUploadCommand({ ...this.#upload, MultipartUpload: { Parts } })
+    const { client, ifAbsent, key, place, storedBytes } = this.#options
+    const command = new CompleteMultipartUploadCommand({
+      ...this.#upload,
+      MultipartUpload: { Parts },
+      ...(ifAbsent ? { IfNoneMatch: "*" } : {}),
+    })
     try {
-      await this.#options.client.send(command, { abortSignal: this.#signal })
+      await client.send(command, { abortSignal: this.#signal })
     } catch (error) {
       // An earlier attempt of this very request may have ended the upload, and only its answer been lost.
-      const mayBeDone = isS3Error(error, "NoSuchUpload") && (error.$metadata.attempts ?? 1) > 1
-      if (!mayBeDone || (await this.#options.storedBytes()) !== this.#bytes) throw error
+      const mayBeDone = isS3Error(error, "NoSuchUpload", 412) && (error.$metadata.attempts ?? 1) > 1
+      if (mayBeDone && (await storedBytes()) === this.#bytes) return
+      throw isS3Error(error, 412) ? new ObjectExistsError(place.url, key, { cause: error }) : error
     }
   }
 

@@ -18,6 +18,8 @@ export type S3Settings = {
   readonly storageClass: StorageClass | undefined
   readonly kmsKey: string | undefined
   readonly maxParts: number
+  /** Every object is written only where there is none of its key yet, whoever asks. */
+  readonly writeOnce: boolean
   readonly profile: string | undefined
   /** Undefined where the SDK's default chain is to find them. */
   readonly credentials: S3Credentials | undefined
@@ -37,6 +39,7 @@ const parameters = [
   "storage-class",
   "sse-kms-key",
   "max-parts",
+  "write-once",
   "profile",
   "credentials",
 ]
@@ -80,10 +83,11 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     prefix,
     endpoint,
     region: given("region") ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? (endpoint && "us-east-1"),
-    pathStyle: readSwitch(given("path-style"), fail) ?? endpoint !== undefined,
+    pathStyle: readSwitch("path-style", given("path-style"), fail) ?? endpoint !== undefined,
     storageClass: readStorageClass(given("storage-class"), fail),
     kmsKey: given("sse-kms-key"),
     maxParts: readMaxParts(given("max-parts"), fail),
+    writeOnce: readSwitch("write-once", given("write-once"), fail) ?? false,
     profile: credentials === undefined ? profile : undefined,
     credentials:
       credentials === undefined
@@ -151,10 +155,10 @@ function readStorageClass(value: string | undefined, fail: Fail): StorageClass |
   return value as StorageClass
 }
 
-function readSwitch(value: string | undefined, fail: Fail): boolean | undefined {
+function readSwitch(name: string, value: string | undefined, fail: Fail): boolean | undefined {
   if (value === undefined) return undefined
   if (value === "true" || value === "false") return value === "true"
-  throw fail(`path-style is ${JSON.stringify(value)}`, "Write path-style=true or path-style=false.")
+  throw fail(`${name} is ${JSON.stringify(value)}`, `Write ${name}=true or ${name}=false.`)
 }
 
 function readMaxParts(value: string | undefined, fail: Fail): number {

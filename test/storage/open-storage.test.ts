@@ -46,6 +46,7 @@ describe("a storage's URL", () => {
     ["s3://bucket?region=a&region=b", "region is given twice", "Leave one"],
     ["s3://bucket?region=", "region is empty", "leave it out"],
     ["s3://bucket?path-style=yes", 'path-style is "yes"', "path-style=true or path-style=false"],
+    ["s3://bucket?write-once=1", 'write-once is "1"', "write-once=true or write-once=false"],
     ["s3://bucket?max-parts=0", 'max-parts is "0"', "from 1 to 10000"],
     ["s3://bucket?max-parts=1e9", 'max-parts is "1e9"', "from 1 to 10000"],
     ["s3://bucket?storage-class=DEEP_ARCHIVE", "can't be read back", "GLACIER_IR"],
@@ -84,6 +85,7 @@ describe("what an S3 storage is opened with", () => {
       storageClass: undefined,
       kmsKey: undefined,
       maxParts: 10_000,
+      writeOnce: false,
       profile: undefined,
       credentials: undefined,
     })
@@ -91,7 +93,7 @@ describe("what an S3 storage is opened with", () => {
 
   test("is what the URL says", () => {
     const url =
-      "s3://bucket/a?endpoint=http://127.0.0.1:9000/&region=eu-central-1&path-style=false&max-parts=1000" +
+      "s3://bucket/a?endpoint=http://127.0.0.1:9000/&region=eu-central-1&path-style=false&max-parts=1000&write-once=true" +
       "&storage-class=STANDARD_IA&sse-kms-key=arn:aws:kms:eu-central-1:123456789012:key/k&credentials=MINIO"
     const env = {
       MINIO_ACCESS_KEY: "id",
@@ -111,6 +113,7 @@ describe("what an S3 storage is opened with", () => {
       storageClass: "STANDARD_IA",
       kmsKey: "arn:aws:kms:eu-central-1:123456789012:key/k",
       maxParts: 1000,
+      writeOnce: true,
       profile: undefined,
       credentials: { accessKeyId: "id", secretAccessKey: "secret", sessionToken: "token" },
     })

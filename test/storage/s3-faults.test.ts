@@ -94,6 +94,29 @@ describe.concurrent("a service with a passing fault", () => {
     },
   )
 
+  test.each(["manifest", "object"])(
+    "loses its answer to the last request for a %s, to somebody who may see objects and not read them",
+    async (kind) => {
+      await using world = await startS3World()
+      const { endpoint } = world
+      const storage = world.open({ parameters: "&write-once=true" })
+      const denied = { status: 403, code: "AccessDenied" } as const
+      const losing = first(1, kind === "manifest" ? "PutObject" : "CompleteMultipartUpload", "lose-answer")
+      endpoint.inject((request) =>
+        ["HeadObject", "GetObject"].includes(request.operation) ? denied : losing(request),
+      )
+      if (kind === "manifest") await storage.put("folder/manifest", part, { ifAbsent: true })
+      else {
+        const writer = await storage.create("folder/object")
+        await writer.write(part)
+        await writer.finish()
+      }
+      endpoint.inject()
+      expect((await contentOf(storage, `folder/${kind}`)).equals(part)).toBe(true)
+      expect(endpoint.openUploads()).toEqual([])
+    },
+  )
+
   test("is asked again no more than five times", async () => {
     await using world = await startS3World()
     world.endpoint.inject(() => ({ status: 503, code: "ServiceUnavailable" }))
@@ -277,6 +300,20 @@ describe("a probe", () => {
 })
 
 describe("what the URL asks for", () => {
+  test("write-once replaces no object, however it is written", async () => {
+    await using world = await startS3World()
+    const once = world.open({ parameters: "&write-once=true" })
+    for (const key of ["put", "parts"]) await world.storage.put(key, Buffer.from("first"))
+    await expect(once.put("put", Buffer.from("second"))).rejects.toThrow(ObjectExistsError)
+    const writer = await once.create("parts")
+    await writer.write(part)
+    await expect(writer.finish()).rejects.toThrow(ObjectExistsError)
+    await writer.abort()
+    for (const key of ["put", "parts"])
+      expect(await contentOf(world.storage, key)).toEqual(Buffer.from("first"))
+    expect(world.endpoint.openUploads()).toEqual([])
+  })
+
   test("storage class and KMS key are set on every object", async () => {
     await using world = await startS3World()
     const kmsKey = "arn:aws:kms:eu-central-1:123456789012:key/k"
