@@ -1,5 +1,5 @@
 import { Duration, RemovalPolicy, Stack } from "aws-cdk-lib"
-import { type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam"
+import { Effect, type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam"
 import { Key } from "aws-cdk-lib/aws-kms"
 import {
   BlockPublicAccess,
@@ -7,14 +7,17 @@ import {
   BucketEncryption,
   type CfnBucket,
   ObjectOwnership,
-  type ReplicationRule,
   StorageClass,
 } from "aws-cdk-lib/aws-s3"
 import { Construct } from "constructs"
 import type * as z from "zod"
+import { BucketCopy } from "./bucket-copy.ts"
 import type { bucketOptionsSchema } from "./settings.ts"
 
-export type BackupBucketProps = z.output<typeof bucketOptionsSchema>
+export type BackupBucketProps = z.output<typeof bucketOptionsSchema> & {
+  /** What the name of the role begins with that copies to the second bucket. */
+  readonly name: string
+}
 
 /**
  * The bucket that holds the backups, and its key. Both stay when the stack goes, and no setting replaces them.
@@ -25,6 +28,8 @@ export type BackupBucketProps = z.output<typeof bucketOptionsSchema>
 export class BackupBucket extends Construct {
   readonly bucket: Bucket
   readonly key: Key
+  /** What copies to the second bucket, where there is one. */
+  readonly copy: BucketCopy | undefined
   /** The storage as pgstow names it. */
   readonly storageUrl: string
 
@@ -68,7 +73,6 @@ export class BackupBucket extends Construct {
               },
             ]),
       ],
-      ...(props.copyTo === undefined ? {} : { replicationRules: [this.copyRule(props.copyTo)] }),
     })
     // `defaultChild` is the CloudFormation resource of the construct above.
     const resource = this.bucket.node.defaultChild as CfnBucket
@@ -79,12 +83,33 @@ export class BackupBucket extends Construct {
         objectLockEnabled: "Enabled",
         rule: { defaultRetention: props.objectLock },
       }
-    this.storageUrl = `s3://${this.bucket.bucketName}?region=${Stack.of(this).region}`
+    this.copy =
+      props.copyTo === undefined
+        ? undefined
+        : new BucketCopy(this, "Copy", {
+            ...props.copyTo,
+            name: props.name,
+            bucket: this.bucket,
+            key: this.key,
+          })
+    this.storageUrl = `s3://${this.bucket.bucketName}?region=${Stack.of(this).region}&write-once=true`
   }
 
-  /** May store new objects; may neither read nor remove any. Versions keep what a second put would hide. */
-  grantPut(grantee: IGrantable, keys: string): void {
-    this.allow(grantee, ["s3:PutObject", "s3:AbortMultipartUpload"], keys)
+  /**
+   * May store new objects below a prefix and see their names and sizes there, to learn what became of a request
+   * whose answer was lost. May not read, replace or remove any, nor add a finding.
+   */
+  grantPut(grantee: IGrantable, prefix: string): void {
+    this.allow(grantee, ["s3:PutObject", "s3:AbortMultipartUpload"], `${prefix}*`)
+    this.writeOnce(grantee)
+    this.deny(grantee, `${prefix}*/checks/*`)
+    grantee.grantPrincipal.addToPrincipalPolicy(
+      new PolicyStatement({
+        actions: ["s3:ListBucket"],
+        resources: [this.bucket.bucketArn],
+        conditions: { StringLike: { "s3:prefix": `${prefix}*` } },
+      }),
+    )
     // S3 asks for Decrypt to join the parts of an upload. Without s3:GetObject it opens nothing.
     this.allowKey(grantee, ["kms:GenerateDataKey", "kms:Decrypt"])
   }
@@ -98,9 +123,10 @@ export class BackupBucket extends Construct {
     this.allowKey(grantee, ["kms:Decrypt"])
   }
 
-  /** May lay findings beside backups. */
+  /** May add findings to backups; never replaces one. */
   grantPutChecks(grantee: IGrantable): void {
     this.allow(grantee, ["s3:PutObject"], "*/checks/*")
+    this.writeOnce(grantee)
     this.allowKey(grantee, ["kms:GenerateDataKey"])
   }
 
@@ -130,22 +156,27 @@ export class BackupBucket extends Construct {
     )
   }
 
-  private copyRule({
-    bucketArn,
-    kmsKeyArn,
-    account,
-  }: NonNullable<BackupBucketProps["copyTo"]>): ReplicationRule {
-    const destination = Bucket.fromBucketAttributes(this, "Copy", {
-      bucketArn,
-      ...(account === undefined ? {} : { account }),
+  private deny(grantee: IGrantable, keys: string, conditions: Record<string, object> = {}): void {
+    grantee.grantPrincipal.addToPrincipalPolicy(
+      new PolicyStatement({
+        effect: Effect.DENY,
+        actions: ["s3:PutObject"],
+        resources: [this.bucket.arnForObjects(keys)],
+        conditions,
+      }),
+    )
+  }
+
+  /**
+   * Whatever makes an object must ask for there to be none: a later version would hide the good one, which then
+   * goes after `undeleteDays`. Of the requests that s3:PutObject allows, these two are not about an object yet:
+   * beginning an upload, and sending a part.
+   * https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+   */
+  private writeOnce(grantee: IGrantable): void {
+    this.deny(grantee, "*", {
+      Null: { "s3:if-none-match": "true" },
+      Bool: { "s3:ObjectCreationOperation": "true" },
     })
-    return {
-      destination,
-      sseKmsEncryptedObjects: true,
-      // Cleanup reaches the copies too; versions there keep what it removed as long as that bucket's rules say.
-      deleteMarkerReplication: true,
-      ...(account === undefined ? {} : { accessControlTransition: true }),
-      ...(kmsKeyArn === undefined ? {} : { kmsKey: Key.fromKeyArn(this, "CopyKey", kmsKeyArn) }),
-    }
   }
 }

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Duration, Stack } from "aws-cdk-lib"
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
@@ -36,6 +37,19 @@ export type FunctionOptions = {
   readonly memoryMB: number
 }
 
+/** The bundles that were made so far, by the file's name: an app may hold several stacks. */
+const bundles = new Map<string, Buffer>()
+
+/** Writes a function of functions/ into a folder, as one file. */
+function writeBundle(file: string, folder: string): void {
+  const outfile = join(folder, "index.mjs")
+  const made = bundles.get(file)
+  if (made === undefined) {
+    bundle(`functions/${file}.ts`, outfile)
+    bundles.set(file, readFileSync(outfile))
+  } else writeFileSync(outfile, made)
+}
+
 /** A function of functions/, bundled on this machine, with a role that may write its log and no more. */
 export function backupFunction(
   scope: Construct,
@@ -67,5 +81,5 @@ export function backupFunction(
       retryAttempts: 0,
       onFailure: new SqsDestination(place.deadLetters),
     })
-  return withFolder((folder) => bundle(`functions/${file}.ts`, join(folder, "index.mjs")), define)
+  return withFolder((folder) => writeBundle(file, folder), define)
 }

@@ -1,5 +1,6 @@
 import { Annotations, Stack, type StackProps } from "aws-cdk-lib"
 import { SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
+import { Repository } from "aws-cdk-lib/aws-ecr"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
@@ -39,7 +40,7 @@ export class BackupStack extends Stack {
       })),
       logRetentionDays: settings.logRetentionDays,
       ...(settings.network === undefined ? {} : { network: this.existingNetwork(settings.network) }),
-      ...(image === undefined ? {} : { image: ContainerImage.fromRegistry(image) }),
+      ...(image === undefined ? {} : { image: this.image(image) }),
     })
     for (const address of notifications.emails)
       this.backup.topic.addSubscription(new EmailSubscription(address))
@@ -53,6 +54,26 @@ export class BackupStack extends Stack {
         "pgstow:nobody-is-told",
         'nobody is told when a backup fails: set notifications, for example { "emails": ["ops@example.com"] }',
       )
+  }
+
+  /** An image by its name. One in ECR is pulled with the task's own rights there, any other as the public may. */
+  private image(name: string): ContainerImage {
+    const [, account, region, repositoryName, tagOrDigest] =
+      /^(\d{12})\.dkr[.-]ecr\.([a-z0-9-]+)\.[a-z.]+\/([^:@]+)(?:[:@](.+))?$/.exec(name) ?? []
+    if (account === undefined || region === undefined || repositoryName === undefined)
+      return ContainerImage.fromRegistry(name)
+    const repositoryArn = this.formatArn({
+      service: "ecr",
+      region,
+      account,
+      resource: "repository",
+      resourceName: repositoryName,
+    })
+    const repository = Repository.fromRepositoryAttributes(this, "Repository", {
+      repositoryArn,
+      repositoryName,
+    })
+    return ContainerImage.fromEcrRepository(repository, tagOrDigest)
   }
 
   private connection(connection: Connection): DatabaseConnection {

@@ -116,7 +116,7 @@ export class BackupTasks extends Construct {
       },
       connection,
     })
-    storage.grantPut(task.taskRole, `${name}/*`)
+    storage.grantPut(task.taskRole, `${name}/`)
     return task
   }
 

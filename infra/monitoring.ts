@@ -24,6 +24,8 @@ export type MonitoringProps = {
   readonly name: string
   readonly databases: readonly BackupDatabase[]
   readonly deadLetters: IQueue
+  /** Gets a message for every object that could not be copied to the second bucket, where there is one. */
+  readonly copyFailures: IQueue | undefined
   readonly topic: ITopic
   /** Tells the webhooks of alarms. The topic hears of them directly, so that one survives the other. */
   readonly notify: IFunction
@@ -37,7 +39,7 @@ export class Monitoring extends Construct {
   constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id)
     this.props = props
-    const { databases, deadLetters, name, notify } = props
+    const { copyFailures, databases, deadLetters, name, notify } = props
     const alarms = [
       this.eventAlarm("backup-failed", "A backup failed", this.metric("BackupFailures")),
       this.eventAlarm(
@@ -48,11 +50,17 @@ export class Monitoring extends Construct {
       this.eventAlarm(
         "dead-letters",
         "A function of pgstow failed: the queue of dead letters holds what it was asked",
-        deadLetters.metricApproximateNumberOfMessagesVisible({
-          period: Duration.minutes(5),
-          statistic: Stats.MAXIMUM,
-        }),
+        messagesIn(deadLetters),
       ),
+      ...(copyFailures === undefined
+        ? []
+        : [
+            this.eventAlarm(
+              "copy-failed",
+              "S3 could not copy an object to the second bucket: the queue of failures says which",
+              messagesIn(copyFailures),
+            ),
+          ]),
       ...databases.map((database) => this.overdueAlarm(database)),
     ]
     new Rule(this, "AlarmChanged", {
@@ -138,4 +146,11 @@ export class Monitoring extends Construct {
       graph("duration, seconds", "BackupDuration"),
     ]
   }
+}
+
+function messagesIn(queue: IQueue): IMetric {
+  return queue.metricApproximateNumberOfMessagesVisible({
+    period: Duration.minutes(5),
+    statistic: Stats.MAXIMUM,
+  })
 }

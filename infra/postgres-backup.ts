@@ -1,6 +1,7 @@
 import { CfnOutput, Duration, Names, RemovalPolicy, Stack } from "aws-cdk-lib"
 import type { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import { EventBus, type IEventBus } from "aws-cdk-lib/aws-events"
+import { PolicyStatement, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import { LogGroup, type RetentionDays } from "aws-cdk-lib/aws-logs"
 import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
 import { type ITopic, Topic } from "aws-cdk-lib/aws-sns"
@@ -46,7 +47,10 @@ export type PostgresBackupProps = {
   readonly network?: BackupNetworkProps
   /** @default no lock, no second bucket, no colder class; what was removed can be brought back for 14 days */
   readonly bucket?: z.input<typeof bucketOptionsSchema>
-  /** The topic that is told of what happens. @default a new one */
+  /**
+   * The topic that is told of what happens. One that has a policy must let cloudwatch.amazonaws.com publish, or no
+   * alarm arrives. @default a new one
+   */
   readonly topic?: ITopic
   /** Whether the topic is told of everything, or of failures and warnings alone. @default error */
   readonly topicLevel?: Level
@@ -91,10 +95,13 @@ export class PostgresBackup extends Construct {
       restoreConnection: database.restoreConnection ?? database.connection,
     }))
 
-    this.storage = new BackupBucket(this, "Storage", bucketOptionsSchema.parse(props.bucket ?? {}))
+    this.storage = new BackupBucket(this, "Storage", {
+      ...bucketOptionsSchema.parse(props.bucket ?? {}),
+      name,
+    })
     this.network = new BackupNetwork(this, "Network", props.network)
     this.eventBus = new EventBus(this, "Events", { eventBusName: name })
-    this.topic = props.topic ?? new Topic(this, "Topic", { displayName: `${name} backups`, enforceSSL: true })
+    this.topic = props.topic ?? this.ownTopic(name)
     const deadLetters = new Queue(this, "DeadLetters", {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
@@ -170,10 +177,17 @@ export class PostgresBackup extends Construct {
       name,
       databases,
       deadLetters,
+      copyFailures: this.storage.copy?.failures,
       topic: this.topic,
       notify: functions.notify,
     })
     this.output("Bucket", "Where the backups are", this.storage.bucket.bucketName)
+    if (this.storage.copy !== undefined)
+      this.output(
+        "CopyRole",
+        "The role that the second bucket, and its key, must let in",
+        this.storage.copy.role.roleArn,
+      )
     this.output(
       "IdentitySecret",
       "The secret with the private key: keep a copy off-line",
@@ -187,6 +201,21 @@ export class PostgresBackup extends Construct {
     )
     for (const { name: database } of databases)
       this.output(`Restore-${database}`, `Restores ${database}`, this.restoreCommand(name, database))
+  }
+
+  /** A topic that the account's own alarms may publish to. */
+  private ownTopic(name: string): Topic {
+    const topic = new Topic(this, "Topic", { displayName: `${name} backups`, enforceSSL: true })
+    // With a policy of its own, a topic loses the one that lets everything in the account publish.
+    topic.addToResourcePolicy(
+      new PolicyStatement({
+        principals: [new ServicePrincipal("cloudwatch.amazonaws.com")],
+        actions: ["sns:Publish"],
+        resources: [topic.topicArn],
+        conditions: { StringEquals: { "aws:SourceAccount": Stack.of(this).account } },
+      }),
+    )
+    return topic
   }
 
   /** The command that restores the newest backup of `database` beside it, ready to paste. */

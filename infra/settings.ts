@@ -21,7 +21,8 @@ const examples: Readonly<Record<string, string>> = {
   "network.subnetIds": '["subnet-0a1b2c3d", "subnet-4e5f6a7b"]',
   bucket: '{ "coldAfterDays": 30 }',
   "bucket.objectLock": '{ "mode": "GOVERNANCE", "days": 14 }',
-  "bucket.copyTo": '{ "bucketArn": "arn:aws:s3:::my-second-bucket" }',
+  "bucket.copyTo":
+    '{ "bucketArn": "arn:aws:s3:::my-second-bucket", "kmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-…" }',
   notifications: '{ "emails": ["ops@example.com"], "webhooks": [{ "secret": "pgstow/slack" }] }',
   "notifications.emails": '["ops@example.com"]',
   "notifications.webhooks": '[{ "secret": "pgstow/slack", "level": "error" }]',
@@ -142,12 +143,15 @@ export const bucketOptionsSchema = z.strictObject({
   objectLock: z
     .strictObject({ mode: z.enum(["GOVERNANCE", "COMPLIANCE"]), days: wholeNumber(1, 36_500) })
     .optional(),
-  /** A bucket in another region or account, versioned, to which S3 copies every object. @default none */
+  /**
+   * A bucket in another region or account to which S3 copies every object: versioned, with Object Lock enabled, and
+   * open to the copying role, as infra/copy-bucket.json makes it. @default none
+   */
   copyTo: z
     .strictObject({
       bucketArn: arnOf("s3"),
-      /** The key that the copies are encrypted with. @default the second bucket's own choice, SSE-S3 */
-      kmsKeyArn: arnOf("kms").optional(),
+      /** The key that the copies are encrypted with, in the second bucket's region. S3 copies nothing without one. */
+      kmsKeyArn: arnOf("kms"),
       /** The account that owns the second bucket, where it is another. */
       account: z
         .string()

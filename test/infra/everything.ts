@@ -30,7 +30,11 @@ export const everything = {
     coldAfterDays: 30,
     undeleteDays: 90,
     objectLock: { mode: "COMPLIANCE", days: 14 },
-    copyTo: { bucketArn: "arn:aws:s3:::second", account: "444455556666" },
+    copyTo: {
+      bucketArn: "arn:aws:s3:::second",
+      kmsKeyArn: "arn:aws:kms:eu-west-1:444455556666:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
+      account: "444455556666",
+    },
   },
   notifications: {
     emails: ["ops@example.com"],

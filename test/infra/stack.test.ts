@@ -28,6 +28,12 @@ const decrypt = { Effect: "Allow", Action: ["kms:Decrypt"], Resource: key, Condi
 const seal = { Effect: "Allow", Action: ["kms:GenerateDataKey"], Resource: key, Condition: viaS3 }
 const read = (keys: string) => ({ Effect: "Allow", Action: ["s3:GetObject"], Resource: `${bucket}/${keys}` })
 const putChecks = { Effect: "Allow", Action: ["s3:PutObject"], Resource: `${bucket}/*/checks/*` }
+const writeOnce = {
+  Effect: "Deny",
+  Action: ["s3:PutObject"],
+  Resource: `${bucket}/*`,
+  Condition: { Null: { "s3:if-none-match": "true" }, Bool: { "s3:ObjectCreationOperation": "true" } },
+}
 const functionLog = { ...log, Resource: "<FunctionLogs.Arn>" }
 const deadLetters = {
   Effect: "Allow",
@@ -52,7 +58,7 @@ const runTasks = (name: string, family: string) => [
 ]
 
 describe("the roles", () => {
-  it("let a backup store below its own prefix, and neither read nor remove anything", () => {
+  it("let a backup store below its own prefix, and neither read, replace nor remove anything", () => {
     expect(allowed(plain, /backupordersTaskRole/)).toEqual([
       putEvents,
       {
@@ -60,6 +66,9 @@ describe("the roles", () => {
         Action: ["s3:PutObject", "s3:AbortMultipartUpload"],
         Resource: `${bucket}/orders/*`,
       },
+      writeOnce,
+      { Effect: "Deny", Action: ["s3:PutObject"], Resource: `${bucket}/orders/*/checks/*` },
+      { ...list, Condition: { StringLike: { "s3:prefix": "orders/*" } } },
       { ...decrypt, Action: ["kms:GenerateDataKey", "kms:Decrypt"] },
     ])
   })
@@ -75,7 +84,7 @@ describe("the roles", () => {
   })
 
   it("let a verification read backups and lay findings beside them, without the key", () => {
-    const verification = [list, read("*"), decrypt, putChecks, seal]
+    const verification = [list, read("*"), decrypt, putChecks, writeOnce, seal]
     expect(allowed(plain, /verifyTaskRole/)).toEqual([putEvents, ...verification])
     expect(allowed(plain, /verifybackuprole/)).toEqual([
       functionLog,
@@ -96,6 +105,7 @@ describe("the roles", () => {
       { Effect: "Allow", Action: ["s3:ListBucketMultipartUploads"], Resource: bucket },
       { Effect: "Allow", Action: ["s3:DeleteObject", "s3:AbortMultipartUpload"], Resource: `${bucket}/*` },
       putChecks,
+      writeOnce,
       seal,
       putEvents,
     ])
@@ -244,12 +254,20 @@ describe("the bucket", () => {
               Bucket: "arn:aws:s3:::second",
               Account: "444455556666",
               AccessControlTranslation: { Owner: "Destination" },
+              // S3 refuses to copy what KMS encrypted, unless it is told another key.
+              EncryptionConfiguration: { ReplicaKmsKeyID: everything.bucket.copyTo.kmsKeyArn },
+              Metrics: { Status: "Enabled" },
             },
             SourceSelectionCriteria: { SseKmsEncryptedObjects: { Status: "Enabled" } },
           },
         ],
       },
+      NotificationConfiguration: {
+        EventBridgeConfiguration: { EventBridgeEnabled: true },
+        QueueConfigurations: [{ Event: "s3:Replication:OperationFailedReplication" }],
+      },
     })
+    expect(filled(rich.outputs.CopyRole?.Value)).toBe("<StorageCopyRole.Arn>")
   })
 
   it("stays when the stack goes, with its key and the identity", () => {
@@ -319,7 +337,7 @@ describe("the tasks", () => {
     expect(names(backup.Secrets)).toEqual(["DATABASE_URL"])
     expect(filled(backup.Environment)).toEqual(
       expect.arrayContaining([
-        { Name: "PGSTOW_STORAGE", Value: "s3://<StorageBucket>?region=<AWS::Region>" },
+        { Name: "PGSTOW_STORAGE", Value: "s3://<StorageBucket>?region=<AWS::Region>&write-once=true" },
         { Name: "PGSTOW_NAME", Value: "orders" },
         { Name: "PGSTOW_VERIFY", Value: "false" },
         { Name: "PGSSLMODE", Value: "verify-full" },
@@ -413,6 +431,7 @@ describe("the alarms", () => {
       ["Pgstow-backup-failed", "notBreaching", "BackupFailures", 1],
       ["Pgstow-verification-failed", "notBreaching", "VerificationFailures", 1],
       ["Pgstow-dead-letters", "notBreaching", "ApproximateNumberOfMessagesVisible", 1],
+      ["Pgstow-copy-failed", "notBreaching", "ApproximateNumberOfMessagesVisible", 1],
       ["Pgstow-overdue-orders", "breaching", "BackupAgeHours", 8],
       ["Pgstow-overdue-shop", "breaching", "BackupAgeHours", 26],
       ["Pgstow-overdue-crm", "breaching", "BackupAgeHours", 26],

@@ -15,7 +15,7 @@ const statementSchema = z.object({
 })
 export type Statement = z.output<typeof statementSchema>
 
-const resourceSchema = z.looseObject({
+export const resourceSchema = z.looseObject({
   Type: z.string(),
   Properties: z.record(z.string(), z.unknown()).default({}),
   DeletionPolicy: z.string().optional(),
@@ -28,6 +28,7 @@ const templateSchema = z.object({
 
 /** A template, with values that CloudFormation would fill in written as <…>. */
 export type Synthesized = {
+  readonly stackName: string
   readonly template: Template
   readonly resources: z.output<typeof templateSchema>["Resources"]
   readonly outputs: z.output<typeof templateSchema>["Outputs"]
@@ -49,7 +50,7 @@ export function synthesize(settings: object, plugins: readonly IPolicyValidation
     const text = readFileSync(join(outdir, `${stack.stackName}.template.json`), "utf8")
     const template = Template.fromJSON(z.record(z.string(), z.unknown()).parse(JSON.parse(text)))
     const { Resources: resources, Outputs: outputs } = templateSchema.parse(JSON.parse(text))
-    return { template, resources, outputs, violations }
+    return { stackName: stack.stackName, template, resources, outputs, violations }
   } finally {
     rmSync(outdir, { recursive: true })
   }

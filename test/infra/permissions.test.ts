@@ -1,0 +1,269 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { beforeAll, describe, expect, it } from "vitest"
+import { type Account, accountId, openAccount, openTemplate, type Request, region } from "./account.ts"
+import { everything } from "./everything.ts"
+import { synthesize } from "./synthesize.ts"
+
+/** Who may do what in a real account, computed from the policies of the template by a simulation of IAM. */
+
+const settings = {
+  databases: [
+    { name: "orders", connection: { urlSecret: "pgstow/orders" } },
+    { name: "shop", connection: { urlSecret: "pgstow/shop" } },
+  ],
+}
+const image = `${accountId}.dkr.ecr.${region}.amazonaws.com/team/pgstow`
+
+let account: Account
+let rich: Account
+let bucket: string
+
+beforeAll(() => {
+  account = openAccount(synthesize(settings))
+  rich = openAccount(synthesize({ ...everything, image: `${image}:1` }))
+  bucket = account.arn("AWS::S3::Bucket")
+})
+
+const id = "20260102T030000Z-k3v9x2ab"
+const viaS3 = { "kms:ViaService": `s3.${region}.amazonaws.com` }
+const part = { "s3:ObjectCreationOperation": "false" }
+const blind = { "s3:ObjectCreationOperation": "true" }
+const onlyNew = { "s3:ObjectCreationOperation": "true", "s3:if-none-match": "*" }
+
+type Wanted = Omit<Request, "by">
+
+const put = (key: string, context: Record<string, string>): Wanted => ({
+  action: "s3:PutObject",
+  on: `${bucket}/${key}`,
+  context,
+})
+const useKey = (action: string): Wanted => ({ action, on: account.arn("AWS::KMS::Key"), context: viaS3 })
+const store = (database: string) => [
+  put(`${database}/${id}/main.dump.zst.age`, part),
+  put(`${database}/${id}/main.dump.zst.age`, onlyNew),
+  put(`${database}/${id}/manifest.json`, onlyNew),
+  useKey("kms:GenerateDataKey"),
+  useKey("kms:Decrypt"),
+]
+const read = (key: string) => [
+  { action: "s3:GetObject", on: `${bucket}/orders/${id}/${key}` },
+  useKey("kms:Decrypt"),
+]
+const secret = (name: string) => `arn:aws:secretsmanager:${region}:${accountId}:secret:${name}-AbCdEf`
+const definition = (family: string) => `arn:aws:ecs:${region}:${accountId}:task-definition/Pgstow-${family}:7`
+const inCluster = () => ({ "ecs:cluster": account.arn("AWS::ECS::Cluster") })
+
+/** What there is to do, each with all requests that it takes. */
+const deeds: Readonly<Record<string, () => readonly Wanted[]>> = {
+  "store a backup of `orders`": () => store("orders"),
+  "… of another database": () => store("shop"),
+  "replace what is stored": () => [put(`orders/${id}/main.dump.zst.age`, blind)],
+  "add a finding": () => [
+    put(`orders/${id}/checks/20260102T040000Z-verified-k3v9x2ab.json`, onlyNew),
+    useKey("kms:GenerateDataKey"),
+  ],
+  "see what there is": () => [
+    { action: "s3:ListBucket", on: bucket, context: { "s3:prefix": "" } },
+    ...read("manifest.json"),
+  ],
+  "read a backup": () => read("main.dump.zst.age"),
+  "remove a backup": () => [{ action: "s3:DeleteObject", on: `${bucket}/orders/${id}/manifest.json` }],
+  "read the private key": () => [
+    { action: "secretsmanager:GetSecretValue", on: account.arn("AWS::SecretsManager::Secret") },
+  ],
+  "read the password": () => [{ action: "secretsmanager:GetSecretValue", on: secret("pgstow/orders") }],
+  "start a backup": () => [
+    { action: "ecs:RunTask", on: definition("backup-orders"), context: inCluster() },
+    ...[/backuporders.*TaskRole/, /backuporders.*ExecutionRole/].map((role) => ({
+      action: "iam:PassRole",
+      on: account.arn("AWS::IAM::Role", role),
+      context: { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
+    })),
+  ],
+  "start a restore": () => [
+    { action: "ecs:RunTask", on: definition("restore-orders"), context: inCluster() },
+  ],
+}
+
+const roles: Readonly<Record<string, RegExp>> = {
+  "backup task of `orders`": /backuporders.*TaskRole/,
+  "restore task": /restoreorders.*TaskRole/,
+  "verification task": /verifyTaskRole/,
+  "verification function": /verifybackuprole/,
+  "cleanup function": /cleanuprole/,
+  "measuring function": /measurerole/,
+  "starting function": /startbackuprole/,
+  "notifying function": /notifyrole/,
+  "function that hears of stopped tasks": /taskstoppedrole/,
+  "function that makes the key": /makekeyrole/,
+  "ECS, when it starts a backup of `orders`": /backuporders.*ExecutionRole/,
+}
+
+async function all(by: RegExp, wanted: readonly Wanted[]): Promise<boolean> {
+  const answers = await Promise.all(wanted.map((request) => account.allows({ by, ...request })))
+  return answers.every((allowed) => allowed)
+}
+
+it("the README's table of who may do what is what the policies say", async () => {
+  const names = Object.keys(deeds)
+  const rows = await Promise.all(
+    Object.entries(roles).map(async ([role, pattern]) => {
+      const answers = await Promise.all(Object.values(deeds).map((wanted) => all(pattern, wanted())))
+      return [role, ...answers.map((may) => (may ? "yes" : "–"))]
+    }),
+  )
+  const table = [["role", ...names], ["---", ...names.map(() => "---")], ...rows]
+  const lines = table.map((row) => `| ${row.join(" | ")} |`).join("\n")
+  const readme = readFileSync(join(import.meta.dirname, "../../infra/README.md"), "utf8")
+  expect(/^\| role \|.*(?:\n\|.*)*/m.exec(readme)?.[0]).toBe(lines)
+})
+
+it("nobody may destroy versions, lift locks, or change what the bucket, its key or the identity are", async () => {
+  const key = account.arn("AWS::KMS::Key")
+  const never: readonly Wanted[] = [
+    { action: "s3:DeleteObjectVersion", on: `${bucket}/orders/${id}/manifest.json` },
+    { action: "s3:BypassGovernanceRetention", on: `${bucket}/orders/${id}/manifest.json` },
+    { action: "s3:PutObjectRetention", on: `${bucket}/orders/${id}/manifest.json` },
+    { action: "s3:PutLifecycleConfiguration", on: bucket },
+    { action: "s3:PutBucketPolicy", on: bucket },
+    { action: "s3:PutReplicationConfiguration", on: bucket },
+    { action: "s3:DeleteBucket", on: bucket },
+    { action: "kms:ScheduleKeyDeletion", on: key },
+    { action: "kms:PutKeyPolicy", on: key },
+    { action: "secretsmanager:DeleteSecret", on: account.arn("AWS::SecretsManager::Secret") },
+  ]
+  for (const [role, pattern] of Object.entries(roles))
+    for (const request of never)
+      expect([role, request.action, await account.allows({ by: pattern, ...request })]).toEqual([
+        role,
+        request.action,
+        false,
+      ])
+})
+
+describe("a backup", () => {
+  const backup = /backuporders.*TaskRole/
+
+  it("may learn what became of a write whose answer was lost, of its own database only", async () => {
+    const list = (prefix: string) =>
+      account.allows({ by: backup, action: "s3:ListBucket", on: bucket, context: { "s3:prefix": prefix } })
+    expect(await list(`orders/${id}/manifest.json`)).toBe(true)
+    for (const prefix of [`shop/${id}/manifest.json`, "orders-2/", ""]) expect(await list(prefix)).toBe(false)
+  })
+
+  it("can't claim that what it stored was verified", async () => {
+    const key = `orders/${id}/checks/20260102T040000Z-verified-k3v9x2ab.json`
+    for (const context of [onlyNew, blind, part])
+      expect(await account.allows({ by: backup, ...put(key, context) })).toBe(false)
+  })
+
+  it("reaches the bucket by TLS only, and the key through S3 only", async () => {
+    const insecure = { ...part, "aws:SecureTransport": "false" }
+    expect(await account.allows({ by: backup, ...put(`orders/${id}/main`, insecure) })).toBe(false)
+    expect(await account.allows({ by: backup, ...useKey("kms:Decrypt"), context: {} })).toBe(false)
+  })
+})
+
+describe("the topic", () => {
+  const publish = (by: string | RegExp, context: Record<string, string> = {}) =>
+    account.allows({ by, action: "sns:Publish", on: account.arn("AWS::SNS::Topic"), context })
+
+  it("takes what the account's own alarms and the notifying function say, and no other account's", async () => {
+    const cloudWatch = "cloudwatch.amazonaws.com"
+    expect(await publish(cloudWatch, { "aws:SourceAccount": accountId })).toBe(true)
+    expect(await publish(cloudWatch, { "aws:SourceAccount": "444455556666" })).toBe(false)
+    expect(await publish(cloudWatch)).toBe(false)
+    expect(await publish(/notifyrole/)).toBe(true)
+    expect(await publish(/backuporders.*TaskRole/)).toBe(false)
+  })
+})
+
+describe("the second bucket", () => {
+  const { copyTo } = everything.bucket
+  const by = /CopyRole/
+  const object = () => `${rich.arn("AWS::S3::Bucket")}/orders/${id}/manifest.json`
+
+  it("gets copies of everything, with what S3 wants to know of each object", async () => {
+    const reads = [
+      "GetObjectVersionForReplication",
+      "GetObjectVersionTagging",
+      "GetObjectRetention",
+      "GetObjectLegalHold",
+    ]
+    for (const action of reads)
+      expect([action, await rich.allows({ by, action: `s3:${action}`, on: object() })]).toEqual([
+        action,
+        true,
+      ])
+    const key = { action: "kms:Decrypt", on: rich.arn("AWS::KMS::Key"), context: viaS3 }
+    expect(await rich.allows({ by, ...key })).toBe(true)
+    expect(await rich.allows({ by, action: "s3:GetObject", on: object() })).toBe(false)
+    expect(await rich.allows({ by, action: "s3:DeleteObject", on: object() })).toBe(false)
+  })
+
+  it("as the template makes it, in another account, lets that role copy and nobody else", async () => {
+    const second = openTemplate("infra/copy-bucket.json", copyTo.account, {
+      SourceAccount: accountId,
+      SourceRegion: region,
+      SourceStack: "Pgstow",
+    })
+    const copied = `${second.arn("AWS::S3::Bucket")}/orders/${id}/manifest.json`
+    const first = openAccount(
+      synthesize({
+        ...everything,
+        bucket: {
+          copyTo: {
+            bucketArn: second.arn("AWS::S3::Bucket"),
+            kmsKeyArn: second.arn("AWS::KMS::Key"),
+            account: copyTo.account,
+          },
+        },
+      }),
+      [second],
+    )
+    const may = (who: RegExp, action: string) => first.allows({ by: who, action, on: copied })
+    for (const action of [
+      "ReplicateObject",
+      "ReplicateDelete",
+      "ReplicateTags",
+      "ObjectOwnerOverrideToBucketOwner",
+    ])
+      expect([action, await may(by, `s3:${action}`)]).toEqual([action, true])
+    const seal = { action: "kms:Encrypt", on: second.arn("AWS::KMS::Key"), context: viaS3 }
+    expect(await first.allows({ by, ...seal })).toBe(true)
+    for (const who of [by, /cleanuprole/, /backuporders.*TaskRole/])
+      for (const action of ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"])
+        expect([action, await may(who, action)]).toEqual([action, false])
+    expect(await may(/backuporders.*TaskRole/, "s3:ReplicateObject")).toBe(false)
+  })
+
+  it("that could not be copied to is heard of", async () => {
+    const send = (context: Record<string, string>) =>
+      rich.allows({
+        by: "s3.amazonaws.com",
+        action: "sqs:SendMessage",
+        on: rich.arn("AWS::SQS::Queue", /Failures/),
+        context,
+      })
+    expect(await send({ "aws:SourceAccount": accountId })).toBe(true)
+    expect(await send({ "aws:SourceAccount": "444455556666" })).toBe(false)
+  })
+})
+
+describe("an image in ECR", () => {
+  it("may be pulled by ECS for every kind of task", async () => {
+    for (const by of [/backuporders.*ExecutionRole/, /restoreorders.*ExecutionRole/, /verifyExecutionRole/]) {
+      for (const action of [
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:BatchCheckLayerAvailability",
+      ])
+        expect([
+          action,
+          await rich.allows({ by, action, on: `arn:aws:ecr:${region}:${accountId}:repository/team/pgstow` }),
+        ]).toEqual([action, true])
+      expect(await rich.allows({ by, action: "ecr:GetAuthorizationToken", on: "*" })).toBe(true)
+    }
+  })
+})
