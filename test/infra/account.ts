@@ -26,7 +26,7 @@ export type Account = {
   /** Its twelve digits. */
   readonly id: string
   /** The policy that a resource has itself, by its ARN. */
-  policyOf(arn: string): object | undefined
+  readonly policyOf: (arn: string) => object | undefined
   /** The value of an expression of the template: a reference is the name or ARN that CloudFormation would give it. */
   value(expression: unknown): string
   /** The ARN of the one resource of a type whose logical id matches. */
@@ -236,7 +236,7 @@ function open(
     allows: async ({ by, action, on, context = {} }) => {
       const role = typeof by === "string" ? undefined : find("AWS::IAM::Role", by)
       const target = on.startsWith("arn:aws:s3:::") ? on.replace(/\/.*$/s, "") : on
-      const owner = others.find(({ policyOf }) => policyOf(target) !== undefined)
+      const owner = others.find((other) => other.policyOf(target) !== undefined)
       const result = await runSimulation(
         {
           request: {
