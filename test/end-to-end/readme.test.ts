@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process"
-import { readFile } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { globSync } from "node:fs"
+import { readFile, writeFile } from "node:fs/promises"
+import { dirname, join, resolve } from "node:path"
 import { promisify } from "node:util"
 import { expect, onTestFinished, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
@@ -33,6 +34,7 @@ test("what the README says of a first backup and its restore works, line by line
       [/postgresql:\/\/app:secret@db\.example\.com\/orders/, server.url(database)],
       [/postgresql:\/\/admin:secret@new-db\.example\.com\/postgres/, server.url("postgres")],
       ["file:///var/backups/pgstow", `file://${folder}/backups`],
+      ["/etc/pgstow.env", `${folder}/pgstow.env`],
       ["age1…", recipient],
       [/(s3:\/\/my-bucket\/pgstow)(\?[^']*)?'/, `$1?endpoint=${s3.url}'`],
       ["orders_restored", `${database}_restored`],
@@ -40,16 +42,16 @@ test("what the README says of a first backup and its restore works, line by line
     return replacements.reduce((text, [from, to]) => text.replaceAll(new RegExp(from, "g"), to), commands)
   }
   const env = {
-    PATH: process.env.PATH,
     HOME: folder,
     PGSTOW_PG_BIN: server.binDir,
+    PATH: `${process.env.PATH}:${server.binDir}`,
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
     AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
   }
   const run = async (commands: string) =>
     promisify(execFile)("bash", ["-euc", readersOwn(commands)], { cwd: folder, env })
 
-  const [toDirectory = "", toS3 = ""] = await commandsUnder("Back up your own database")
+  const [toDirectory = "", toS3 = "", everyDay = ""] = await commandsUnder("Back up your own database")
   for (const block of [toDirectory, toS3]) expect(block.trim().split("\n").length).toBeLessThan(5)
   const [keygen = "", ...backup] = toDirectory.split("\n")
   recipient = (await run(keygen)).stdout.trim()
@@ -57,9 +59,32 @@ test("what the README says of a first backup and its restore works, line by line
   await run(backup.join("\n"))
   await run(toS3)
 
-  const [getItBack = ""] = await commandsUnder("Get it back")
+  await writeFile(
+    `${folder}/pgstow.env`,
+    `DATABASE_URL='${server.url(database)}'\nPGSTOW_STORAGE='file://${folder}/backups'\nPGSTOW_RECIPIENTS=${recipient}\n`,
+    { mode: 0o600 },
+  )
+  // What installs changes the machine: here it prints the units that it would install.
+  const [install = "", status = ""] = everyDay.trim().split("\n")
+  expect(install).toMatch(/^sudo .* --install$/)
+  const printed = await run(install.replace("sudo ", "").replace(" --install", ""))
+  expect(printed.stdout).toContain("OnCalendar=")
+  expect((await run(status)).stdout).toContain("ok")
+
+  const [getItBack = "", roles = ""] = await commandsUnder("Get it back")
   const { stdout } = await run(getItBack)
   expect(stdout.match(/ verified/g)?.length).toBeGreaterThanOrEqual(2)
   const restored = { server, name: `${database}_restored` }
   expect(await compareDatabases({ server, name: database }, restored)).toEqual([])
+
+  const role = `reader_${database}`
+  await server.psql(`CREATE ROLE ${role}`)
+  await run(backup.join("\n"))
+  await server.psql(`DROP ROLE ${role}`)
+  const globals = globSync(`${folder}/backups/*/*/globals.sql.zst.age`).sort().at(-1)
+  await run(
+    `export DATABASE_URL='${server.url("postgres")}'; cd ${dirname(globals ?? "")}; ${roles.replace("pgstow.key", `${folder}/pgstow.key`)}`,
+  )
+  expect(await server.psql(`SELECT count(*) FROM pg_roles WHERE rolname = '${role}'`)).toBe("1")
+  await server.psql(`DROP ROLE ${role}`)
 })

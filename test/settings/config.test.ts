@@ -60,7 +60,7 @@ test("a flag is its setting's name in kebab case", () => {
   expect(flagOf("storageTimeout")).toBe("--storage-timeout")
 })
 
-test("the README and the example file know every setting's variable, and no other", async () => {
+test("the settings table and the example file know every setting's variable, and no other", async () => {
   const source = await readFile(new URL("../../task/settings/config.ts", import.meta.url), "utf8")
   const variables = [...source.matchAll(/env: "([A-Z_]+)"/g)].map(([, name]) => name ?? "").sort()
   expect(variables.length).toBeGreaterThan(10)
@@ -68,7 +68,7 @@ test("the README and the example file know every setting's variable, and no othe
   const inExample = [...example.matchAll(/^#?([A-Z_]+)=/gm)].map(([, name]) => name ?? "")
   const ofOthers = /^(AWS|MINIO)_/
   expect(inExample.filter((name) => !ofOthers.test(name)).sort()).toEqual(variables)
-  const readme = await readFile(new URL("../../README.md", import.meta.url), "utf8")
+  const readme = await readFile(new URL("../../task/README.md", import.meta.url), "utf8")
   const keep = /^PGSTOW_KEEP(?=_)/
   for (const name of variables) expect(readme).toContain(name.replace(keep, ""))
 })
