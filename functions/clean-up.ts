@@ -30,8 +30,8 @@ export const handler = lambdaHandler(
       const policy = retentionOf[database] ?? retention
       const options = { policy, database, dryRun: false }
       const { storages } = await cleanup([storage], options, { now: () => new Date(), signal })
-      for (const { decisions, error, freedBytes } of storages) {
-        log.info("cleaned up", { database, decisions, freedBytes, error })
+      for (const { decisions, error, freedBytes, clockAheadSeconds } of storages) {
+        log.info("cleaned up", { database, decisions, freedBytes, clockAheadSeconds, error })
         const removed = decisions.flatMap(({ keep, id }) => (keep ? [] : [id]))
         if (error !== null) {
           failures.push(`${database}: ${error}`)

@@ -1,5 +1,5 @@
 import * as z from "zod"
-import { listBackups } from "../task/catalog/catalog.ts"
+import { listBackups, newestVerified } from "../task/catalog/catalog.ts"
 import { storedBytes } from "../task/core/manifest.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler } from "./handler.ts"
@@ -22,7 +22,7 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
   const now = new Date()
   for (const database of settings.databases) {
     const backups = await listBackups(storage, database)
-    const manifest = backups.find(({ state, manifest }) => manifest && state === "verified")?.manifest
+    const manifest = newestVerified(backups, now)?.manifest
     if (manifest === undefined) continue
     const startedAt = Date.parse(manifest.startedAt)
     putMetrics(

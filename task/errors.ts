@@ -22,6 +22,8 @@ export const exitCodes = {
   notConfirmed: 10,
   /** The newest verified backup is older than the limit. */
   overdue: 11,
+  /** A clock is wrong: this machine's, a storage's, or that of who made a backup dated in the future. */
+  clock: 12,
   /** SIGINT. */
   interrupted: 130,
   /** SIGTERM. */

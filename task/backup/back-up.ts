@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { manifestsBefore, putCheck } from "../catalog/catalog.ts"
 import { checkManifest } from "../catalog/check-manifest.ts"
+import { clockAheadSeconds, describeClock } from "../catalog/clocks.ts"
 import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
@@ -93,6 +94,10 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     context.log.warn(`${error.message}: the backup begins anew, in one stream`)
     return writeBackup({ ...options, jobs: 1 }, unable, context)
   })
+  for (const storage of storages) {
+    const aheadSeconds = failures.has(storage) ? null : clockAheadSeconds(storage, context.now())
+    if (aheadSeconds !== null) context.log.warn(`${describeClock(storage.url, aheadSeconds)}: set it by NTP`)
+  }
   const copies: BackupCopy[] = []
   for (const storage of storages) {
     const failure = failures.get(storage)

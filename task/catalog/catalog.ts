@@ -1,5 +1,5 @@
 import { buffer } from "node:stream/consumers"
-import { type BackupId, isBackupId } from "../core/backup-id.ts"
+import { type BackupId, isBackupId, startOf } from "../core/backup-id.ts"
 import {
   type Check,
   checkFileName,
@@ -17,6 +17,7 @@ import { mapConcurrently } from "../core/map-concurrently.ts"
 import type { BackupState } from "../core/retention.ts"
 import { PgstowError } from "../errors.ts"
 import { ObjectNotFoundError, type Storage, type StoredObject } from "../storage/storage.ts"
+import { isFromTheFuture } from "./clocks.ts"
 
 /** Which backup: its folder in a storage. */
 export type BackupName = { readonly database: string; readonly id: BackupId }
@@ -93,6 +94,18 @@ export async function readManifest(storage: Storage, name: BackupName): Promise<
   throw new PgstowError("damaged", `${storage.url} ${key} is the manifest of ${whose}`, {
     hint: `Move it back to ${keyOf(manifest, "")}: a backup can only be read in its own folder.`,
   })
+}
+
+/**
+ * The newest verified backup that can be read. One dated in the future is passed over: for as long as it lies ahead it
+ * would hide that there is none since.
+ *
+ * @param entries newest first
+ */
+export function newestVerified(entries: readonly CatalogEntry[], now: Date): ReadableEntry | undefined {
+  return entries
+    .filter((entry) => entry.manifest !== undefined)
+    .find(({ id, state }) => state === "verified" && !isFromTheFuture(startOf(id), now))
 }
 
 /** Makes a backup exist: the last step of writing it. Rejects with an ObjectExistsError where it does already. */

@@ -11,6 +11,7 @@ import {
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type BackupName, type CatalogEntry, listBackups, removeBackup } from "./catalog.ts"
+import { clockAheadSeconds } from "./clocks.ts"
 import { type Debris, findDebris, noteDebris, removeDebris } from "./debris.ts"
 
 export type CleanupOptions = {
@@ -36,6 +37,8 @@ export type StorageCleanup = {
   /** Uploads never finished that were ended; a dry run does not look for them. */
   readonly staleUploads: number
   readonly freedBytes: number
+  /** By how much this machine's clock is ahead of the storage's; null where they agree to five minutes. */
+  readonly clockAheadSeconds: number | null
   /** Why this storage was not cleaned to its end. */
   readonly error: string | null
 }
@@ -77,7 +80,6 @@ async function cleanStorage(
   { policy, database, dryRun, abandonedAfterHours = 48 }: CleanupOptions,
   { now, signal }: Pick<Context, "now" | "signal">,
 ): Promise<StorageCleanup> {
-  const at = now()
   const done: Unfinished = {
     storage: storage.url,
     decisions: [],
@@ -85,10 +87,15 @@ async function cleanStorage(
     debris: [],
     staleUploads: 0,
     freedBytes: 0,
+    clockAheadSeconds: null,
     error: null,
   }
   try {
     const backups = await listBackups(storage, database)
+    // By a clock that is ahead, backups, and what is being written, would seem old.
+    const ahead = clockAheadSeconds(storage, now())
+    const at = (ahead !== null && ahead > 0 ? storage.clock() : undefined) ?? now()
+    done.clockAheadSeconds = ahead
     done.decisions = decide(backups, policy, at)
     // The oldest first: an interruption leaves the newest of what was to go.
     for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {

@@ -3,7 +3,8 @@ import type { Context } from "../context.ts"
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type CatalogEntry, databases, listBackups } from "./catalog.ts"
+import { databases, listBackups, newestVerified } from "./catalog.ts"
+import { clockAheadSeconds, describeClock, isFromTheFuture } from "./clocks.ts"
 
 export type StatusOptions = {
   /** One database only; all of them without it. */
@@ -21,53 +22,90 @@ export type DatabaseStatus = {
   readonly startedAt: string | null
   readonly ageHours: number | null
   readonly overdue: boolean
+  /** The ids of backups that are dated in the future, which count for nothing. */
+  readonly fromTheFuture: readonly string[]
 }
 
-export type StatusResult = { readonly maxAgeHours: number; readonly databases: readonly DatabaseStatus[] }
+export type StatusResult = {
+  readonly maxAgeHours: number
+  readonly databases: readonly DatabaseStatus[]
+  /** The storages whose clocks differ from this machine's by more than five minutes. */
+  readonly clocks: readonly ClockDifference[]
+}
 
-/** Looks for the newest verified backup of every database in each of `storages`. */
+/** How far this machine's clock is ahead of a storage's; negative where it is behind. */
+export type ClockDifference = { readonly storage: string; readonly aheadSeconds: number }
+
+/** Looks for the newest verified backup of every database in each of `storages`, and at the clocks. */
 export async function status(
   storages: readonly Storage[],
   { database, maxAgeHours }: StatusOptions,
   { now }: Pick<Context, "now">,
 ): Promise<StatusResult> {
   const found: DatabaseStatus[] = []
+  const clocks: ClockDifference[] = []
   for (const storage of storages) {
     const entries = await listBackups(storage, database)
     const names = database === undefined ? await databases(storage) : [database]
+    const at = now()
+    const aheadSeconds = clockAheadSeconds(storage, at)
+    if (aheadSeconds !== null) clocks.push({ storage: storage.url, aheadSeconds })
     for (const name of names) {
-      const newest = newestVerified(entries.filter((entry) => entry.database === name))
-      const ageHours =
-        newest === undefined ? null : (now().getTime() - newest.startedAt.getTime()) / 3_600_000
+      const backups = entries.filter((entry) => entry.database === name)
+      const newest = newestVerified(backups, at)
+      const startedAt = newest && startOf(newest.id)
+      const ageHours = startedAt ? Math.max(0, at.getTime() - startedAt.getTime()) / 3_600_000 : null
       found.push({
         storage: storage.url,
         database: name,
         id: newest?.id ?? null,
-        startedAt: newest?.startedAt.toISOString() ?? null,
+        startedAt: startedAt?.toISOString() ?? null,
         ageHours,
         overdue: ageHours === null || ageHours > maxAgeHours,
+        fromTheFuture: backups
+          .map(({ id }) => id)
+          .filter((id) => isBackupId(id) && isFromTheFuture(startOf(id), at)),
       })
     }
   }
-  return { maxAgeHours, databases: found }
+  return { maxAgeHours, databases: found, clocks }
 }
 
-/** What is to be said, and exited with, where a backup is overdue, or where there is none at all. */
-export function statusFailure({ maxAgeHours, databases }: StatusResult): PgstowError | undefined {
+/**
+ * What is to be said, and exited with, where a clock is wrong, a backup is overdue, or there is none at all. The clock
+ * goes first, since ages mean nothing by a wrong one.
+ */
+export function statusFailure({ maxAgeHours, databases, clocks }: StatusResult): PgstowError | undefined {
+  const wrongClocks = [
+    ...clocks.map(({ storage, aheadSeconds }) => describeClock(storage, aheadSeconds)),
+    ...databases.flatMap(({ database, storage, fromTheFuture }) =>
+      fromTheFuture.length === 0
+        ? []
+        : `dated in the future: ${listed(fromTheFuture)} of ${formatName(database)} in ${storage}`,
+    ),
+  ]
   const overdue = databases.filter((each) => each.overdue)
-  if (databases.length > 0 && overdue.length === 0) return undefined
-  const what = overdue.map(({ database, storage }) => `${formatName(database)} in ${storage}`)
-  return new PgstowError(
-    "overdue",
+  const where = overdue.map(({ database, storage }) => `${formatName(database)} in ${storage}`)
+  const late =
     databases.length === 0
-      ? "there is no backup at all"
-      : `no verified backup of the last ${maxAgeHours} hours: ${what.join(", ")}`,
-    { hint: "See why the last run failed, or whether it ran; then back up." },
-  )
+      ? ["there is no backup at all"]
+      : overdue.length > 0
+        ? [`no verified backup of the last ${maxAgeHours} hours: ${where.join(", ")}`]
+        : []
+  if (wrongClocks.length > 0)
+    return new PgstowError("clock", [...wrongClocks, ...late].join("; "), {
+      hint: "Set the clocks by NTP, here and where backups are made. A backup from the future counts for nothing until then.",
+    })
+  const [message] = late
+  if (message === undefined) return undefined
+  return new PgstowError("overdue", message, {
+    hint: "See why the last run failed, or whether it ran; then back up.",
+  })
 }
 
-/** @param entries newest first */
-function newestVerified(entries: readonly CatalogEntry[]): { id: string; startedAt: Date } | undefined {
-  const newest = entries.find(({ id, state, manifest }) => state === "verified" && manifest && isBackupId(id))
-  return newest && { id: newest.id, startedAt: startOf(newest.id) }
+const listedAtMost = 3
+
+function listed(ids: readonly string[]): string {
+  const more = ids.length - listedAtMost
+  return ids.slice(0, listedAtMost).join(", ") + (more > 0 ? ` and ${more} more` : "")
 }

@@ -1,5 +1,6 @@
 import * as z from "zod"
 import { type CleanupResult, cleanup, cleanupFailure, type StorageCleanup } from "../catalog/clean-up.ts"
+import { describeClock } from "../catalog/clocks.ts"
 import { type Debris, notedHours } from "../catalog/debris.ts"
 import { formatBytes, formatCount, formatName, formatTable } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
@@ -60,6 +61,7 @@ export function formatCleanup({ dryRun, storages }: CleanupResult): string {
 
 function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
   const { storage, decisions, removedBackups, debris, staleUploads, freedBytes, error } = cleaned
+  const ahead = cleaned.clockAheadSeconds
   const shown = dryRun ? decisions : decisions.filter(({ keep, state }) => !keep || state === "unreadable")
   const table = formatTable(
     [
@@ -82,6 +84,9 @@ function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
   const would = dryRun ? "would remove" : "removed"
   return [
     storage,
+    ...(ahead === null
+      ? []
+      : [`${describeClock(storage, ahead)}: what is old was decided by the earlier one`]),
     ...(shown.length > 0 ? [table] : []),
     ...debris.map((each) => formatDebris(each, dryRun)),
     ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),

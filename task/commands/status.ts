@@ -43,12 +43,12 @@ export function formatStatus({ databases }: StatusResult): string {
       { title: "" },
       { title: "STORAGE" },
     ],
-    databases.map(({ database, id, startedAt, ageHours, overdue, storage }) => [
+    databases.map(({ database, id, startedAt, ageHours, overdue, fromTheFuture, storage }) => [
       formatName(database),
       id ?? "-",
       startedAt === null ? "-" : formatTime(new Date(startedAt)),
       ageHours === null ? "-" : formatDuration(ageHours * 3600),
-      overdue ? "OVERDUE" : "ok",
+      [overdue ? "OVERDUE" : "", fromTheFuture.length > 0 ? "FUTURE" : ""].filter(Boolean).join(" ") || "ok",
       storage,
     ]),
   )

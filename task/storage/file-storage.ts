@@ -19,6 +19,7 @@ import { basename, dirname, join, resolve } from "node:path"
 import type { Readable } from "node:stream"
 import { byteStream } from "./byte-stream.ts"
 import { fileFailure, PathError } from "./file-failure.ts"
+import { reportedClock } from "./reported-clock.ts"
 import {
   checkKey,
   checkPrefix,
@@ -44,6 +45,7 @@ export class FileStorage implements Storage {
   readonly maxParts = Number.POSITIVE_INFINITY
   readonly #folder: string
   readonly #signal: AbortSignal | undefined
+  readonly #clock = reportedClock()
 
   /** @param folder an absolute path */
   constructor(folder: string, options: { readonly url: string; readonly signal?: AbortSignal | undefined }) {
@@ -92,6 +94,7 @@ export class FileStorage implements Storage {
     const file = await this.#begin(key)
     try {
       await file.write(body)
+      this.#clock.report(await file.flush())
       await file.finish(options)
     } catch (error) {
       // What abort() may leave is no object, and goes with the stale uploads.
@@ -108,7 +111,7 @@ export class FileStorage implements Storage {
     const file = await this.#begin(key)
     try {
       await file.write(Buffer.alloc(probeBytes))
-      await file.flush()
+      this.#clock.report(await file.flush())
     } catch (error) {
       await file.abort().catch(() => {})
       throw error
@@ -142,6 +145,10 @@ export class FileStorage implements Storage {
       }
       return removed
     })
+  }
+
+  clock(): Date | undefined {
+    return this.#clock.now()
   }
 
   close(): void {}
@@ -290,10 +297,16 @@ class FileWriter implements ObjectWriter {
     return write
   }
 
-  /** Makes what was written reach the disk: only then do some file systems say that there is no room. */
-  async flush(): Promise<void> {
+  /**
+   * Makes what was written reach the disk: only then do some file systems say that there is no room. Gives the time at
+   * which the file system says that it was written.
+   */
+  async flush(): Promise<Date> {
     await Promise.all(this.#writes)
-    await this.#context.attempt(() => this.#file.handle.sync())
+    return this.#context.attempt(async () => {
+      await this.#file.handle.sync()
+      return (await this.#file.handle.stat()).mtime
+    })
   }
 
   async finish(options: { readonly ifAbsent?: boolean } = {}): Promise<void> {

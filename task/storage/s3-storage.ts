@@ -19,6 +19,7 @@ import {
 import { PgstowError } from "../errors.ts"
 import { byteStream } from "./byte-stream.ts"
 import { type Found, putIfAbsent } from "./put-if-absent.ts"
+import { type ReportedClock, reportedClock } from "./reported-clock.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
 import { isS3Error, s3Failure } from "./s3-failure.ts"
 import { S3Upload } from "./s3-upload.ts"
@@ -54,13 +55,14 @@ export class S3Storage implements Storage {
   readonly #settings: S3Settings
   readonly #client: S3Client
   readonly #signal: AbortSignal | undefined
+  readonly #clock = reportedClock()
 
   constructor(settings: S3Settings, options: S3StorageOptions = {}) {
     this.url = settings.url
     this.maxParts = settings.maxParts
     this.#settings = settings
     this.#signal = options.signal
-    this.#client = s3Client(settings, options.timeoutSeconds ?? 60)
+    this.#client = s3Client(settings, options.timeoutSeconds ?? 60, this.#clock)
   }
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
@@ -209,6 +211,10 @@ export class S3Storage implements Storage {
     })
   }
 
+  clock(): Date | undefined {
+    return this.#clock.now()
+  }
+
   close(): void {
     this.#client.destroy()
   }
@@ -317,7 +323,7 @@ export class S3Storage implements Storage {
   }
 }
 
-function s3Client(settings: S3Settings, timeoutSeconds: number): S3Client {
+function s3Client(settings: S3Settings, timeoutSeconds: number, clock: ReportedClock): S3Client {
   const { region, endpoint, credentials, profile, pathStyle } = settings
   const client = new S3Client({
     ...(region === undefined ? {} : { region }),
@@ -343,6 +349,16 @@ function s3Client(settings: S3Settings, timeoutSeconds: number): S3Client {
       return next(args)
     },
     { step: "build", priority: "low", name: "leavePayloadUnsigned" },
+  )
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      // All of the SDK's responses are HTTP's.
+      const { date } = (result.response as { headers: Record<string, string> }).headers
+      if (date !== undefined) clock.report(new Date(date))
+      return result
+    },
+    { step: "deserialize", priority: "low", name: "readClock" },
   )
   return client
 }

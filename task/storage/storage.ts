@@ -54,6 +54,12 @@ export interface Storage {
   /** Ends uploads below `prefix` begun before `before` and never finished, and frees what they hold. How many. */
   removeStaleUploads(prefix: string, before: Date): Promise<number>
 
+  /**
+   * The storage's own time now, to the second or so: as its last answer told it (S3), or as it dated the file that was
+   * written last. Undefined before it has told any.
+   */
+  clock(): Date | undefined
+
   /** Frees connections. */
   close(): void
 }

@@ -29,8 +29,9 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
   })
   afterAll(() => storages.close())
   beforeEach(() => {
-    first = storages.open()
-    second = storages.open()
+    // By what a bucket says the time is, the clock of these tests would be wrong.
+    first = override(storages.open(), { clock: () => undefined })
+    second = override(storages.open(), { clock: () => undefined })
   })
   afterEach(() => {
     first.close()
@@ -223,9 +224,35 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
   })
 })
 
-test("a bucket that is wrong about one manifest costs no backup, however long it stays so", async () => {
+test("cleanup by a clock that is ahead goes by the bucket's, and says so", async () => {
   const storages = await startS3Storages()
   const storage = storages.open()
+  const startedAt = (hoursAgo: number) =>
+    `${new Date(Date.now() - hoursAgo * 3_600_000).toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`
+  const [young, old] = [`${startedAt(1)}-aaaaaaaa`, `${startedAt(30)}-bbbbbbbb`]
+  await storeSample(storage, { id: young, checks: ["verified"] })
+  await storeSample(storage, { id: old, checks: ["verified"] })
+  await storage.put(`orders/${startedAt(3)}-cccccccc/main.dump.zst.age`, Buffer.from("being written"))
+  const options = { policy: { keepDays: 2 }, dryRun: false }
+  const clean = async (hoursAhead: number) => {
+    const now = () => new Date(Date.now() + hoursAhead * 3_600_000)
+    return cleanup([storage], options, { now, signal: new AbortController().signal })
+  }
+  const ahead = await clean(72)
+  expect(ahead.storages).toMatchObject([{ removedBackups: 0, debris: [], error: null }])
+  expect(ahead.storages[0]?.clockAheadSeconds).toBeCloseTo(72 * 3600, -1)
+  expect(formatCleanup(ahead)).toContain(`this machine's clock is 72 h 0 min ahead of that of ${storage.url}`)
+  expect((await clean(0)).storages).toMatchObject([
+    { removedBackups: 0, debris: [], clockAheadSeconds: null },
+  ])
+  expect((await listBackups(storage)).map(({ id }) => id)).toEqual([young, old])
+  storage.close()
+  await storages.close()
+})
+
+test("a bucket that is wrong about one manifest costs no backup, however long it stays so", async () => {
+  const storages = await startS3Storages()
+  const storage = override(storages.open(), { clock: () => undefined })
   const manifest = await storeSample(storage, { id: ids[0], checks: ["verified"] })
   await storeSample(storage, { id: ids[1], checks: ["verified"] })
   for (const operation of ["HeadObject", "GetObject"])

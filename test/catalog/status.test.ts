@@ -3,8 +3,9 @@ import { keyOf } from "../../task/catalog/catalog.ts"
 import { type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
 import { formatStatus } from "../../task/commands/status.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { override } from "../support/override.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
-import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
+import { type Storages, startFileStorages, startS3Storages } from "../support/storage-kinds.ts"
 
 const ids = ["20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb", "20260103T030000Z-cccccccc"] as const
 const now = new Date("2026-01-03T05:00:00Z")
@@ -14,8 +15,9 @@ let first: Storage
 let second: Storage
 beforeEach(async () => {
   storages = await startFileStorages()
-  first = storages.open()
-  second = storages.open()
+  // By the time at which their files were written, the clock of these tests would be wrong.
+  first = override(storages.open(), { clock: () => undefined })
+  second = override(storages.open(), { clock: () => undefined })
 })
 afterEach(() => storages.close())
 
@@ -30,6 +32,7 @@ test("a database whose newest verified backup is new enough is well", async () =
       startedAt: "2026-01-02T03:00:00.000Z",
       ageHours: 26,
       overdue: false,
+      fromTheFuture: [],
     },
   ])
   expect(statusFailure(result)).toBeUndefined()
@@ -68,6 +71,51 @@ test("each storage and each database must have its own", async () => {
 test("no backup at all is overdue, whether a database was named or not", async () => {
   expect(statusFailure(await look([first]))?.message).toBe("there is no backup at all")
   expect(statusFailure(await look([first], { database: "orders" }))?.exitCode).toBe(11)
+})
+
+test("a backup dated in the future hides nothing, and is told with an exit code of its own", async () => {
+  const future = "20270101T030000Z-ffffffff"
+  await storeSample(first, { id: ids[0], checks: ["verified"] })
+  await storeSample(first, { id: future, checks: ["verified"] })
+  const late = await look([first])
+  expect(late.databases).toMatchObject([{ id: ids[0], ageHours: 50, overdue: true, fromTheFuture: [future] }])
+  expect(statusFailure(late)?.exitCode).toBe(12)
+  expect(statusFailure(late)?.message).toBe(
+    `dated in the future: ${future} of orders in ${first.url}; no verified backup of the last 26 hours: orders in ${first.url}`,
+  )
+  expect(formatStatus(late)).toContain("OVERDUE FUTURE")
+  const inTime = await look([first], { maxAgeHours: 50 })
+  expect(inTime.databases).toMatchObject([{ id: ids[0], overdue: false, fromTheFuture: [future] }])
+  expect(statusFailure(inTime)?.exitCode).toBe(12)
+  expect(statusFailure(inTime)?.message).toBe(`dated in the future: ${future} of orders in ${first.url}`)
+})
+
+test("clocks a few minutes apart are as good as the same", async () => {
+  const soon = "20260103T050400Z-eeeeeeee"
+  await storeSample(first, { id: soon, checks: ["verified"] })
+  const result = await look([first])
+  expect(result.databases).toMatchObject([{ id: soon, ageHours: 0, overdue: false, fromTheFuture: [] }])
+  expect(statusFailure(result)).toBeUndefined()
+})
+
+test("a clock that differs from a bucket's is told with the same exit code", async () => {
+  const buckets = await startS3Storages()
+  const storage = buckets.open()
+  const id = `${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z-aaaaaaaa`
+  await storeSample(storage, { id, checks: ["verified"] })
+  const lookAt = (minutesAhead: number) =>
+    status([storage], { maxAgeHours: 26 }, { now: () => new Date(Date.now() + minutesAhead * 60_000) })
+  expect((await lookAt(4)).clocks).toEqual([])
+  expect((await lookAt(-4)).clocks).toEqual([])
+  expect(statusFailure(await lookAt(0))).toBeUndefined()
+  const ahead = statusFailure(await lookAt(62))
+  expect(ahead?.exitCode).toBe(12)
+  expect(ahead?.message).toBe(`this machine's clock is 1 h 2 min ahead of that of ${storage.url}`)
+  expect(statusFailure(await lookAt(-62))?.message).toContain(
+    "this machine's clock is 1 h 2 min behind that of",
+  )
+  storage.close()
+  await buckets.close()
 })
 
 function look(where: Storage[], options: Partial<StatusOptions> = {}) {

@@ -61,6 +61,22 @@ describe("a backup whose only storage fails does not exist, and ends with 4", ()
   })
 })
 
+test("a bucket whose clock is hours ahead takes a backup, and the difference is told", async () => {
+  const { bucket, run } = await setBackupScene()
+  bucket.endpoint.setAhead(120)
+  const env = { PGSTOW_STORAGE: bucket.storage }
+  const made = await run(["backup"], env)
+  expect(made.exitCode, made.stderr).toBe(0)
+  expect(made.stderr).toContain("this machine's clock is 2 h 0 min behind that of s3://backups/root")
+  const failure = failureOfRun(await run(["status"], env))
+  expect(failure).toMatchObject({ kind: "clock", exitCode: 12 })
+  expect(failure.message).toContain("this machine's clock is 2 h 0 min behind that of s3://backups/root")
+  bucket.endpoint.setAhead(0)
+  const good = await run(["backup"], env)
+  expect(good.stderr).not.toContain("clock")
+  expect((await run(["status"], env)).exitCode).toBe(0)
+})
+
 describe("a backup whose only storage can't take anything ends with 4 before it asks for the database", () => {
   async function expectNoConnection({ run }: BackupScene, storage: string): Promise<string> {
     const server = await listen()

@@ -175,8 +175,11 @@ describe("a directory", () => {
 
   test.skipIf(needsProc)(`where no folder can be made says so${needsProc}`, async () => {
     const impossible = openStorage("/proc/backups", { env: {} })
-    for (const attempt of [impossible.put("a/object", Buffer.from("x")), impossible.probe("a/probe")]) {
-      const failure = await rejectionOf(attempt)
+    for (const attempt of [
+      () => impossible.put("a/object", Buffer.from("x")),
+      () => impossible.probe("a/probe"),
+    ]) {
+      const failure = await rejectionOf(attempt())
       expect(failure.kind).toBe("storage")
       expect(failure.message).toMatch(/ in \/proc\/backups: no folder can be made at \/proc\/backups\/a$/)
       expect(failure.hint).toContain("Give a folder")

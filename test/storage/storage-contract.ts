@@ -225,6 +225,12 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
       })
     })
 
+    test("its clock is told by what it dates, and is unknown before", async () => {
+      expect(storage.clock()).toBeUndefined()
+      await storage.put("object", Buffer.from("x"))
+      expect(Math.abs(Number(storage.clock()) - Date.now())).toBeLessThan(3_000)
+    })
+
     describe("removing", () => {
       test("takes what is named and nothing else, and does not mind what is not there", async () => {
         for (const key of ["a/1", "a/2", "b/1"]) await storage.put(key, Buffer.from("x"))

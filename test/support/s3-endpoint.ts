@@ -49,6 +49,8 @@ export type S3Endpoint = {
   openUploads(): string[]
   /** Makes requests go wrong from now on; without an argument, none. */
   inject(inject?: Inject): void
+  /** Sets the service's clock so many minutes ahead of this machine's, in its answers and in what it takes. */
+  setAhead(minutes: number): void
   close(): Promise<void>
 }
 
@@ -69,6 +71,7 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
 
   const requests: SeenRequest[] = []
   let injected: Inject | undefined
+  let aheadMs = 0
   const secretOf = (id: string) => (id === accessKeyId ? secretAccessKey : undefined)
 
   const listener: RequestListener = (request, response) => {
@@ -78,8 +81,10 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "", url = "/", headers, socket } = request
+    const now = new Date(Date.now() + aheadMs)
+    response.setHeader("date", now.toUTCString())
     try {
-      verifySignature({ method, url, headers }, secretOf, new Date())
+      verifySignature({ method, url, headers }, secretOf, now)
       const { pathname, searchParams: query } = new URL(url, "http://endpoint")
       const [, bucket = "", key = ""] = /^\/([^/]*)\/?(.*)$/s.exec(decodeURIComponent(pathname)) ?? []
       const operation = operationOf(method, key, query)
@@ -139,6 +144,9 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
       ),
     inject: (inject) => {
       injected = inject
+    },
+    setAhead: (minutes) => {
+      aheadMs = minutes * 60_000
     },
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))
