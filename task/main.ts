@@ -3,6 +3,7 @@ import { existsSync } from "node:fs"
 import { setFlagsFromString } from "node:v8"
 import { run } from "./cli/run.ts"
 import { exitCodes, PgstowError } from "./errors.ts"
+import { killChildren } from "./processes/child.ts"
 
 /** How long after a signal the program may take to end its children and uploads, in milliseconds. */
 const endWithinMs = 9_000
@@ -17,16 +18,25 @@ setFlagsFromString("--heap-growing-percent=400")
 if (existsSync(".env")) process.loadEnvFile(".env")
 
 const interruption = new AbortController()
+let hasEnded = false
 for (const [signal, kind] of [
   ["SIGINT", "interrupted"],
   ["SIGTERM", "terminated"],
 ] as const) {
+  const endNow = () => {
+    killChildren()
+    // By the signal itself: process.exit() waits for every thread, and one may be reading from a disk that is gone.
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+    // The first process of a container does not die of a signal.
+    process.exit(exitCodes[kind])
+  }
   process.on(signal, () => {
-    // The second one is from somebody who does not want to wait.
-    if (interruption.signal.aborted) process.exit(exitCodes[kind])
-    const hint = "Run it again when you like: it begins anew."
+    // The second one is from somebody who does not want to wait; after the end, so is the first.
+    if (interruption.signal.aborted || hasEnded) return endNow()
+    const hint = "Run it again when you like: it starts from the beginning."
     interruption.abort(new PgstowError(kind, `stopped by ${signal}`, { hint }))
-    setTimeout(() => process.exit(exitCodes[kind]), endWithinMs).unref()
+    setTimeout(endNow, endWithinMs).unref()
   })
 }
 
@@ -38,3 +48,4 @@ process.exitCode = await run(process.argv.slice(2), {
   signal: interruption.signal,
   now: () => new Date(),
 })
+hasEnded = true

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { readFile } from "node:fs/promises"
 import { basename } from "node:path"
 import { PgstowError } from "../errors.ts"
+import { openRegularFile } from "../open-regular-file.ts"
 
 /**
  * Holds `file` against the `.sha256` beside it, as `sha256sum` writes it. False where there is none. Throws where
@@ -10,7 +10,7 @@ import { PgstowError } from "../errors.ts"
  */
 export async function checkSha256Beside(file: string): Promise<boolean> {
   const beside = `${file}.sha256`
-  const text = await readFile(beside, "utf8").catch((cause: NodeJS.ErrnoException) => {
+  const text = await readText(beside).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return undefined
     throw new PgstowError("storage", `${beside} can't be read`, { cause })
   })
@@ -28,6 +28,11 @@ export async function checkSha256Beside(file: string): Promise<boolean> {
       hint: "The file was altered or cut short; copy it again from where it was made.",
     })
   return true
+}
+
+async function readText(path: string): Promise<string> {
+  await using file = await openRegularFile(path, { followLink: true })
+  return await file.readFile("utf8")
 }
 
 /**

@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises"
 import { basename } from "node:path"
 import { PgstowError } from "../errors.ts"
+import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
 import { fernetTime } from "./fernet.ts"
 import { isGzip } from "./gunzip.ts"
 import { isSalted } from "./openssl.ts"
@@ -89,11 +89,12 @@ export function describe(head: Buffer): string {
 
 async function readHead(path: string): Promise<{ head: Buffer; sizeBytes: number; modifiedAt: Date }> {
   try {
-    await using file = await open(path)
+    await using file = await openRegularFile(path, { followLink: true })
     const { size, mtime } = await file.stat()
     const { buffer, bytesRead } = await file.read(Buffer.alloc(headBytes))
     return { head: buffer.subarray(0, bytesRead), sizeBytes: size, modifiedAt: mtime }
   } catch (cause) {
+    if (cause instanceof NotRegularError) throw new NotABackupError(cause.message)
     throw new PgstowError("usage", `${path} can't be read`, { cause })
   }
 }

@@ -96,6 +96,11 @@ export async function endChildren(): Promise<void> {
   await Promise.all(ends)
 }
 
+/** Ends every child that still runs, and waits for none: for who wants no more of the program. */
+export function killChildren(): void {
+  for (const child of running.keys()) child.kill("SIGKILL")
+}
+
 /**
  * Starts a program, through the prefix of PGSTOW_EXEC where its environment has one. Give another child's `stdin` as `stdout` and the two are joined by the operating system:
  * what flows between them never passes through Node. That end is then closed here, so that the reader sees the

@@ -17,6 +17,7 @@ import {
 } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Readable } from "node:stream"
+import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
 import { byteStream } from "./byte-stream.ts"
 import { fileFailure, PathError } from "./file-failure.ts"
 import { reportedClock } from "./reported-clock.ts"
@@ -24,6 +25,7 @@ import {
   checkKey,
   checkPrefix,
   isKey,
+  NotAnObjectError,
   ObjectExistsError,
   ObjectNotFoundError,
   type ObjectWriter,
@@ -38,7 +40,8 @@ const readBytes = 256 * 1024
  * Keeps objects as files below a folder, which the first object makes. Folders are made 0700, files 0600.
  *
  * A file is written under a temporary name beside its own (".….tmp"), flushed to the disk, and only then given
- * its name. Symbolic links below the folder are not followed, since they may lead out of it.
+ * its name. Symbolic links below the folder are not followed, since they may lead out of it, and what is no regular
+ * file is never opened.
  */
 export class FileStorage implements Storage {
   readonly url: string
@@ -193,11 +196,15 @@ export class FileStorage implements Storage {
 
   async #openToRead(key: string): Promise<FileHandle> {
     const path = await this.#locate(key)
-    const handle = await unlessMissing(open(path, constants.O_RDONLY | constants.O_NOFOLLOW))
-    if (!handle) throw new ObjectNotFoundError(this.url, key)
-    if ((await handle.stat()).isFile()) return handle
-    await handle.close()
-    throw new ObjectNotFoundError(this.url, key)
+    try {
+      return await openRegularFile(path, { followLink: false })
+    } catch (error) {
+      if (error instanceof NotRegularError && error.what !== "a folder")
+        throw new NotAnObjectError(this.url, key, error.what)
+      if (error instanceof NotRegularError || codeOf(error) === "ENOENT")
+        throw new ObjectNotFoundError(this.url, key)
+      throw error
+    }
   }
 
   async *#chunks(

@@ -8,8 +8,8 @@ export type StoredObject = { readonly key: string; readonly sizeBytes: number; r
  * A place that keeps objects under keys: a directory, or a bucket with a prefix.
  *
  * Every method rejects with a PgstowError of kind "storage" whose message names this storage's `url`, the
- * operation and the key, with a hint where one is known; or with an ObjectNotFoundError or ObjectExistsError;
- * or, once the signal that the storage was opened with has aborted, with that signal's reason.
+ * operation and the key, with a hint where one is known; or with an ObjectNotFoundError, an ObjectExistsError or a
+ * NotAnObjectError; or, once the signal that the storage was opened with has aborted, with that signal's reason.
  * Keys are as `checkKey` says; anything else is refused before it touches the storage. What a storage holds
  * under other names is none of pgstow's, and never listed.
  */
@@ -121,6 +121,17 @@ export class ObjectNotFoundError extends PgstowError {
   constructor(url: string, key: string, options: { cause?: unknown } = {}) {
     super("storage", `${url} has no object ${key}`, options)
     this.name = "ObjectNotFoundError"
+  }
+}
+
+/** In a directory: something that is no file has the name of an object. It can't be what was stored. */
+export class NotAnObjectError extends PgstowError {
+  /** @param what with its article: "a FIFO" */
+  constructor(url: string, key: string, what: string) {
+    super("damaged", `${url} has ${what} in the place of the object ${key}`, {
+      hint: "Put back the file that belongs there, or remove what is there now.",
+    })
+    this.name = "NotAnObjectError"
   }
 }
 

@@ -1,3 +1,7 @@
+import { execFileSync } from "node:child_process"
+import { rename, rm, symlink } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
 import { list } from "../../task/catalog/list.ts"
@@ -53,6 +57,21 @@ test("a backup that can't be read is listed with the reason below", async () => 
   expect(lines[2]).toMatch(/^20260101.*unverified$/)
   expect(lines.slice(3)).toEqual(["", `${ids[1]}: ${result.backups[0]?.problem}`])
   expect(result.backups[0]?.problem).toContain("the manifest is not JSON")
+})
+
+test("a backup with a FIFO or a link in place of its manifest has its own problem, and is not waited for", async () => {
+  for (const id of ids) await storeSample(first, { id })
+  const manifestOf = (id: (typeof ids)[number]) =>
+    join(fileURLToPath(first.url), keyOf(sampleManifest({ id }), "manifest.json"))
+  await rename(manifestOf(ids[0]), `${manifestOf(ids[0])}.away`)
+  await symlink(`${manifestOf(ids[0])}.away`, manifestOf(ids[0]))
+  await rm(manifestOf(ids[1]))
+  execFileSync("mkfifo", [manifestOf(ids[1])])
+  const { backups } = await list([first])
+  expect(backups.map(({ id }) => id)).toEqual([...ids].reverse())
+  expect(backups[0]?.problem).toBeNull()
+  expect(backups[1]?.problem).toMatch(/ has a FIFO in the place of the object orders\/\S+\/manifest\.json$/)
+  expect(backups[2]?.problem).toMatch(/ has a symbolic link in the place of the object orders\//)
 })
 
 test("with several storages each copy says where it is", async () => {

@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
 import { type BackupScene, setBackupScene } from "../support/backup-scene.ts"
@@ -5,6 +7,7 @@ import { clientsWith } from "../support/client-folder.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import { holdDump } from "../support/held-dump.ts"
 import type { Running } from "../support/pgstow.ts"
+import { waitsForFifo } from "../support/processes.ts"
 import type { SeenRequest } from "../support/s3-endpoint.ts"
 
 const signals = [
@@ -122,3 +125,51 @@ test("an interrupted verify of a storage that hangs says nothing of the backup",
   await expectEnd(running, "SIGINT", 130)
   expect(await scene.bucket.keys()).not.toContainEqual(expect.stringContaining("/checks/"))
 })
+
+describe("a second signal ends the program at once", () => {
+  test.each(signals)("%s, though it waits for a file that nobody writes", async (signal, exitCode) => {
+    const scene = await setBackupScene()
+    await scene.json(["backup"])
+    const identity = join(scene.folder, "identity")
+    execFileSync("mkfifo", [identity])
+    const running = scene.start(["verify", "latest", "--deep", "--identity", identity])
+    // Once it waits, one of its threads does so in the system's open().
+    await blocked(running.pid)
+    running.kill(signal)
+    await sleep(300)
+    const sentAt = Date.now()
+    running.kill(signal)
+    expect((await running.finished).exitCode).toBe(exitCode)
+    expect(Date.now() - sentAt).toBeLessThan(1_000)
+  })
+
+  test("and every program that it started", async () => {
+    const scene = await setBackupScene()
+    const clients = await clientsWith(scene.server, "pg_dump", "trap '' TERM\nexec sleep 60")
+    const running = scene.start(["backup"], { PGSTOW_PG_BIN: clients })
+    while (!running.processes().some(({ name }) => name === "sleep")) await sleep(10)
+    running.kill("SIGTERM")
+    await sleep(300)
+    const sentAt = Date.now()
+    running.kill("SIGTERM")
+    expect((await running.finished).exitCode).toBe(143)
+    expect(Date.now() - sentAt).toBeLessThan(2_000)
+  })
+})
+
+test("one signal ends the program within ten seconds, though it waits for a file that nobody writes", async () => {
+  const scene = await setBackupScene()
+  const identity = join(scene.folder, "identity")
+  execFileSync("mkfifo", [identity])
+  const running = scene.start(["verify", "latest", "--deep", "--identity", identity])
+  await blocked(running.pid)
+  const sentAt = Date.now()
+  running.kill("SIGTERM")
+  expect((await running.finished).exitCode).toBe(143)
+  expect(Date.now() - sentAt).toBeLessThan(11_000)
+})
+
+/** Resolves once the program waits for a FIFO; where the system does not tell that, after 5 s. */
+async function blocked(pid: number): Promise<void> {
+  for (let tries = 0; tries < 250 && !waitsForFifo(pid); tries++) await sleep(20)
+}

@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process"
 import { copyFileSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { recognise } from "../../task/legacy/recognise.ts"
+import { NotABackupError, recognise } from "../../task/legacy/recognise.ts"
+import { rejectionOf } from "../support/failure.ts"
 import { sample } from "./samples.ts"
 
 const emiti = "emiti_metrics_20240115_030000.sql.gz.enc"
@@ -33,6 +35,20 @@ test.each([
   ],
 ])("%s is known by its content, its time by its name", async (name, kind, system, title, madeAt) => {
   expect(await recognise(sample(name))).toMatchObject({ kind, system, title, madeAt })
+})
+
+test("a FIFO, a device or a folder is refused, and nobody is waited for", async () => {
+  const fifo = join(folder, `fifo_${emiti}`)
+  execFileSync("mkfifo", [fifo])
+  for (const [path, what] of [
+    [fifo, "a FIFO"],
+    [folder, "a folder"],
+    ["/dev/zero", "a device"],
+  ] as const) {
+    const failure = await rejectionOf(recognise(path))
+    expect(failure).toBeInstanceOf(NotABackupError)
+    expect(failure.message).toBe(`${path} is ${what}, and no file`)
+  }
 })
 
 test("a file under another name is the same, its time the token's or the file's own", async () => {
@@ -76,7 +92,6 @@ describe("a file of another kind is refused by its name:", () => {
 
 test("what is no file that can be read is named", async () => {
   await expect(recognise(join(folder, "missing"))).rejects.toThrow("missing can't be read")
-  await expect(recognise(folder)).rejects.toThrow(`${folder} can't be read`)
 })
 
 function write(name: string, bytes: Buffer): string {

@@ -13,12 +13,18 @@ import fsPromises, {
   writeFile,
 } from "node:fs/promises"
 import { syncBuiltinESMExports } from "node:module"
+import { createServer, type Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { startChild } from "../../task/processes/child.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
-import { ObjectNotFoundError, type Storage } from "../../task/storage/storage.ts"
+import {
+  NotAnObjectError,
+  ObjectExistsError,
+  ObjectNotFoundError,
+  type Storage,
+} from "../../task/storage/storage.ts"
 import { bytesOf } from "../support/bytes.ts"
 import { makeReadOnly, needsMount, smallDisk } from "../support/disk.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -131,13 +137,48 @@ describe("a directory", () => {
       storage.put("link/new", Buffer.from("x")),
       storage.read("link/secret"),
       storage.remove(["link/secret"]),
-      storage.read("alias"),
     ]
     for (const failure of await Promise.all(attempts.map(rejectionOf)))
       expect(failure.message).toMatch(/a symbolic link is in the way$/)
+    expect(await rejectionOf(storage.read("alias"))).toMatchObject({
+      kind: "damaged",
+      message: `${folder} has a symbolic link in the place of the object alias`,
+    })
     await storage.put("alias", Buffer.from("ours"))
     expect(await readdir(outside)).toEqual(["secret"])
     expect(await fsPromises.readFile(join(outside, "secret"), "utf8")).toBe("secret")
+  })
+
+  describe("with something that is no file in the place of an object", () => {
+    let server: Server
+    beforeEach(async () => {
+      await storage.put("a/object", Buffer.from("x"))
+      execFileSync("mkfifo", [join(folder, "a/fifo")])
+      server = createServer().listen(join(folder, "a/socket"))
+      await once(server, "listening")
+    })
+    afterEach(() => void server.close())
+
+    test.each(["fifo", "socket"])("neither waits for a %s nor takes it for an object", async (name) => {
+      const what = name === "fifo" ? "FIFO" : name
+      const failure = await rejectionOf(storage.read(`a/${name}`))
+      expect(failure).toBeInstanceOf(NotAnObjectError)
+      expect(failure.message).toBe(`${folder} has a ${what} in the place of the object a/${name}`)
+      expect(failure.hint).toContain("Put back the file")
+      expect(await storage.stat(`a/${name}`)).toBeUndefined()
+      expect(await keysOf(storage)).toEqual(["a/object"])
+      const putting = storage.put(`a/${name}`, Buffer.from("x"), { ifAbsent: true })
+      await expect(putting).rejects.toThrow(ObjectExistsError)
+      await storage.remove([`a/${name}`])
+      await expect(storage.read(`a/${name}`)).rejects.toThrow(ObjectNotFoundError)
+    })
+
+    test.skipIf(needsMount)(`never opens a device${needsMount}`, async () => {
+      // Opened, a terminal like this one would wait for somebody to call.
+      execFileSync("mknod", [join(folder, "a/device"), "c", "4", "64"])
+      const failure = await rejectionOf(storage.read("a/device"))
+      expect(failure.message).toBe(`${folder} has a device in the place of the object a/device`)
+    })
   })
 
   test("may itself be a symbolic link", async () => {

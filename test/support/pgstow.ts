@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process"
+import { constants } from "node:os"
 import { inject } from "vitest"
 import { type ProcessInfo, processesOfSession } from "./processes.ts"
 
@@ -45,9 +46,11 @@ export function startPgstow(
   })
   const finished = new Promise<Finished>((done, fail) => {
     child.once("error", fail)
-    child.once("close", (exitCode) => {
+    child.once("close", (status, signal) => {
       const left = processesOfSession(pid).map(({ args }) => args.join(" "))
       if (left.length > 0) fail(new Error(`the program left behind: ${left.join("; ")}`))
+      // As a shell has it.
+      const exitCode = signal === null ? status : 128 + constants.signals[signal]
       done({ exitCode, stdout, stderr })
     })
   })

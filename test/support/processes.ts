@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Program } from "../../task/processes/child.ts"
 
@@ -56,4 +56,10 @@ function readProc(pid: number, file: string): string {
   } catch {
     return ""
   }
+}
+
+/** Whether a thread of a process waits for the other side of a FIFO, as far as Linux tells. */
+export function waitsForFifo(pid: number): boolean {
+  const threads = existsSync(`/proc/${pid}/task`) ? readdirSync(`/proc/${pid}/task`) : []
+  return threads.some((thread) => readProc(pid, `task/${thread}/wchan`) === "wait_for_partner")
 }
