@@ -124,7 +124,12 @@ function longerName(a: TocEntry | undefined, b: TocEntry): TocEntry {
 }
 
 function inherits({ kind, definition }: TocEntry): boolean {
-  return kind === "TABLE" && definition.includes("\nINHERITS (")
+  return kind === "TABLE" && withoutQuoted(definition).includes("\nINHERITS (")
+}
+
+/** A definition without what stands in quotes, which its author may have filled with anything. */
+export function withoutQuoted(definition: string): string {
+  return definition.replaceAll(/'[^']*'|"[^"]*"/g, "")
 }
 
 function add<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {

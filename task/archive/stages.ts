@@ -1,4 +1,4 @@
-import type { Archive } from "./archive.ts"
+import { type Archive, withoutQuoted } from "./archive.ts"
 import type { TocEntry } from "./toc.ts"
 
 export type Stages = {
@@ -61,7 +61,7 @@ function locksOnlyItsTables(
   trees: PartitionTrees,
 ): boolean {
   // To cluster by an index, or to tell rows apart by it, is a second lock.
-  if (kind === "INDEX" && definition.includes("\nALTER ")) return false
+  if (kind === "INDEX" && withoutQuoted(definition).includes("\nALTER ")) return false
   if (kind === "INDEX" || kind === "CONSTRAINT") return !tables.some((table) => trees.parents.has(table))
   return kind === "FK CONSTRAINT" && !tables.some((table) => trees.tables.has(table))
 }

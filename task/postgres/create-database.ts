@@ -2,6 +2,7 @@ import { identifier, literal } from "../core/quote.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import type { SourceDatabase } from "./server.ts"
 import { QueryError, type Session } from "./session.ts"
+import { settingAssignment } from "./setting-assignment.ts"
 import { checkDatabaseName } from "./target-database.ts"
 
 /** What a database is made like: this much of a manifest's source. */
@@ -47,8 +48,13 @@ export async function createDatabase(
   }
   const refused: RefusedSetting[] = []
   for (const setting of original.settings) {
+    const assignment = settingAssignment(setting)
+    if (assignment === undefined) {
+      refused.push({ setting, reason: "its value should be a list of names, and is none" })
+      continue
+    }
     try {
-      await session.execute(`ALTER DATABASE ${identifier(name)} SET ${assignment(setting)}`)
+      await session.execute(`ALTER DATABASE ${identifier(name)} SET ${assignment}`)
     } catch (error) {
       if (!(error instanceof QueryError)) throw error
       refused.push({ setting, reason: messageOf(error) })
@@ -96,28 +102,4 @@ function explained(cause: unknown, name: string, original: OriginalDatabase, cho
     `${database} with the ${localeProvider} locale ${locale ?? collate} and ${encoding}`,
     localeHint,
   )
-}
-
-/** Settings whose values are lists of names, each to be quoted by itself: GUC_LIST_QUOTE in PostgreSQL's source. */
-const listSettings = new Set([
-  "local_preload_libraries",
-  "search_path",
-  "session_preload_libraries",
-  "shared_preload_libraries",
-  "temp_tablespaces",
-  "unix_socket_directories",
-])
-
-/** "name=value", as the server stores it, for SET. */
-function assignment(setting: string): string {
-  const at = setting.indexOf("=")
-  const [name, value] = [setting.slice(0, at), setting.slice(at + 1)]
-  const values = listSettings.has(name.toLowerCase()) ? namesIn(value) : [value]
-  return `${identifier(name)} TO ${values.map(literal).join(", ")}`
-}
-
-/** The names of a list like `"$user", public`; of an empty one the empty name, which stands for none. */
-function namesIn(list: string): string[] {
-  const names = [...list.matchAll(/"((?:[^"]|"")*)"|[^\s,"]+/g)]
-  return names.length === 0 ? [""] : names.map(([name, quoted]) => quoted?.replaceAll('""', '"') ?? name)
 }

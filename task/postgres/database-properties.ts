@@ -1,5 +1,5 @@
 import type { TocEntry } from "../archive/toc.ts"
-import { identifier } from "../core/quote.ts"
+import { identifier, literal } from "../core/quote.ts"
 import type { Owners } from "./pg-restore.ts"
 
 /** A statement about the database itself, and the entry that it comes from, as pg_restore would call it. */
@@ -17,28 +17,55 @@ export function propertyStatements(
   keep: { readonly owners: Owners; readonly grants: "keep" | "none" },
 ): PropertyStatement[] {
   const database = entries.find(({ kind }) => kind === "DATABASE")
-  const [, oldName] = /^CREATE DATABASE (.+) WITH TEMPLATE/s.exec(database?.definition ?? "") ?? []
+  const [, oldName] = oldNamePattern.exec(database?.definition ?? "") ?? []
   if (!database || oldName === undefined) return []
   const statements = entries
-    .filter(
-      (entry) =>
-        entry.kind === "DATABASE PROPERTIES" ||
-        (entry.name === `DATABASE ${oldName}` && (entry.kind !== "ACL" || keep.grants === "keep")),
+    .filter((entry) => isProperty(entry, oldName, keep.grants))
+    .flatMap(({ kind, name, definition }) =>
+      splitStatements(definition).map((words) => ({ entry: `${kind} ${name}`, words })),
     )
-    .flatMap(({ kind, name, definition }) => splitStatements(definition).map((sql) => ({ kind, name, sql })))
-    .filter(({ sql }) => !sql.startsWith(`ALTER DATABASE ${oldName} SET `))
-    .filter(({ sql }) => keep.grants === "keep" || !sql.startsWith("ALTER ROLE "))
-    .map(({ kind, name: of, sql }) => ({
-      entry: `${kind} ${of}`,
-      sql: sql.replace(`DATABASE ${oldName} `, () => `DATABASE ${identifier(name)} `),
-    }))
+    .filter(({ words }) => !startsWith(words, ["ALTER", "DATABASE", oldName, "SET"]))
+    .filter(({ words }) => keep.grants === "keep" || !startsWith(words, ["ALTER", "ROLE"]))
+    .map(({ entry, words }) => ({ entry, sql: renamed(words, oldName, identifier(name)).join(" ") }))
   if (keep.owners !== "keep") return statements
   const sql = `ALTER DATABASE ${identifier(name)} OWNER TO ${identifier(database.owner)}`
   return [...statements, { entry: `DATABASE ${database.name}`, sql }]
 }
 
-/** The statements of a definition. pg_dump doubles quotes in quotes, and escapes them in no other way. */
-function splitStatements(definition: string): string[] {
-  const statements = definition.match(/(?:'(?:[^']|'')*'|"(?:[^"]|"")*"|[^;'"])+/g) ?? []
-  return statements.map((statement) => statement.trim()).filter((statement) => statement !== "")
+const oldNamePattern = /^CREATE DATABASE ("(?:[^"]|"")*"|[^\s"]+) WITH TEMPLATE/
+
+/** Tables, rules and whatever else may be called like a database; these kinds say what they are of. */
+function isProperty({ kind, name }: TocEntry, oldName: string, grants: "keep" | "none"): boolean {
+  if (kind === "DATABASE PROPERTIES") return true
+  const isRemark = kind === "COMMENT" || kind === "SECURITY LABEL" || (kind === "ACL" && grants === "keep")
+  return isRemark && name === `DATABASE ${oldName}`
+}
+
+/**
+ * The words of each statement of a definition. pg_dump doubles quotes in quotes, and backslashes behind E'; it writes
+ * no others. The texts come back so that they mean the same whatever `standard_conforming_strings` says, and no
+ * backslash is left outside of them, which psql would take for a command.
+ */
+function splitStatements(definition: string): string[][] {
+  const statements: string[][] = [[]]
+  for (const [word] of definition.matchAll(/E?'(?:[^']|'')*'|"(?:[^"]|"")*"|;|[^\s;'"\\]+/g)) {
+    if (word === ";") statements.push([])
+    else statements.at(-1)?.push(/^E?'/.test(word) ? literal(textOf(word)) : word)
+  }
+  return statements.filter((words) => words.length > 0)
+}
+
+function textOf(quoted: string): string {
+  const text = quoted.slice(quoted.indexOf("'") + 1, -1).replaceAll("''", "'")
+  return quoted.startsWith("E") ? text.replaceAll("\\\\", "\\") : text
+}
+
+function startsWith(words: readonly string[], wanted: readonly string[]): boolean {
+  return wanted.every((word, index) => words[index] === word)
+}
+
+/** The same of the database of another name, which stands after the first word DATABASE. */
+function renamed(words: readonly string[], oldName: string, newName: string): string[] {
+  const at = words.indexOf("DATABASE") + 1
+  return words.map((word, index) => (at > 0 && index === at && word === oldName ? newName : word))
 }

@@ -1,6 +1,6 @@
 import { identifier, literal } from "../core/quote.ts"
 import type { Globals, Membership, ParameterGrant, Role } from "./globals.ts"
-import { splitSetting } from "./split-setting.ts"
+import { settingAssignment } from "./setting-assignment.ts"
 
 /** SQL that makes them, for psql. It says nothing that PostgreSQL takes for granted, since that needs rights, too. */
 export function globalsSql({ roles, memberships, parameterGrants }: Globals): string {
@@ -54,13 +54,8 @@ function settingStatements(
   return settings.filter(where).flatMap(({ database, values }) => {
     const of = `ALTER ROLE ${identifier(name)}${database === null ? "" : ` IN DATABASE ${identifier(database)}`}`
     return values.flatMap((setting) => {
-      const [parameter, value] = [
-        setting.slice(0, setting.indexOf("=")),
-        setting.slice(setting.indexOf("=") + 1),
-      ]
-      const words = splitSetting(parameter.toLowerCase(), value)
-      // What is no list is one that PostgreSQL itself does not follow.
-      return words ? [`${of} SET ${identifier(parameter)} TO ${words.map(literal).join(", ")}`] : []
+      const assignment = settingAssignment(setting)
+      return assignment === undefined ? [] : [`${of} SET ${assignment}`]
     })
   })
 }

@@ -83,6 +83,19 @@ describe.for(majors)("from a dump of PostgreSQL %i", (major) => {
     )
   })
 
+  test("a table that only speaks of inheriting, in quotes, does not come along", async () => {
+    const database = await server.createDatabase()
+    await server.psql(
+      `CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent);
+       CREATE TABLE stranger (p parent CHECK (p::text <> E'\nINHERITS (parent)'));`,
+      database,
+    )
+    const { entries } = await readToc(inPieces(await dumpOf(server, database)))
+    const selected = selectEntries(entries, tables("parent"), { withDependencies: true })
+    const names = selected.entries.filter(({ kind }) => kind === "TABLE").map(({ name }) => name)
+    expect(names).toEqual(["parent", "child"])
+  })
+
   test("all schemas together are the database without large objects", async () => {
     const names = ["shop", "analytics", "audit", "Odd.Schema & Späße"]
     const differences = await compareDatabases(

@@ -1,3 +1,16 @@
+import { identifier, literal } from "../core/quote.ts"
+
+/**
+ * "name=value", as the catalog has it, for SET: `"name" TO 'value'`.
+ * Undefined where the value should be a list of names and is none, which PostgreSQL itself does not follow.
+ */
+export function settingAssignment(setting: string): string | undefined {
+  const at = setting.indexOf("=")
+  const [parameter, value] = [setting.slice(0, at), setting.slice(at + 1)]
+  const words = splitSetting(parameter.toLowerCase(), value)
+  return words && `${identifier(parameter)} TO ${words.map(literal).join(", ")}`
+}
+
 /**
  * The parameters whose value is kept as a list of quoted names, which a statement must give one by one: given as
  * one text it would become one name. These are all that PostgreSQL 12 to 18 mark so (GUC_LIST_QUOTE), by

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { splitSetting } from "../../task/postgres/split-setting.ts"
+import { splitSetting } from "../../task/postgres/setting-assignment.ts"
 
 test.each([
   ["work_mem", "9MB", ["9MB"]],
