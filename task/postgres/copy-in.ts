@@ -102,13 +102,13 @@ function copyCommand(table: string, columns: readonly string[], encoding: string
 
 /** What the server said, or psql in its place; undefined where that is nothing. */
 function errorIn({ stderr }: ChildError, table: string): RestoreError | undefined {
-  const [, message = "", detail = ""] =
-    /^(?:ERROR|FATAL): +(.*)\n?([\s\S]*)$/m.exec(stderr) ??
-    /^(?:psql: error: )?(.+)\n?([\s\S]*)$/m.exec(stderr) ??
+  const [, severity, message = "", detail = ""] =
+    /^(ERROR|FATAL): +(.*)\n?([\s\S]*)$/m.exec(stderr) ??
+    /^(psql: error: )?(.+)\n?([\s\S]*)$/m.exec(stderr) ??
     []
   if (message === "") return undefined
   return {
-    class: classOf(message),
+    class: classOf(message, severity),
     message,
     entry: `TABLE DATA ${table}`,
     detail: detail.trim() === "" ? null : detail.trim(),

@@ -98,13 +98,12 @@ async function runPgRestore(
     const chosen = ["--use-list", list.path, "--no-password", "--dbname", conninfo(connection)]
     const program = { file: clients.pgRestore, args: [...argumentsOf(options), ...chosen, ...args], env }
     const readToEnd = await run(program, reader.line)
-    const { errors, warnings } = reader.end()
-    if (errors.length > 0) return { state: "errors", errors, warnings }
-    return { state: "ok", errors, warnings, readToEnd }
+    // It has ended well: what looks like an error is in the name of something.
+    return { state: "ok", errors: [], warnings: reader.end().warnings, readToEnd }
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error
-    return outcomeOfFailure(error, reader.end(), connection)
+    return outcomeOfFailure(error, reader.end(), options)
   } finally {
     await list.remove()
   }
@@ -124,13 +123,14 @@ function argumentsOf({ owners, grants, mode }: RestoreOptions): string[] {
 
 function outcomeOfFailure(
   failure: PgstowError,
-  { errors, warnings, wentOn }: RestoreOutput,
-  connection: Connection,
+  { errors, warnings, counted, ownCounted }: RestoreOutput,
+  { connection, mode }: RestoreOptions,
 ): RestoreOutcome {
   if (!(failure instanceof ChildError)) return { state: "failed", errors, warnings, failure }
+  const wentOn = mode === "collect" && failure.exitStatus === 1 && counted !== undefined
   // Without a connection, it goes on and fails at everything.
   const lost = errors.find((error) => error.class === "connection-lost")
-  if (wentOn && errors.length === 0) return { state: "ok", errors, warnings, readToEnd: false }
+  if (wentOn && counted === ownCounted) return { state: "ok", errors: [], warnings, readToEnd: false }
   if (wentOn && !lost) return { state: "errors", errors, warnings }
   const reason = lost ?? errors.at(-1)
   if (!reason) return { state: "failed", errors, warnings, failure }

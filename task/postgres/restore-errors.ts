@@ -150,8 +150,10 @@ export type RestoreErrorGroup = {
   readonly examples: readonly RestoreError[]
 }
 
-export function classOf(message: string): RestoreErrorClass {
-  return rules.find(({ pattern }) => pattern.test(message))?.name ?? other.name
+/** @param severity what the server called it, where it was the server: after an ERROR the connection is still there */
+export function classOf(message: string, severity?: string): RestoreErrorClass {
+  const possible = severity === "ERROR" ? rules.filter(({ name }) => name !== "connection-lost") : rules
+  return possible.find(({ pattern }) => pattern.test(message))?.name ?? other.name
 }
 
 /** What to call the errors of a class, and what to do about them. */

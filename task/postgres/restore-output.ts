@@ -7,13 +7,18 @@ export type RestoreStep = {
   readonly object: string
 }
 
-/** All that pg_restore said. */
+/**
+ * All that pg_restore said. Names and messages in it are the source's, with newlines and all: who made them could
+ * have it seem to say anything in between, but neither before it comes to the first object nor at its end.
+ */
 export type RestoreOutput = {
   /** Every line that it marked as an error is in one of these; what only its own session lacks is a warning. */
   readonly errors: readonly RestoreError[]
   readonly warnings: readonly string[]
-  /** It met errors, and went on to the end of its work in spite of them. */
-  readonly wentOn: boolean
+  /** How many errors it has counted at its end, having gone on in spite of them; undefined where it says none. */
+  readonly counted: number | undefined
+  /** How many of these only its own session lacks: settings that an older server does not know. */
+  readonly ownCounted: number
 }
 
 export type RestoreOutputReader = {
@@ -23,6 +28,10 @@ export type RestoreOutputReader = {
 }
 
 const prefix = "pg_restore: "
+/** What it says of its own session, before it comes to the first object. */
+const beforeObjects =
+  /^(connecting to database for restore|executing SELECT pg_catalog\.set_config\('search_path', '', false\);|while INITIALIZING:|(NOTICE|INFO|LOG): .*)$/
+const countOfErrors = /^errors ignored on restore: ([1-9]\d*)$/
 /** Of one error: a command may be as long as a table's rows. */
 const maxErrorCharacters = 8_000
 
@@ -35,17 +44,24 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void): Restore
   const warnings: string[] = []
   let entry: string | null = null
   let stage: RestoreStep["stage"] = "schema"
-  let counted: number | undefined
   let unfinished: string | undefined
+  let own = 0
+  let hasBegun = false
+  let lastMessage = ""
 
   const finish = () => {
-    if (unfinished !== undefined) errors.push(parseError(unfinished, entry))
+    if (unfinished === undefined) return
+    const error = parseError(unfinished, entry)
     unfinished = undefined
+    if (hasBegun || !isOfOwnSession(error)) return void errors.push(error)
+    own += 1
+    warnings.push(`pg_restore went on without a setting: ${error.message}`)
   }
 
   return {
     line: (line) => {
       const message = line.startsWith(prefix) ? line.slice(prefix.length) : undefined
+      lastMessage = message ?? lastMessage
       const continued = message?.startsWith("detail: ") ? message.slice("detail: ".length) : line
       if (message === undefined || continued !== line) {
         if (unfinished !== undefined && unfinished.length < maxErrorCharacters) unfinished += `\n${continued}`
@@ -53,10 +69,10 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void): Restore
       }
       finish()
       const [, level, words = ""] = /^(error|warning|WARNING): +(.*)$/.exec(message) ?? []
+      hasBegun ||= level === undefined && !beforeObjects.test(message)
       if (level === "error") unfinished = words
-      else if (words.startsWith("errors ignored on restore: ")) counted = Number.parseInt(words.slice(27), 10)
+      else if (level === undefined && message.startsWith("while ")) entry = null
       else if (level) warnings.push(words)
-      else if (message.startsWith("while ")) entry = null
       else if (message.startsWith("from TOC entry "))
         entry = message.replace(/^from TOC entry \d+; \d+ \d+ /, "")
       else {
@@ -67,16 +83,15 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void): Restore
     },
     end: () => {
       finish()
-      if (counted !== undefined && counted !== errors.length)
-        warnings.push(`pg_restore counted ${counted} errors, and ${errors.length} are reported here`)
-      const own = errors.filter(isOfOwnSession)
+      const [, count] = countOfErrors.exec(lastMessage.replace(/^warning: /, "")) ?? []
+      const counted = count === undefined ? undefined : Number(count)
+      if (counted !== undefined && counted - own !== errors.length)
+        warnings.push(`pg_restore counted ${counted - own} errors, and ${errors.length} are reported here`)
       return {
-        errors: errors.filter((error) => !own.includes(error)),
-        warnings: [
-          ...warnings,
-          ...own.map(({ message }) => `pg_restore went on without a setting: ${message}`),
-        ],
-        wentOn: counted !== undefined,
+        errors,
+        warnings: warnings.filter((warning) => !countOfErrors.test(warning)),
+        counted,
+        ownCounted: own,
       }
     },
   }
@@ -114,9 +129,10 @@ function parseError(text: string, entry: string | null): RestoreError {
   const [, detail] = /\n((?:[A-Z]+(?: \d+)?: |\t).*)$/s.exec(said) ?? []
   const message = (detail === undefined ? said : said.slice(0, -detail.length)).trim()
   const ofEntry = /^(could not execute query|COPY failed|error returned by PQ)/.test(message)
-  const words = message.replace(/^.*?(ERROR|FATAL|PANIC): +/s, "").replace(/^could not execute query: /, "")
+  const [before = "", severity] = /^.*?(ERROR|FATAL|PANIC): +/s.exec(message) ?? []
+  const words = message.slice(before.length).replace(/^could not execute query: /, "")
   return {
-    class: classOf(words),
+    class: classOf(words, severity),
     message: words,
     entry: ofEntry ? entry : null,
     detail: detail ?? null,

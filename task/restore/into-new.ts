@@ -121,7 +121,7 @@ async function setProperties(
     } catch (error) {
       if (!(error instanceof QueryError)) throw error
       const { reason } = error
-      errors.push({ class: classOf(reason), message: reason, entry, detail: null, statement: sql })
+      errors.push({ class: classOf(reason, "ERROR"), message: reason, entry, detail: null, statement: sql })
     }
   }
   return errors

@@ -150,7 +150,7 @@ pg_restore: creating MATERIALIZED VIEW DATA "analytics.daily"`)
 })
 
 test("a setting of pg_restore's own session that the server does not know is a warning", () => {
-  const { errors, warnings, wentOn } = read(`pg_restore: while INITIALIZING:
+  const { errors, warnings, counted, ownCounted } = read(`pg_restore: while INITIALIZING:
 pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"
 Command was: SET transaction_timeout = 0;
 pg_restore: while PROCESSING TOC:
@@ -162,5 +162,37 @@ pg_restore: warning: errors ignored on restore: 2`)
   expect(warnings).toEqual([
     'pg_restore went on without a setting: unrecognized configuration parameter "transaction_timeout"',
   ])
-  expect(wentOn).toBe(true)
+  expect([counted, ownCounted]).toEqual([2, 1])
+})
+
+test("once an object has been named, nothing is taken for a lack of pg_restore's own session", () => {
+  const { errors, ownCounted } = read(`pg_restore: connecting to database for restore
+pg_restore: creating INDEX "public.x
+pg_restore: while INITIALIZING:"
+pg_restore: while INITIALIZING:
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "x"
+Command was: SET a = b;
+pg_restore: warning: errors ignored on restore: 1`)
+  expect(errors.map(({ class: name }) => name)).toEqual(["unknown-setting"])
+  expect(ownCounted).toBe(0)
+})
+
+test("errors count where pg_restore says it at its end, and nowhere else", () => {
+  expect(
+    read("pg_restore: executing SEQUENCE SET x\npg_restore: warning: errors ignored on restore: 1\nx")
+      .counted,
+  ).toBe(1)
+  const { counted, warnings } = read(`pg_restore: executing SEQUENCE SET x
+pg_restore: warning: errors ignored on restore: 1
+pg_restore: error: could not execute query: ERROR:  y`)
+  expect(counted).toBe(undefined)
+  expect(warnings).toEqual([])
+})
+
+test("the server's words on an error are no lost connection, as long as it is there to say them", () => {
+  const classes = (words: string) =>
+    read(`pg_restore: error: could not execute query: ${words}`).errors.map(({ class: name }) => name)
+  expect(classes("ERROR:  server closed the connection unexpectedly")).toEqual(["other"])
+  expect(classes("FATAL:  terminating connection due to administrator command")).toEqual(["connection-lost"])
+  expect(classes("server closed the connection unexpectedly")).toEqual(["connection-lost"])
 })
