@@ -1,4 +1,3 @@
-import { buffer } from "node:stream/consumers"
 import { type BackupId, isBackupId, startOf } from "../core/backup-id.ts"
 import {
   type Check,
@@ -16,6 +15,7 @@ import { formatManifest, type Manifest, ManifestError, parseManifest } from "../
 import { mapConcurrently } from "../core/map-concurrently.ts"
 import type { BackupState } from "../core/retention.ts"
 import { PgstowError } from "../errors.ts"
+import { readAtMost } from "../storage/read-at-most.ts"
 import { ObjectNotFoundError, type Storage, type StoredObject } from "../storage/storage.ts"
 import { isFromTheFuture } from "./clocks.ts"
 
@@ -34,10 +34,20 @@ type EntryBase = BackupName & {
   readonly finding: Finding | undefined
 }
 
-export type ReadableEntry = EntryBase & { readonly manifest: Manifest; readonly problem?: undefined }
+export type ReadableEntry = EntryBase & {
+  readonly manifest: Manifest
+  /** Why it is not known what checks found: `state` is then "unverified", and may be wrong. */
+  readonly problem?: PgstowError | undefined
+}
 
-/** A backup whose manifest is damaged, of a newer format, or that of another backup; `problem` says which. */
+/**
+ * A backup whose manifest is damaged, of a newer format, that of another backup, or not to be had from the storage:
+ * `problem` says which.
+ */
 export type UnreadableEntry = EntryBase & { readonly manifest?: undefined; readonly problem: PgstowError }
+
+/** No manifest is larger: one of a thousand segments of tables with a thousand columns has some 20 MiB. */
+export const maxManifestBytes = 64 * 1024 * 1024
 
 export const requestsAtOnce = 8
 export const manifestName = "manifest.json"
@@ -56,11 +66,15 @@ export async function databases(storage: Storage): Promise<string[]> {
 
 /**
  * Every backup in the storage, or those of one database: newest first, readable or not. A folder without a
- * manifest is no backup, and not here.
+ * manifest is no backup, and not here. What is wrong with one backup is its own problem; rejects only where the
+ * storage itself does not answer.
  */
 export async function listBackups(storage: Storage, database?: string): Promise<CatalogEntry[]> {
   const names = await backupFolders(storage, database)
-  const entries = await mapConcurrently(names, requestsAtOnce, (name) => readEntry(storage, name))
+  const proveAnswering = answeringProof(storage)
+  const entries = await mapConcurrently(names, requestsAtOnce, (name) =>
+    readEntry(storage, name, proveAnswering),
+  )
   return entries.filter((entry) => entry !== undefined).sort(newestFirst)
 }
 
@@ -72,7 +86,10 @@ export async function manifestsBefore(
 ): Promise<Manifest[]> {
   const names = (await backupFolders(storage, database)).filter((name) => isBackupId(name.id) && name.id < id)
   const newest = names.sort(newestFirst).slice(0, count)
-  const entries = await mapConcurrently(newest, requestsAtOnce, (name) => readEntry(storage, name))
+  const proveAnswering = answeringProof(storage)
+  const entries = await mapConcurrently(newest, requestsAtOnce, (name) =>
+    readEntry(storage, name, proveAnswering),
+  )
   return entries.flatMap((entry) => entry?.manifest ?? [])
 }
 
@@ -87,8 +104,10 @@ export function newestFirst(a: BackupName, b: BackupName): number {
  */
 export async function readManifest(storage: Storage, name: BackupName): Promise<Manifest> {
   const key = keyOf(name, manifestName)
-  const text = (await readWhole(storage, key)).toString()
-  const manifest = parse(text, `${storage.url} ${key}`)
+  const bytes = await readAtMost(storage, key, maxManifestBytes + 1)
+  if (bytes.length > maxManifestBytes)
+    throw tooLarge(`${storage.url} ${key}`, "Find out who wrote it: it was not pgstow.")
+  const manifest = parse(bytes.toString(), `${storage.url} ${key}`)
   if (manifest.id === name.id && manifest.database === name.database) return manifest
   const whose = `backup ${manifest.id} of ${JSON.stringify(manifest.database)}`
   throw new PgstowError("damaged", `${storage.url} ${key} is the manifest of ${whose}`, {
@@ -111,6 +130,8 @@ export function newestVerified(entries: readonly CatalogEntry[], now: Date): Rea
 /** Makes a backup exist: the last step of writing it. Rejects with an ObjectExistsError where it does already. */
 export async function putManifest(storage: Storage, manifest: Manifest): Promise<void> {
   const body = Buffer.from(formatManifest(manifest))
+  if (body.length > maxManifestBytes)
+    throw tooLarge(`the manifest of ${manifest.id}`, "Back up with fewer jobs: that makes fewer segments.")
   await storage.put(keyOf(manifest, manifestName), body, { ifAbsent: true })
 }
 
@@ -145,7 +166,7 @@ export async function readFindings(storage: Storage, name: BackupName): Promise<
 export async function readChecks(storage: Storage, name: BackupName): Promise<Check[]> {
   const keys = await Array.fromAsync(storage.list(keyOf(name, checksFolder)), ({ key }) => key)
   const checks = await mapConcurrently(keys, requestsAtOnce, async (key) =>
-    parseCheck((await readWhole(storage, key)).toString()),
+    parseCheck((await readAtMost(storage, key, maxManifestBytes)).toString()),
   )
   return checks.filter((check) => check !== undefined)
 }
@@ -172,21 +193,53 @@ export async function backupFolders(storage: Storage, database: string | undefin
   return found.flat()
 }
 
-async function readEntry(storage: Storage, name: BackupName): Promise<CatalogEntry | undefined> {
-  try {
-    const manifest = await readManifest(storage, name)
-    return { ...(await describeEntry(storage, name)), manifest }
-  } catch (error) {
+async function readEntry(
+  storage: Storage,
+  name: BackupName,
+  proveAnswering: () => Promise<void>,
+): Promise<CatalogEntry | undefined> {
+  const manifest = await readManifest(storage, name).catch((error: unknown) => {
     if (error instanceof ObjectNotFoundError) return undefined
-    if (!(error instanceof PgstowError) || error.kind !== "damaged") throw error
-    return { ...(await describeEntry(storage, name)), problem: error }
+    return problemOf(error, proveAnswering)
+  })
+  if (manifest === undefined) return undefined
+  const findings = await readFindings(storage, name).catch((error) => problemOf(error, proveAnswering))
+  const known = findings instanceof PgstowError ? [] : findings
+  const finding = holdingFinding(known)
+  const entry = { storage, ...name, state: stateOf(finding), findings: known, finding }
+  if (manifest instanceof PgstowError) return { ...entry, problem: manifest }
+  return findings instanceof PgstowError ? { ...entry, manifest, problem: findings } : { ...entry, manifest }
+}
+
+/** Gives `error` where it is the problem of one backup; throws it where all of the storage has it. */
+async function problemOf(error: unknown, proveAnswering: () => Promise<void>): Promise<PgstowError> {
+  if (!(error instanceof PgstowError)) throw error
+  if (error.kind === "damaged") return error
+  if (error.kind !== "storage") throw error
+  await proveAnswering()
+  return error
+}
+
+const proofHoldsMs = 5_000
+
+/** What throws where the storage does not answer. What is asked within five seconds is asked once. */
+function answeringProof(storage: Storage): () => Promise<void> {
+  let asked: Promise<unknown> = Promise.resolve()
+  let holdsUntil = Number.NEGATIVE_INFINITY
+  return async () => {
+    if (performance.now() >= holdsUntil) {
+      holdsUntil = Number.POSITIVE_INFINITY
+      asked = storage.listFolders("").finally(() => {
+        holdsUntil = performance.now() + proofHoldsMs
+      })
+    }
+    await asked
   }
 }
 
-async function describeEntry(storage: Storage, name: BackupName): Promise<EntryBase> {
-  const findings = await readFindings(storage, name)
-  const finding = holdingFinding(findings)
-  return { storage, ...name, state: stateOf(finding), findings, finding }
+function tooLarge(what: string, hint: string): PgstowError {
+  const limit = `${maxManifestBytes / 1024 / 1024} MiB`
+  return new PgstowError("damaged", `${what} is larger than ${limit}, which no manifest may be`, { hint })
 }
 
 /** Parses a manifest's text; `where` names it in errors. */
@@ -212,10 +265,6 @@ export async function objectsOf(storage: Storage, name: BackupName): Promise<Sto
 
 export function sizeOf(objects: readonly StoredObject[]): number {
   return objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-}
-
-async function readWhole(storage: Storage, key: string): Promise<Buffer> {
-  return buffer(await storage.read(key))
 }
 
 function compareText(a: string, b: string): number {

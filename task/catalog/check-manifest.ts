@@ -2,6 +2,7 @@ import { createHash } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
 import type { Problem } from "../core/check.ts"
 import { formatManifest, type Manifest } from "../core/manifest.ts"
+import { readAtMost } from "../storage/read-at-most.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { keyOf, manifestName } from "./catalog.ts"
 
@@ -16,7 +17,7 @@ const waitMs = 1_000
  */
 export async function checkManifest(storage: Storage, manifest: Manifest): Promise<Problem | undefined> {
   const sent = Buffer.from(formatManifest(manifest))
-  const found = await readAtMost(storage, keyOf(manifest, manifestName), sent.length + 1)
+  const found = await readSoon(storage, keyOf(manifest, manifestName), sent.length + 1)
   if (found.equals(sent)) return undefined
   const bytes = ({ length }: Buffer) =>
     length > sent.length ? `more than ${sent.length} bytes` : `${length} bytes`
@@ -25,20 +26,13 @@ export async function checkManifest(storage: Storage, manifest: Manifest): Promi
   return { object: manifestName, expected: measure(sent), found: measure(found) }
 }
 
-async function readAtMost(storage: Storage, key: string, maxBytes: number, tries = 1): Promise<Buffer> {
+async function readSoon(storage: Storage, key: string, maxBytes: number, tries = 1): Promise<Buffer> {
   try {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    for await (const chunk of (await storage.read(key)) as AsyncIterable<Buffer>) {
-      chunks.push(chunk)
-      bytes += chunk.length
-      if (bytes >= maxBytes) break
-    }
-    return Buffer.concat(chunks).subarray(0, maxBytes)
+    return await readAtMost(storage, key, maxBytes)
   } catch (error) {
     // A service of many machines may know of it a moment later.
     if (!(error instanceof ObjectNotFoundError) || tries === maxTries) throw error
   }
   await wait(waitMs)
-  return readAtMost(storage, key, maxBytes, tries + 1)
+  return readSoon(storage, key, maxBytes, tries + 1)
 }

@@ -44,7 +44,7 @@ export type StorageCleanup = {
 }
 
 export type CleanupDecision = BackupName & {
-  /** "unreadable": its manifest is damaged or newer than this program. Such a backup is always kept. */
+  /** "unreadable": its manifest or its checks can't be read. Such a backup is always kept. */
   readonly state: BackupState | "unreadable"
   readonly storedBytes: number | null
   readonly keep: boolean
@@ -143,7 +143,7 @@ function decideForDatabase(
       : [{ database, id, state: "unreadable", storedBytes: null, keep: true, because: [messageOf(problem)] }],
   )
   const readable = entries
-    .filter((entry) => entry.manifest !== undefined)
+    .flatMap((entry) => (entry.manifest === undefined || entry.problem ? [] : [entry]))
     .map((entry) => ({ ...entry, startedAt: startOf(entry.id) }))
   const decided = planCleanup(readable, policy, now).map(
     ({ backup: { database, id, state, manifest }, keep, because }) => ({

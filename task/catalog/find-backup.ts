@@ -52,7 +52,7 @@ export async function readCatalog(
  * only where there is no better. `database` may be left out where only one can be meant.
  *
  * Throws a PgstowError: "notFound" with what there is instead, "usage" where several backups can be meant,
- * "damaged" where one is but its manifest can't be read.
+ * the problem of its manifest where one is but that can't be read.
  */
 export function findBackup(catalog: Catalog, wanted: string | Date, database?: string): Found {
   const byId = typeof wanted === "string" && wanted !== "latest"
@@ -67,7 +67,7 @@ export function findBackup(catalog: Catalog, wanted: string | Date, database?: s
     })
   const readable = matches.filter(({ manifest }) => manifest !== undefined)
   const entry = readable.find(({ state }) => state !== "failed") ?? readable[0] ?? first
-  if (entry.problem) throw entry.problem
+  if (entry.manifest === undefined) throw entry.problem
   return { entry, passedOver: matches.filter(({ id }) => id > entry.id) }
 }
 

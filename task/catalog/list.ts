@@ -6,7 +6,10 @@ import { messageOf } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type CatalogEntry, listBackups, newestFirst } from "./catalog.ts"
 
-/** One backup in one storage. What only its manifest tells is null where `problem` says why it can't be read. */
+/**
+ * One backup in one storage. `problem` says why its manifest can't be read: what only that tells is null then; or why
+ * what its checks found is not known.
+ */
 export type ListedBackup = {
   readonly storage: string
   readonly database: string

@@ -2,6 +2,7 @@ import type { Context } from "../context.ts"
 import type { Check } from "../core/check.ts"
 import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
+import { messageOf } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { readChecks } from "./catalog.ts"
 import { findBackup, readCatalog } from "./find-backup.ts"
@@ -30,13 +31,14 @@ export async function show(
     database,
   )
   const { storage, state, manifest } = entry
+  if (entry.problem) log.warn(`what checks found is not known: ${messageOf(entry.problem)}`)
   return {
     storage: storage.url,
     state,
     manifest,
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),
-    checks: await readChecks(storage, entry),
+    checks: entry.problem ? [] : await readChecks(storage, entry),
     passedOver: [...new Set(passedOver.map(({ id }) => id))],
   }
 }

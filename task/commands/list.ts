@@ -48,8 +48,9 @@ export function formatList({ storages, backups }: ListResult): string {
   return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
 }
 
-function stateInWords({ problem, lastCheck, encrypted }: ListedBackup): string {
-  const check = problem === null ? (lastCheck?.kind ?? "unverified") : "unreadable"
+function stateInWords({ problem, lastCheck, storedBytes, encrypted }: ListedBackup): string {
+  const unreadable = storedBytes === null ? "unreadable" : "checks unreadable"
+  const check = problem === null ? (lastCheck?.kind ?? "unverified") : unreadable
   return encrypted === false ? `${check}, unencrypted` : check
 }
 

@@ -16,7 +16,7 @@ import {
   legacyKeysOf,
   storagesOf,
 } from "../settings/inputs.ts"
-import { verificationEvent } from "../verify/verification-event.ts"
+import { noVerificationEvent, verificationEvent } from "../verify/verification-event.ts"
 import { type VerifyResult, verifyCopies, verifyFailure } from "../verify/verify.ts"
 import { type VerifyFileResult, verifyFile } from "../verify/verify-file.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
@@ -56,14 +56,15 @@ export const verifyCommand = defineCommand({
     const deep = flags.deep
       ? { identities: await identitiesOf(settings, context), clientFolders: settings.pgBin }
       : undefined
-    const result = await verifyCopies(storages, { ...choiceOf(args, flags), deep }, context)
+    const copies = await verifyCopies(storages, { ...choiceOf(args, flags), deep }, context)
+    const { results } = copies
     return {
       title: "verified",
-      result,
-      text: result.map(formatVerify).join("\n"),
+      result: results,
+      text: results.map(formatVerify).join("\n"),
       isAnswer: true,
-      failure: verifyFailure(result),
-      events: result.map(verificationEvent),
+      failure: verifyFailure(copies),
+      events: [...results.map(verificationEvent), ...copies.unknown.map(noVerificationEvent)],
     }
   },
 })

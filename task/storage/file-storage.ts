@@ -190,8 +190,14 @@ export class FileStorage implements Storage {
   }
 
   async #isEmpty(prefix: string): Promise<boolean> {
-    const first = await this.list(prefix).next()
-    return first.done === true
+    try {
+      const first = await this.list(prefix).next()
+      return first.done === true
+    } catch {
+      this.#signal?.throwIfAborted()
+      // What can't be looked into may hold anything.
+      return false
+    }
   }
 
   async #openToRead(key: string): Promise<FileHandle> {

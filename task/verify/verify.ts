@@ -1,9 +1,9 @@
-import { putCheck } from "../catalog/catalog.ts"
+import { type BackupName, type CatalogEntry, putCheck } from "../catalog/catalog.ts"
 import { findBackup, readCatalog } from "../catalog/find-backup.ts"
 import type { Context } from "../context.ts"
 import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
 import { type Manifest, storedBytes } from "../core/manifest.ts"
-import { PgstowError } from "../errors.ts"
+import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { version } from "../version.ts"
 import { type ReadThroughOptions, readThrough } from "./read-through.ts"
@@ -70,29 +70,55 @@ export type VerifyChoice = {
   readonly deep: ReadThroughOptions | undefined
 }
 
-/** Verifies every copy of one backup. */
+export type CopiesResult = {
+  readonly results: readonly VerifyResult[]
+  /** The copies that nothing was found out about, and why. */
+  readonly unknown: readonly (BackupName & { readonly why: PgstowError })[]
+}
+
+/** Verifies every copy of one backup. Throws where nothing could be found out about any of them. */
 export async function verifyCopies(
   storages: readonly Storage[],
   { backup, database, deep }: VerifyChoice,
   context: Context,
-): Promise<VerifyResult[]> {
+): Promise<CopiesResult> {
   const catalog = await readCatalog(storages, { database, warn: context.log.warn })
   const { entry } = findBackup(catalog, backup, database)
   const copies = catalog.entries.filter(({ id, database }) => id === entry.id && database === entry.database)
   const results: VerifyResult[] = []
-  for (const { storage, manifest, problem, findings } of copies) {
-    if (problem) throw problem
-    const readDeep =
-      deep && ((storage: Storage, manifest: Manifest) => readThrough(storage, manifest, deep, context))
-    results.push(await verify(storage, manifest, { seen: findings, readThrough: readDeep }, context))
+  const unknown: CopiesResult["unknown"][number][] = []
+  for (const copy of copies) {
+    try {
+      results.push(await verifyCopy(copy, deep, context))
+    } catch (error) {
+      if (!(error instanceof PgstowError) || !ofOneCopy.has(error.kind)) throw error
+      unknown.push({ database: copy.database, id: copy.id, why: error })
+    }
   }
-  return results
+  const [first] = unknown
+  if (first && results.length === 0) throw first.why
+  for (const { why } of unknown) context.log.warn(messageOf(why))
+  return { results, unknown }
 }
 
-/** What is to be said, and exited with, of copies that are damaged. */
-export function verifyFailure(results: readonly VerifyResult[]): PgstowError | undefined {
+/** What one copy may have and the others not. */
+const ofOneCopy = new Set<FailureKind>(["damaged", "notFound", "storage"])
+
+async function verifyCopy(
+  { storage, manifest, problem, findings }: CatalogEntry,
+  deep: ReadThroughOptions | undefined,
+  context: Context,
+): Promise<VerifyResult> {
+  if (manifest === undefined) throw problem
+  const readDeep =
+    deep && ((storage: Storage, manifest: Manifest) => readThrough(storage, manifest, deep, context))
+  return verify(storage, manifest, { seen: findings, readThrough: readDeep }, context)
+}
+
+/** What is to be said, and exited with, of copies that are damaged, or that nothing was found out about. */
+export function verifyFailure({ results, unknown }: CopiesResult): PgstowError | undefined {
   const damaged = results.filter(({ problems }) => problems.length > 0)
-  if (damaged.length === 0) return undefined
+  if (damaged.length === 0) return unknown[0]?.why
   const where = damaged.map(({ id, storage }) => `${id} in ${storage}`).join(", ")
   return new PgstowError("damaged", `damaged: ${where}`, {
     hint:
