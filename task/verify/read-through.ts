@@ -5,7 +5,7 @@ import type { Problem } from "../core/check.ts"
 import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { type Clients, chooseForRestore, findClients } from "../postgres/clients.ts"
-import { type Program, startChild } from "../processes/child.ts"
+import { ChildError, type Program, startChild } from "../processes/child.ts"
 import { execVariable } from "../processes/exec-prefix.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompressInto, type StartConsumer } from "../streams/decompress.ts"
@@ -51,11 +51,17 @@ export async function readThrough(
       else problems.push(...(await reading.problems()))
     } catch (error) {
       signal.throwIfAborted()
-      if (!(error instanceof PgstowError) || !["damaged", "postgres"].includes(error.kind)) throw error
+      if (!(error instanceof PgstowError) || !tellsOfContent(error)) throw error
       problems.push({ object: object.name, expected, found: messageOf(error) })
     }
   }
   return problems
+}
+
+/** A program that did not run, or was killed (the system is short of memory), says nothing of what it was reading. */
+function tellsOfContent(error: PgstowError): boolean {
+  if (error instanceof ChildError) return error.exitStatus !== undefined
+  return error.kind === "damaged" || error.kind === "postgres"
 }
 
 type Reading = {

@@ -5,6 +5,7 @@ import { keyOf } from "../../task/catalog/catalog.ts"
 import type { Manifest, ManifestObject, SegmentObject } from "../../task/core/manifest.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { readThrough } from "../../task/verify/read-through.ts"
+import { clientsWith } from "../support/client-folder.ts"
 import { testContext } from "../support/context.ts"
 import { dumpOf } from "../support/dump.ts"
 import { sampleManifest } from "../support/sample-backup.ts"
@@ -49,9 +50,9 @@ async function store(name: string, raw: Buffer): Promise<Stored> {
   return { name, sizeBytes: bytes.length, sha256, rawBytes: raw.length }
 }
 
-async function read() {
+async function read(clients?: string) {
   const { binDir } = await sharedPostgres()
-  return readThrough(storage, manifest, { identities: [], clientFolders: [binDir] }, testContext())
+  return readThrough(storage, manifest, { identities: [], clientFolders: [clients ?? binDir] }, testContext())
 }
 
 test("a whole backup is read to its end", async () => {
@@ -63,6 +64,19 @@ test("a segment that lacks a row is found, though its checksum is right", async 
   manifest.objects[2] = { ...segment, ...(await store("data/0001.copy.zst", raw)) }
   expect(raw.length).toBe(rows.length)
   expect(await read()).toEqual([{ object: "data/0001.copy.zst", expected: "2 rows", found: "1 rows" }])
+})
+
+test.each([
+  ["is killed", "kill -KILL $$", { message: "pg_restore was ended by SIGKILL", kind: "postgres" }],
+  ["stops reading and is killed", "head -c 1 >/dev/null; kill -TERM $$", { kind: "postgres" }],
+])("a program that %s says nothing of the backup", async (_, script, failure) => {
+  const clients = await clientsWith(await sharedPostgres(), "pg_restore", script)
+  await expect(read(clients)).rejects.toMatchObject(failure)
+})
+
+test("a program that finds fault with what it reads does", async () => {
+  const clients = await clientsWith(await sharedPostgres(), "pg_restore", "cat >/dev/null; exit 1")
+  expect(await read(clients)).toMatchObject([{ object: "main.dump.zst", found: "pg_restore exited with 1" }])
 })
 
 test("bytes that are missing are found, though the checksum is right", async () => {
