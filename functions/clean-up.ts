@@ -1,5 +1,5 @@
 import * as z from "zod"
-import { databases } from "../task/catalog/catalog.ts"
+import { listDatabases } from "../task/catalog/catalog.ts"
 import { cleanup } from "../task/catalog/clean-up.ts"
 import { retentionPolicySchema } from "../task/core/retention.ts"
 import { PgstowError } from "../task/errors.ts"
@@ -26,7 +26,7 @@ export const handler = lambdaHandler(
     const { eventBus, retention, retentionOf } = settings
     const storage = openStorage(settings.storage, { env, signal })
     const failures: string[] = []
-    for (const database of asked === "*" ? await databases(storage) : [asked]) {
+    for (const database of asked === "*" ? await listDatabases(storage) : [asked]) {
       const policy = retentionOf[database] ?? retention
       const options = { policy, database, dryRun: false }
       const { storages } = await cleanup([storage], options, { now: () => new Date(), signal })

@@ -4,7 +4,7 @@ import * as z from "zod"
 import { PgstowError } from "../task/errors.ts"
 import { parseChannels } from "../task/notify/channel.ts"
 import { eventSource, type PgstowEvent } from "../task/notify/events.ts"
-import { messageOf, plainText } from "../task/notify/message.ts"
+import { messageFor, plainText } from "../task/notify/message.ts"
 import { notify } from "../task/notify/notify.ts"
 import { lambdaHandler } from "./handler.ts"
 import { type MetricName, putMetrics } from "./metrics.ts"
@@ -67,7 +67,7 @@ export const handler = lambdaHandler(
     const problems: string[] = []
     await notify(event, channels, { log: { ...silent, warn: (problem) => problems.push(problem) } })
 
-    const message = messageOf(event)
+    const message = messageFor(event)
     // The topic hears of alarms by themselves.
     const untold = "alarm" in event || (topicLevel === "error" && message.outcome === "success")
     if (!untold)

@@ -58,6 +58,17 @@ export class PgstowError extends Error {
   }
 }
 
+/** The code that Node and libraries give an error: "ENOENT", "EPIPE"; undefined where there is none. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
+}
+
+/** What to do where an object of a backup is damaged. */
+export const useAnotherCopy = "Use another copy of the backup, or another backup."
+
+/** The same, where the object may be somebody else's. */
+export const useAnotherCopyOfChanged = `It was cut, changed or replaced. ${useAnotherCopy}`
+
 /** The messages of an error and of what caused it, outermost first, joined by ": ". */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(messageOf).join("; ")

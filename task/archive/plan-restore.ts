@@ -10,7 +10,7 @@ export type RestorePlan = {
   readonly extensions: readonly string[]
 }
 
-export type PlanOptions = {
+export type RestorePlanOptions = {
   /** All there is, where it is undefined. */
   readonly selection: Selection | undefined
   /** What to restore into: a database that has nothing yet, or one that has these extensions. */
@@ -25,7 +25,7 @@ export type PlanOptions = {
 /** Decides what to restore of an archive. Throws what `selectEntries` throws. */
 export function planRestore(
   archive: readonly TocEntry[],
-  { selection, target, clean, asSuperuser }: PlanOptions,
+  { selection, target, clean, asSuperuser }: RestorePlanOptions,
 ): RestorePlan {
   const selected = selection
     ? selectEntries(archive, selection, { withDependencies: target.isNew })

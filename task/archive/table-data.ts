@@ -1,6 +1,6 @@
 import type { SegmentObject } from "../core/manifest.ts"
 import { identifier } from "../core/quote.ts"
-import { PgstowError } from "../errors.ts"
+import { PgstowError, useAnotherCopy } from "../errors.ts"
 import { numberOf, type Toc, type TocEntry, version } from "./toc.ts"
 
 /** A table whose rows are not in the archive. */
@@ -38,7 +38,7 @@ export function joinToc({ entries, head }: Toc, segments: readonly SegmentObject
     )
     if (!table || !first)
       throw new PgstowError("damaged", `the backup has rows of ${name}, and no such table`, {
-        hint: "Use another copy of the backup, or another backup.",
+        hint: useAnotherCopy,
       })
     dumpId += 1
     const { name: tag, schema, owner } = table

@@ -6,6 +6,7 @@ import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import type { Check, Finding, Problem } from "../core/check.ts"
+import { formatProblem } from "../core/check.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
@@ -67,8 +68,8 @@ export type BackupResult = {
 /** What became of the backup in one storage. */
 export type BackupCopy = {
   readonly storage: string
-  /** "stored" was not read back; "failed" has no manifest, so there is no backup. */
-  readonly state: "verified" | "stored" | "damaged" | "failed"
+  /** "stored" was not read back; "missing" has no manifest, so there is no backup. */
+  readonly state: "verified" | "stored" | "damaged" | "missing"
   /** Why it failed, what is damaged, or why it could not be read back. */
   readonly error: string | null
 }
@@ -101,7 +102,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   const copies: BackupCopy[] = []
   for (const storage of storages) {
     const failure = failures.get(storage)
-    if (failure) copies.push({ storage: storage.url, state: "failed", error: messageOf(failure) })
+    if (failure) copies.push({ storage: storage.url, state: "missing", error: messageOf(failure) })
     else if (!options.verify) copies.push({ storage: storage.url, state: "stored", error: null })
     else copies.push(await readBack(storage, manifest, context))
     if (context.signal.aborted) throw unread(manifest, context.signal)
@@ -178,13 +179,10 @@ export async function readBack(storage: Storage, manifest: Manifest, context: Co
   try {
     const problems = await verifyWritten(storage, manifest, context)
     if (problems.length === 0) return { storage: storage.url, state: "verified", error: null }
-    const what = problems.map(
-      ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
-    )
-    return { storage: storage.url, state: "damaged", error: what.join("; ") }
+    return { storage: storage.url, state: "damaged", error: problems.map(formatProblem).join("; ") }
   } catch (error) {
     if (error instanceof ObjectNotFoundError)
-      return { storage: storage.url, state: "failed", error: "it took the manifest and does not have it" }
+      return { storage: storage.url, state: "missing", error: "it took the manifest and does not have it" }
     return { storage: storage.url, state: "stored", error: `could not be read back: ${messageOf(error)}` }
   }
 }

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto"
-import { createReadStream } from "node:fs"
 import { readdir, stat } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { type BackupName, readManifest } from "../catalog/catalog.ts"
@@ -8,6 +6,7 @@ import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
+import { sha256OfFile } from "../legacy/checksum-file.ts"
 import { countTables, dumpFacts, factsBytes, unknownSource } from "../legacy/dump-facts.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { peek } from "../legacy/peek.ts"
@@ -95,7 +94,7 @@ export function importFailure({ files }: ImportResult): PgstowError | undefined 
 
 async function importFile(file: LegacyFile, options: ImportOptions, context: Context): Promise<ImportedFile> {
   const { storages, verify } = options
-  const sha256 = await sha256Of(file.path)
+  const sha256 = await sha256OfFile(file.path)
   // The same file gets the same id.
   const id = backupId(
     file.madeAt,
@@ -111,7 +110,7 @@ async function importFile(file: LegacyFile, options: ImportOptions, context: Con
   const copies: BackupCopy[] = []
   for (const storage of missing) {
     const failure = failures.get(storage)
-    if (failure) copies.push({ storage: storage.url, state: "failed", error: messageOf(failure) })
+    if (failure) copies.push({ storage: storage.url, state: "missing", error: messageOf(failure) })
     else if (verify) copies.push(await readBack(storage, manifest, context))
     else copies.push({ storage: storage.url, state: "stored", error: null })
   }
@@ -174,13 +173,6 @@ async function manifestIn(storage: Storage, name: BackupName): Promise<Manifest 
     if (error instanceof ObjectNotFoundError) return undefined
     throw error
   })
-}
-
-async function sha256Of(path: string): Promise<Buffer> {
-  const hash = createHash("sha256")
-  const bytes: AsyncIterable<Buffer> = createReadStream(path)
-  for await (const chunk of bytes) hash.update(chunk)
-  return hash.digest()
 }
 
 function described(

@@ -23,10 +23,10 @@ export type BackupWriterOptions = {
 }
 
 /** What the manifest says of every object. */
-export type StoredPiece = Pick<ManifestObject, "name" | "sizeBytes" | "sha256" | "rawBytes">
+export type MeasuredObject = Pick<ManifestObject, "name" | "sizeBytes" | "sha256" | "rawBytes">
 
 /** What is to become an object of the backup. */
-export type Piece = {
+export type ObjectSource = {
   /** Its name in the backup, without the endings that say how it is compressed and sealed. */
   readonly baseName: string
   /** A guess at the bytes before compression. */
@@ -47,7 +47,7 @@ export type BackupWriter = {
    * Compresses, seals and stores what a program writes, or a stream. Rejects where that fails, or the last
    * storage: then no storage has the object, and what else is being stored at that time fails too.
    */
-  store(piece: Piece): Promise<StoredPiece>
+  store(piece: ObjectSource): Promise<MeasuredObject>
   /** Makes the backup exist. Rejects where it could be made to in no storage. */
   finish(manifest: Manifest): Promise<void>
   /** Removes what was stored from every storage that no manifest was sent to, as far as it lets the writer. */
@@ -79,7 +79,7 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
     log.warn(`${storage.url} is left out of this backup: ${messageOf(failure)}`)
   }
 
-  const store = async ({ baseName, expectedBytes, ...piece }: Piece): Promise<StoredPiece> => {
+  const store = async ({ baseName, expectedBytes, ...piece }: ObjectSource): Promise<MeasuredObject> => {
     const objectName = `${baseName}.zst${recipients ? ".age" : ""}`
     const key = keyOf(name, objectName)
     const { stream, rawBytes } =

@@ -59,7 +59,7 @@ export function keyOf({ database, id }: BackupName, objectName: string): string 
 }
 
 /** The databases that have a folder in the storage, sorted; one may be without any backup. */
-export async function databases(storage: Storage): Promise<string[]> {
+export async function listDatabases(storage: Storage): Promise<string[]> {
   const folders = await storage.listFolders("")
   return folders.flatMap((folder) => databaseOf(folder) ?? []).sort()
 }
@@ -185,7 +185,7 @@ export async function removeBackup(storage: Storage, name: BackupName): Promise<
 
 /** What may be the folder of a backup: of one database, or of all. */
 export async function backupFolders(storage: Storage, database: string | undefined): Promise<BackupName[]> {
-  const names = database === undefined ? await databases(storage) : [database]
+  const names = database === undefined ? await listDatabases(storage) : [database]
   const found = await mapConcurrently(names, requestsAtOnce, async (name) => {
     const folders = await storage.listFolders(`${databaseFolder(name)}/`)
     return folders.map((id) => ({ database: name, id }))

@@ -1,7 +1,7 @@
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type CatalogEntry, databases, listBackups, newestFirst, type ReadableEntry } from "./catalog.ts"
+import { type CatalogEntry, listBackups, listDatabases, newestFirst, type ReadableEntry } from "./catalog.ts"
 
 /** What some storages hold. */
 export type Catalog = {
@@ -29,7 +29,7 @@ export async function readCatalog(
   const answers = await Promise.allSettled(
     storages.map(async (storage) => ({
       storage,
-      databases: await databases(storage),
+      databases: await listDatabases(storage),
       entries: await listBackups(storage, database),
     })),
   )

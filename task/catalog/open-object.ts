@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
-import { PgstowError } from "../errors.ts"
+import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
-import { open } from "../streams/seal.ts"
+import { unseal } from "../streams/seal.ts"
 import { keyOf } from "./catalog.ts"
 
 export type OpenObjectOptions = {
@@ -35,7 +35,7 @@ export async function* openObject(
     })
   const stored = storedBytes(storage, manifest, object, name, signal, onBytes)
   if (encryption.algorithm === "none") yield* stored
-  else yield* open(stored, { name, identities, recipients: encryption.recipients })
+  else yield* unseal(stored, { name, identities, recipients: encryption.recipients })
 }
 
 const holdBackBytes = 64 * 1024
@@ -78,13 +78,11 @@ async function readObject(storage: Storage, key: string, name: string): Promise<
     return (await storage.read(key)) as AsyncIterable<Buffer>
   } catch (cause) {
     if (!(cause instanceof ObjectNotFoundError)) throw cause
-    throw new PgstowError("damaged", `${name} is missing`, { cause, hint: otherBackup })
+    throw new PgstowError("damaged", `${name} is missing`, { cause, hint: useAnotherCopyOfChanged })
   }
 }
 
 function changed(name: string, how: string): PgstowError {
   const message = `${name} is not what its manifest says: ${how}`
-  return new PgstowError("damaged", message, { hint: otherBackup })
+  return new PgstowError("damaged", message, { hint: useAnotherCopyOfChanged })
 }
-
-const otherBackup = "It was cut, changed or swapped: use another copy of the backup, or another backup."

@@ -3,7 +3,7 @@ import type { Context } from "../context.ts"
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { databases, listBackups, newestVerified } from "./catalog.ts"
+import { listBackups, listDatabases, newestVerified } from "./catalog.ts"
 import { clockAheadSeconds, describeClock, isFromTheFuture } from "./clocks.ts"
 
 export type StatusOptions = {
@@ -46,7 +46,7 @@ export async function status(
   const clocks: ClockDifference[] = []
   for (const storage of storages) {
     const entries = await listBackups(storage, database)
-    const names = database === undefined ? await databases(storage) : [database]
+    const names = database === undefined ? await listDatabases(storage) : [database]
     const at = now()
     const aheadSeconds = clockAheadSeconds(storage, at)
     if (aheadSeconds !== null) clocks.push({ storage: storage.url, aheadSeconds })

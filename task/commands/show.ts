@@ -9,6 +9,7 @@ import {
   formatTime,
 } from "../console/format.ts"
 import type { Check } from "../core/check.ts"
+import { formatProblem } from "../core/check.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { choiceFlags, choiceOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
@@ -107,6 +108,6 @@ function localeInWords({ encoding, localeProvider, collate, ctype, locale }: Man
 function checkInWords({ kind, at, by, problems }: Check): string[] {
   return [
     `${kind} ${formatTime(new Date(at))} by ${by}`,
-    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
+    ...problems.map((problem) => `  ${formatProblem(problem)}`),
   ]
 }

@@ -7,6 +7,7 @@ import {
   formatRate,
   formatTime,
 } from "../console/format.ts"
+import { formatProblem } from "../core/check.ts"
 import {
   choiceFlags,
   choiceOf,
@@ -77,7 +78,7 @@ export function formatVerify(result: VerifyResult): string {
   if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
   return [
     `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
-    ...problems.map(({ object, expected, found }) => `  ${object}: expected ${expected}, found ${found}`),
+    ...problems.map((problem) => `  ${formatProblem(problem)}`),
   ].join("\n")
 }
 

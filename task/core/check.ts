@@ -19,6 +19,11 @@ const problemSchema = z.object({
   found: z.string(),
 })
 
+/** "main.dump.zst.age: expected 7 bytes, found 5 bytes". */
+export function formatProblem({ object, expected, found }: Problem): string {
+  return `${object}: expected ${expected}, found ${found}`
+}
+
 const checkSchema = z
   .object({
     kind: z.enum(checkKinds),

@@ -29,7 +29,7 @@ export type PlannedSegment = {
   readonly expectedBytes: number
 }
 
-export type PlanOptions = {
+export type SegmentPlanOptions = {
   /** How many streams there are at once. */
   readonly jobs: number
   /** The major version of the server. */
@@ -62,7 +62,7 @@ const mostNameBytes = 60_000
  * Which tables leave pg_dump's stream, and how they are cut: the largest segment first. All others, and whatever
  * else there is, stay with pg_dump, which knows every odd case; so do all where there is but one stream.
  */
-export function planSegments(tables: readonly SourceTable[], options: PlanOptions): PlannedSegment[] {
+export function planSegments(tables: readonly SourceTable[], options: SegmentPlanOptions): PlannedSegment[] {
   if (options.jobs === 1) return []
   const leaving = tables
     .filter((table) => mayLeave(table, options.encoding))

@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises"
 import { Decrypter, generateX25519Identity, identityToRecipient } from "age-encryption"
 import * as z from "zod"
-import { messageOf, PgstowError } from "../errors.ts"
+import { codeOf, messageOf, PgstowError } from "../errors.ts"
 
 /** Fetches a secret's text by its ARN or name. */
 export type ReadSecret = (id: string) => Promise<string>
@@ -104,7 +104,7 @@ export async function writeIdentityFile(
   try {
     await writeFile(file, text, { mode: 0o600, flag: "wx", flush: true })
   } catch (cause) {
-    const exists = cause instanceof Error && "code" in cause && cause.code === "EEXIST"
+    const exists = codeOf(cause) === "EEXIST"
     throw new PgstowError("usage", exists ? `${file} exists already` : `${file} can't be written`, {
       cause: exists ? undefined : cause,
       hint: exists

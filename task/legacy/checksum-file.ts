@@ -20,10 +20,7 @@ export async function checkSha256Beside(file: string): Promise<boolean> {
     throw new PgstowError("damaged", `${beside} holds no SHA-256 of ${basename(file)}`, {
       hint: "Mend it, or take it away to do without this check.",
     })
-  const hash = createHash("sha256")
-  const bytes: AsyncIterable<Buffer> = createReadStream(file)
-  for await (const chunk of bytes) hash.update(chunk)
-  if (hash.digest("hex") !== expected)
+  if ((await sha256OfFile(file)).toString("hex") !== expected)
     throw new PgstowError("damaged", `${file} is not what its .sha256 says`, {
       hint: "The file was altered or cut short; copy it again from where it was made.",
     })
@@ -33,6 +30,14 @@ export async function checkSha256Beside(file: string): Promise<boolean> {
 async function readText(path: string): Promise<string> {
   await using file = await openRegularFile(path, { followLink: true })
   return await file.readFile("utf8")
+}
+
+/** Reads all of a file. */
+export async function sha256OfFile(path: string): Promise<Buffer> {
+  const hash = createHash("sha256")
+  const bytes: AsyncIterable<Buffer> = createReadStream(path)
+  for await (const chunk of bytes) hash.update(chunk)
+  return hash.digest()
 }
 
 /**

@@ -1,6 +1,6 @@
 import { pipeline } from "node:stream/promises"
 import { createGunzip } from "node:zlib"
-import { PgstowError } from "../errors.ts"
+import { codeOf, PgstowError } from "../errors.ts"
 
 /** Whether `head` begins a gzip file. */
 export function isGzip(head: Uint8Array): boolean {
@@ -26,16 +26,17 @@ export async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator
     yield* inflate
     await fed
   } catch (cause) {
-    throw isNodeError(cause) ? failure(cause) : cause
+    throw failure(cause)
   }
   if (inflate.bytesWritten !== givenBytes) throw trailing()
 }
 
-function failure(cause: NodeJS.ErrnoException): Error {
-  if (cause.code === "Z_BUF_ERROR") return damaged("the gzip data is cut short", cause)
+function failure(cause: unknown): unknown {
+  const code = codeOf(cause)
+  if (code === "Z_BUF_ERROR") return damaged("the gzip data is cut short", cause)
   // zlib has ended while there was more to give it.
-  if (cause.code === "ERR_STREAM_PREMATURE_CLOSE") return trailing()
-  if (cause.code?.startsWith("Z_")) return damaged("the gzip data is damaged", cause)
+  if (code === "ERR_STREAM_PREMATURE_CLOSE") return trailing()
+  if (code?.startsWith("Z_")) return damaged("the gzip data is damaged", cause)
   return cause
 }
 
@@ -45,8 +46,4 @@ function trailing(): PgstowError {
 
 function damaged(message: string, cause?: unknown): PgstowError {
   return new PgstowError("damaged", message, { cause, hint: "Copy the file again from where it was made." })
-}
-
-function isNodeError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "code" in error
 }

@@ -2,7 +2,7 @@ import type { Channel } from "./channel.ts"
 import { discordBody } from "./discord.ts"
 import type { PgstowEvent } from "./events.ts"
 import { pingFor } from "./healthcheck.ts"
-import { messageOf } from "./message.ts"
+import { messageFor } from "./message.ts"
 import { slackBody } from "./slack.ts"
 import { teamsBody } from "./teams.ts"
 import { webhookBody } from "./webhook.ts"
@@ -18,7 +18,7 @@ export function deliveryFor(channel: Channel, event: PgstowEvent): Delivery | un
     return ping && { ...ping, contentType: "text/plain; charset=utf-8" }
   }
   if (event.type === "Backup Started") return undefined
-  const message = messageOf(event)
+  const message = messageFor(event)
   if (channel.level === "error" && message.outcome === "success") return undefined
   const bodies = { slack: slackBody, discord: discordBody, teams: teamsBody, webhook: webhookBody }
   const body = JSON.stringify(bodies[channel.kind](message, event))

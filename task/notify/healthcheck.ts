@@ -1,5 +1,5 @@
 import type { PgstowEvent } from "./events.ts"
-import { messageOf, plainText } from "./message.ts"
+import { messageFor, plainText } from "./message.ts"
 
 /** What healthchecks.io keeps of a body: the rest is cut off. */
 const keptCharacters = 10_000
@@ -15,7 +15,7 @@ export function pingFor(pingUrl: string, event: PgstowEvent): { url: string; bod
     return { url: url.href, body: body.slice(0, keptCharacters) }
   }
   if (event.type === "Backup Started") return ping("/start", "")
-  if (event.type === "Backup Succeeded") return ping("", plainText(messageOf(event)))
-  if (event.type === "Backup Failed") return ping("/fail", plainText(messageOf(event)))
+  if (event.type === "Backup Succeeded") return ping("", plainText(messageFor(event)))
+  if (event.type === "Backup Failed") return ping("/fail", plainText(messageFor(event)))
   return undefined
 }

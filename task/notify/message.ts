@@ -20,7 +20,7 @@ export type Message = {
 export type ToldEvent = Exclude<PgstowEvent, { readonly type: "Backup Started" }>
 
 /** The one wording of every event, for all channels. */
-export function messageOf(event: ToldEvent): Message {
+export function messageFor(event: ToldEvent): Message {
   const database = formatName(event.database)
   const message = (outcome: Message["outcome"], title: string, rest: Partial<Message>): Message => ({
     outcome,

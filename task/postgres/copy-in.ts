@@ -1,6 +1,6 @@
 import type { SegmentObject } from "../core/manifest.ts"
 import { identifier, literal } from "../core/quote.ts"
-import { PgstowError } from "../errors.ts"
+import { PgstowError, useAnotherCopy } from "../errors.ts"
 import { ChildError, startChild } from "../processes/child.ts"
 import { decompressInto } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
@@ -75,7 +75,7 @@ export async function copyIn(
     throw new PgstowError(
       "damaged",
       `${name} has ${rows ?? "an unknown number of"} rows of ${table}, and ${segment.rows} by the manifest`,
-      { hint: "Use another copy of the backup, or another backup." },
+      { hint: useAnotherCopy },
     )
   return undefined
 }

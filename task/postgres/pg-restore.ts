@@ -12,7 +12,7 @@ import { type RestoreOutput, type RestoreStep, readRestoreOutput } from "./resto
 /** Who owns what is restored: its owners of old, the user who restores, or one role. */
 export type Owners = "keep" | "none" | { readonly role: string }
 
-export type RestoreOptions = {
+export type PgRestoreOptions = {
   readonly clients: Pick<Clients, "pgRestore">
   /** The database to restore into. */
   readonly connection: Connection
@@ -31,7 +31,7 @@ export type RestoreOptions = {
   readonly onStep?: ((step: RestoreStep) => void) | undefined
 }
 
-export type StreamOptions = RestoreOptions & {
+export type StreamOptions = PgRestoreOptions & {
   /** What the stream is called in messages. */
   readonly name: string
   /** Whether pg_restore may leave the end of the stream unread, as it does where it is not to restore the last rows. */
@@ -77,7 +77,7 @@ export async function restoreMain(
 }
 
 /** Restores entries that have no rows, from an archive's head in a file. Rejects as `restoreMain`. */
-export async function restoreHead(head: PlacedFile, options: RestoreOptions): Promise<RestoreOutcome> {
+export async function restoreHead(head: PlacedFile, options: PgRestoreOptions): Promise<RestoreOutcome> {
   const { signal } = options
   return runPgRestore(options, [head.path], async (program, onStderr) => {
     await startChild(program, { signal, onStderr }).ended
@@ -86,7 +86,7 @@ export async function restoreHead(head: PlacedFile, options: RestoreOptions): Pr
 }
 
 async function runPgRestore(
-  options: RestoreOptions,
+  options: PgRestoreOptions,
   args: readonly string[],
   run: (program: Program, onStderr: (line: string) => void) => Promise<boolean>,
 ): Promise<RestoreOutcome> {
@@ -109,7 +109,7 @@ async function runPgRestore(
   }
 }
 
-function argumentsOf({ owners, grants, mode }: RestoreOptions): string[] {
+function argumentsOf({ owners, grants, mode }: PgRestoreOptions): string[] {
   return [
     "--format=custom",
     "--verbose",

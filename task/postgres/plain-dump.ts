@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { pipeline } from "node:stream/promises"
-import { PgstowError } from "../errors.ts"
+import { codeOf, PgstowError } from "../errors.ts"
 import { ChildError, outputOf, startChild } from "../processes/child.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 
@@ -92,6 +92,6 @@ function explain(error: unknown): unknown {
 }
 
 function isBrokenPipe(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined
+  const code = codeOf(error)
   return code === "EPIPE" || code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE"
 }

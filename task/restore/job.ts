@@ -6,13 +6,14 @@ import { openObject } from "../catalog/open-object.ts"
 import { formatName } from "../console/format.ts"
 import type { ProgressUpdate } from "../console/progress.ts"
 import type { Context } from "../context.ts"
+import { formatProblem } from "../core/check.ts"
 import { type Manifest, type ManifestObject, storedBytes } from "../core/manifest.ts"
 import { identifier } from "../core/quote.ts"
-import { PgstowError } from "../errors.ts"
+import { PgstowError, useAnotherCopy } from "../errors.ts"
 import type { Clients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
 import type { LocaleChoice } from "../postgres/create-database.ts"
-import type { Owners, RestoreOptions, RestoreOutcome } from "../postgres/pg-restore.ts"
+import type { Owners, PgRestoreOptions, RestoreOutcome } from "../postgres/pg-restore.ts"
 import { openSession, QueryError, type Session } from "../postgres/session.ts"
 import type { TargetServer } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -72,7 +73,7 @@ export type RestoreEnd = {
 }
 
 /** What everything that restores rows or definitions into a database needs. */
-export type Restoring = Pick<RestoreOptions, "connection" | "owners" | "grants" | "env"> & {
+export type Restoring = Pick<PgRestoreOptions, "connection" | "owners" | "grants" | "env"> & {
   readonly clients: Clients
   readonly signal: AbortSignal
   /** The stored object, decrypted and still compressed; what is read of it counts as done. */
@@ -123,15 +124,10 @@ export async function findDamage(
   const onProgress = (update: ProgressUpdate) => progress.update(update)
   const [problem] = await verifyBackup(storage, manifest, { signal, onProgress })
   if (!problem) return undefined
-  const { object, expected, found } = problem
-  const where = `${object} of backup ${manifest.id} in ${storage.url}`
-  return new PgstowError(
-    "damaged",
-    `${where} is not what its manifest says: expected ${expected}, found ${found}`,
-    {
-      hint: "Use another copy of the backup, or another backup.",
-    },
-  )
+  const where = `backup ${manifest.id} in ${storage.url}`
+  return new PgstowError("damaged", `${where} is not what its manifest says: ${formatProblem(problem)}`, {
+    hint: useAnotherCopy,
+  })
 }
 
 /** Throws a PgstowError where nothing can be restored as the role that is to own all of it. */

@@ -10,7 +10,7 @@ import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../co
 import { defaultJobs } from "../core/plan.ts"
 import { identifier } from "../core/quote.ts"
 import { restoredName } from "../core/restored-name.ts"
-import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
+import { type FailureKind, messageOf, PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { recognise } from "../legacy/recognise.ts"
 import { chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
@@ -236,7 +236,7 @@ async function readArchive(
     throw new PgstowError(
       "damaged",
       `${stored.key} in ${storage.url} has ${stored.sizeBytes} bytes, and ${main.sizeBytes} by its manifest`,
-      { hint: "It was cut, changed or swapped: use another copy of the backup, or another backup." },
+      { hint: useAnotherCopyOfChanged },
     )
   const source = openObject(storage, manifest, main, { identities, signal })
   const toc = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)

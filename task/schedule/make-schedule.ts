@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseEnv } from "node:util"
 import type { Context } from "../context.ts"
-import { PgstowError } from "../errors.ts"
+import { codeOf, PgstowError } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { startChild } from "../processes/child.ts"
 import { readSettings } from "../settings/config.ts"
@@ -126,7 +126,7 @@ async function attempt<Value>(path: string, step: () => Promise<Value>): Promise
   try {
     return await step()
   } catch (cause) {
-    const denied = cause instanceof Error && "code" in cause && cause.code === "EACCES"
+    const denied = codeOf(cause) === "EACCES"
     throw new PgstowError("usage", `${path} can't be used`, {
       cause,
       ...(denied ? { hint: "Run it with sudo." } : {}),

@@ -1,4 +1,4 @@
-import { PgstowError } from "../errors.ts"
+import { codeOf, PgstowError } from "../errors.ts"
 
 /** What the operating system's codes mean to a person: what is wrong, and what to do. */
 const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
@@ -38,7 +38,7 @@ export function fileFailure(url: string, action: string, cause: unknown): unknow
   if (cause instanceof PgstowError || !(cause instanceof Error)) return cause
   if (cause instanceof PathError)
     return new PgstowError("storage", `cannot ${action} in ${url}: ${cause.message}`, { hint: cause.hint })
-  const known = "code" in cause && typeof cause.code === "string" ? reasons[cause.code] : undefined
+  const known = reasons[codeOf(cause) ?? ""]
   if (!known) return new PgstowError("storage", `cannot ${action} in ${url}: ${cause.message}`, { cause })
   const [reason, hint] = known
   return new PgstowError("storage", `cannot ${action} in ${url}: ${reason}`, { cause, hint })

@@ -17,6 +17,7 @@ import {
 } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Readable } from "node:stream"
+import { codeOf } from "../errors.ts"
 import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
 import { byteStream } from "./byte-stream.ts"
 import { fileFailure, PathError } from "./file-failure.ts"
@@ -454,8 +455,4 @@ async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
     if (codeOf(error) === "ENOENT") return undefined
     throw error
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
 }

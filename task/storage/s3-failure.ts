@@ -1,5 +1,5 @@
 import { S3ServiceException } from "@aws-sdk/client-s3"
-import { PgstowError } from "../errors.ts"
+import { codeOf, PgstowError } from "../errors.ts"
 
 /** What is wrong, and what to do. */
 type Reason = readonly [reason: string, hint: string]
@@ -61,11 +61,11 @@ function codesOf(error: Error): string[] {
   const codes: string[] = []
   const names: string[] = []
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if ("code" in cause && typeof cause.code === "string") codes.push(cause.code)
+    codes.push(codeOf(cause) ?? "")
     names.push(cause.name, cause.message)
   }
   const status = error instanceof S3ServiceException ? [String(error.$metadata.httpStatusCode)] : []
-  return [...codes, ...names, ...status]
+  return [...codes.filter((code) => code !== ""), ...names, ...status]
 }
 
 /** The region that the bucket is in, where that is what is wrong; "" where the answer does not name it. */

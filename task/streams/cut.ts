@@ -1,5 +1,5 @@
 /** A piece of a stream: its place, from 0, its bytes, and whether it is the stream's last. */
-export type Piece = { readonly index: number; readonly bytes: Buffer; readonly last: boolean }
+export type Cut = { readonly index: number; readonly bytes: Buffer; readonly last: boolean }
 
 /**
  * Cuts a stream into pieces that fill the buffers asked for one by one; the last piece may be shorter, and is
@@ -11,7 +11,7 @@ export type Piece = { readonly index: number; readonly bytes: Buffer; readonly l
 export async function* cut(
   source: AsyncIterable<Uint8Array>,
   bufferFor: (index: number) => Buffer | Promise<Buffer>,
-): AsyncGenerator<Piece, void, undefined> {
+): AsyncGenerator<Cut, void, undefined> {
   let index = 0
   let buffer = await bufferFor(index)
   let used = 0

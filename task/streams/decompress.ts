@@ -1,6 +1,6 @@
 import { pipeline } from "node:stream/promises"
 import { createZstdDecompress } from "node:zlib"
-import { PgstowError } from "../errors.ts"
+import { codeOf, PgstowError, useAnotherCopy } from "../errors.ts"
 import { type Child, ChildError } from "../processes/child.ts"
 import { type ChildGroup, childGroup } from "../processes/child-group.ts"
 import { decompressorArgs, decompressorTotalIn, startZstd } from "./zstd.ts"
@@ -181,7 +181,7 @@ async function passHere(source: AsyncIterable<Buffer>, consumer: Child): Promise
 }
 
 function isFromZlib(error: unknown): boolean {
-  return error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code))
+  return /^Z(STD)?_/.test(codeOf(error) ?? "")
 }
 
 function decompressionFailure(name: string, cause: unknown): PgstowError {
@@ -189,6 +189,6 @@ function decompressionFailure(name: string, cause: unknown): PgstowError {
     return new PgstowError("unexpected", `decompressing ${name} failed`, { cause })
   return new PgstowError("damaged", `${name} is not whole Zstandard data`, {
     cause,
-    hint: "Use another copy of the backup, or another backup.",
+    hint: useAnotherCopy,
   })
 }

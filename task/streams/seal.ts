@@ -7,7 +7,7 @@ import {
   randomBytes,
 } from "node:crypto"
 import { Decrypter, Encrypter, type Identity } from "age-encryption"
-import { PgstowError } from "../errors.ts"
+import { PgstowError, useAnotherCopy } from "../errors.ts"
 import { cut } from "./cut.ts"
 
 // The age format, version 1: https://age-encryption.org/v1. The header is left to the age-encryption library.
@@ -60,7 +60,7 @@ export type Sealed = {
  * Throws a PgstowError of kind "key" where no identity fits or a passphrase is asked for, and of kind "damaged"
  * where the bytes are not, or no longer, what an age program wrote.
  */
-export async function* open(
+export async function* unseal(
   source: AsyncIterable<Uint8Array>,
   sealed: Sealed,
 ): AsyncGenerator<Buffer, void, undefined> {
@@ -211,7 +211,7 @@ function badChunk(key: KeyObject, index: number, bytes: Buffer, last: boolean, n
 
 function damaged(name: string, what: string, options: { cause?: unknown; hint?: string } = {}): PgstowError {
   return new PgstowError("damaged", `${name} ${what}`, {
-    hint: "Use another copy of the backup, or another backup.",
+    hint: useAnotherCopy,
     ...options,
   })
 }

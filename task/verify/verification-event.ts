@@ -1,3 +1,4 @@
+import { formatProblem } from "../core/check.ts"
 import { messageOf } from "../errors.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import type { CopiesResult, VerifyResult } from "./verify.ts"
@@ -6,14 +7,11 @@ import type { CopiesResult, VerifyResult } from "./verify.ts"
 export function verificationEvent(result: VerifyResult): PgstowEvent {
   const { database, id, storage, bytes, seconds, problems } = result
   if (problems.length === 0) return { type: "Verification Succeeded", database, id, storage, bytes, seconds }
-  const found = problems.map(
-    ({ object, expected, found }) => `${object}: expected ${expected}, found ${found}`,
-  )
   return {
     type: "Verification Failed",
     database,
     id,
-    error: `backup ${id} in ${storage} is damaged: ${found.join("; ")}`,
+    error: `backup ${id} in ${storage} is damaged: ${problems.map(formatProblem).join("; ")}`,
     hint: "Back up again now, and keep the damaged one: what is whole of it can still be restored.",
   }
 }

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import {
-  databases,
   keyOf,
   listBackups,
+  listDatabases,
   putCheck,
   putManifest,
   readChecks,
@@ -43,7 +43,7 @@ describe.each(storageKinds)("the catalog in $kind", ({ start }) => {
   afterEach(() => storage.close())
 
   test("an empty storage holds no database and no backup", async () => {
-    expect(await databases(storage)).toEqual([])
+    expect(await listDatabases(storage)).toEqual([])
     expect(await listBackups(storage)).toEqual([])
     expect(await listBackups(storage, "orders")).toEqual([])
   })
@@ -64,13 +64,13 @@ describe.each(storageKinds)("the catalog in $kind", ({ start }) => {
 
   test("a database of any name keeps its backups to itself", async () => {
     for (const database of strangeNames) await storeSample(storage, { id: ids[0], database })
-    expect(await databases(storage)).toEqual(strangeNames.toSorted())
+    expect(await listDatabases(storage)).toEqual(strangeNames.toSorted())
     for (const database of strangeNames) {
       const entries = await listBackups(storage, database)
       expect(entries.map(({ manifest }) => manifest?.database)).toEqual([database])
     }
     await removeBackup(storage, { database: "..", id: ids[0] })
-    expect(await databases(storage)).toEqual(strangeNames.filter((name) => name !== "..").toSorted())
+    expect(await listDatabases(storage)).toEqual(strangeNames.filter((name) => name !== "..").toSorted())
   })
 
   test("a folder without a manifest, or of something else, is no backup", async () => {

@@ -88,7 +88,7 @@ describe("a manifest that a storage says it took", () => {
   test("and did not keep makes no backup, and ends with 4", async () => {
     const { failure, backups } = await failWith(() => onManifest(() => "swallow"))
     expect(failure).toMatchObject({ kind: "storage" })
-    expect(failure.message).toMatch(/: failed: it took the manifest and does not have it$/)
+    expect(failure.message).toMatch(/: missing: it took the manifest and does not have it$/)
     expect(backups).toEqual([])
   })
 

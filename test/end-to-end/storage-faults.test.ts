@@ -186,7 +186,7 @@ describe("a backup one of whose two storages fails is whole in the other, and en
     expect(failure.message).toContain(message)
     expect(failure.message).not.toContain("file:")
     expect(JSON.parse(finished.stdout)).toMatchObject({
-      storages: [{ storage: scene.storage, state: "verified" }, { state: "failed" }],
+      storages: [{ storage: scene.storage, state: "verified" }, { state: "missing" }],
     })
     expect(scene.bucket.endpoint.openUploads()).toEqual([])
     await expectGood(scene, scene.storage)
@@ -198,7 +198,7 @@ describe("a backup one of whose two storages fails is whole in the other, and en
     const PGSTOW_STORAGE = `file://${disk} ${scene.bucket.storage}`
     const failure = failureOfRun(await scene.run(["backup"], { PGSTOW_STORAGE }))
     expect(failure.kind).toBe("partial")
-    expect(failure.message).toContain(`file://${disk}: failed: `)
+    expect(failure.message).toContain(`file://${disk}: missing: `)
     expect(failure.message).toContain("the disk is full")
     expect(await readdir(disk)).toEqual([])
     await expectGood(scene, scene.bucket.storage)

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest"
 import { discordBody } from "../../task/notify/discord.ts"
-import { messageOf, plainText } from "../../task/notify/message.ts"
+import { messageFor, plainText } from "../../task/notify/message.ts"
 import { slackBody } from "../../task/notify/slack.ts"
 import { teamsBody } from "../../task/notify/teams.ts"
 import { webhookBody } from "../../task/notify/webhook.ts"
 import { failed, succeeded } from "./events.ts"
 
 test("a good backup is told with its size against the last one, its time and its rate", () => {
-  expect(plainText(messageOf(succeeded))).toBe(
+  expect(plainText(messageFor(succeeded))).toBe(
     `Backup of orders succeeded
 203 MiB stored in 1 min 35 s.
 
@@ -25,18 +25,18 @@ test.each([
   [213_000_001, "203 MiB (as much as last time)"],
   [426_000_000, "203 MiB (50 % less than last time)"],
 ])("against a last size of %i: %s", (lastStoredBytes, value) => {
-  expect(messageOf({ ...succeeded, lastStoredBytes }).fields).toContainEqual({ name: "Stored", value })
+  expect(messageFor({ ...succeeded, lastStoredBytes }).fields).toContainEqual({ name: "Stored", value })
 })
 
 test("a backup with warnings is told as one to look at", () => {
-  const warned = messageOf({ ...succeeded, warnings: ["It shrank by half."] })
+  const warned = messageFor({ ...succeeded, warnings: ["It shrank by half."] })
   expect(warned).toMatchObject({ outcome: "warning", title: "Backup of orders succeeded, but look at it" })
   expect(plainText(warned)).toContain("It shrank by half.")
   expect(plainText(warned)).toContain("Next step: Look at it with `pgstow show 20260102T030000Z-k3v9x2ab`")
 })
 
 test("a failure is told with pg_dump's own last words and the next step", () => {
-  expect(plainText(messageOf(failed))).toBe(
+  expect(plainText(messageFor(failed))).toBe(
     `Backup of orders failed
 pg_dump exited with 1
 
@@ -50,7 +50,7 @@ Next step: Grant the role SELECT on the table.`,
 })
 
 describe("a message in the form of", () => {
-  const message = messageOf(failed)
+  const message = messageFor(failed)
 
   test("Slack: a header, a text, fields, the program's words, the next step", () => {
     expect(slackBody(message)).toEqual({
@@ -121,7 +121,7 @@ describe("a message in the form of", () => {
 })
 
 test("names that mean something to a channel mean nothing there", () => {
-  const message = messageOf({ ...failed, database: "<!channel> & [a](b) @everyone", output: ["``` out"] })
+  const message = messageFor({ ...failed, database: "<!channel> & [a](b) @everyone", output: ["``` out"] })
   expect(JSON.stringify(slackBody(message))).toContain("&lt;!channel&gt; &amp; [a](b)")
   expect(JSON.stringify(slackBody(message))).not.toContain('<!channel>"')
   expect(JSON.stringify(discordBody(message))).toContain("\\\\[a\\\\](b)")
@@ -131,14 +131,14 @@ test("names that mean something to a channel mean nothing there", () => {
 
 test("a message longer than a channel takes is cut to what it takes", () => {
   const long = "𝕏".repeat(5000)
-  const message = messageOf({
+  const message = messageFor({
     ...succeeded,
     database: long,
     id: long,
     storages: [long],
     warnings: [long],
   })
-  const failure = messageOf({
+  const failure = messageFor({
     ...failed,
     database: long,
     error: long,

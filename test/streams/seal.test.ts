@@ -14,7 +14,7 @@ import {
 import * as vectors from "cctv-age"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
-import { open, seal } from "../../task/streams/seal.ts"
+import { seal, unseal } from "../../task/streams/seal.ts"
 import { bytesOf, failing, inPieces } from "../support/bytes.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { run } from "../support/programs.ts"
@@ -27,7 +27,7 @@ const otherRecipient = await identityToRecipient(other)
 
 const sealed = (plain: Buffer, recipients = [recipient]) => bytesOf(seal(inPieces(plain), recipients))
 const opened = (bytes: Buffer, sizes?: number[], identities = [identity]) =>
-  bytesOf(open(inPieces(bytes, sizes), { name: "main", identities }))
+  bytesOf(unseal(inPieces(bytes, sizes), { name: "main", identities }))
 
 const folder = mkdtempSync(join(tmpdir(), "pgstow-seal-"))
 const identityFile = join(folder, "identity")
@@ -173,12 +173,14 @@ describe("what does not open", async () => {
 
   it("a file for others, whose names it gives where it knows them", async () => {
     const strangers = { name: "main", identities: [other] }
-    await expect(bytesOf(open(inPieces(whole), strangers))).rejects.toMatchObject({
+    await expect(bytesOf(unseal(inPieces(whole), strangers))).rejects.toMatchObject({
       kind: "key",
       message: "none of the identities given opens main",
       hint: "Give the identity of one of the recipients it was encrypted for.",
     })
-    const error = await rejectionOf(bytesOf(open(inPieces(whole), { ...strangers, recipients: [recipient] })))
+    const error = await rejectionOf(
+      bytesOf(unseal(inPieces(whole), { ...strangers, recipients: [recipient] })),
+    )
     expect(error.hint).toContain(recipient)
     expect(`${error.hint} ${error.stack}`).not.toContain("AGE-SECRET-KEY")
   })
@@ -262,7 +264,7 @@ describe("what does not open", async () => {
         bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit % 8))
         const out: Buffer[] = []
         const reading = (async () => {
-          for await (const part of open(inPieces(bytes), { name: "main", identities: [identity] }))
+          for await (const part of unseal(inPieces(bytes), { name: "main", identities: [identity] }))
             out.push(part)
         })()
         await expect(reading).rejects.toMatchObject({ name: "PgstowError" })
@@ -283,7 +285,9 @@ describe("what does not open", async () => {
         ended = true
       }
     }
-    await expect(bytesOf(open(source(), { name: "main", identities: [identity] }))).rejects.toThrow("damaged")
+    await expect(bytesOf(unseal(source(), { name: "main", identities: [identity] }))).rejects.toThrow(
+      "damaged",
+    )
     expect(ended).toBe(true)
   })
 })
@@ -297,7 +301,7 @@ describe("the vectors of C2SP (cctv-age)", () => {
   const outcome = async ({ name, body, identities }: (typeof all)[number]) => {
     const parts: Buffer[] = []
     const reading = (async () => {
-      for await (const part of open(inPieces(body), { name, identities })) parts.push(part)
+      for await (const part of unseal(inPieces(body), { name, identities })) parts.push(part)
     })()
     const error = await reading.then(
       () => undefined,
