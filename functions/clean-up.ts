@@ -26,19 +26,23 @@ export const handler = lambdaHandler(
     const { eventBus, retention, retentionOf } = settings
     const storage = openStorage(settings.storage, { env, signal })
     const failures: string[] = []
-    for (const database of asked === "*" ? await listDatabases(storage) : [asked]) {
-      const policy = retentionOf[database] ?? retention
-      const options = { policy, database, dryRun: false }
-      const { storages } = await cleanup([storage], options, { now: () => new Date(), signal })
-      for (const { decisions, error, freedBytes, clockAheadSeconds } of storages) {
-        log.info("cleaned up", { database, decisions, freedBytes, clockAheadSeconds, error })
-        const removed = decisions.flatMap(({ keep, id }) => (keep ? [] : [id]))
-        if (error !== null) {
-          failures.push(`${database}: ${error}`)
-          await publishEvent(eventBus, { type: "Cleanup Failed", database, error })
-        } else if (removed.length > 0)
-          await publishEvent(eventBus, { type: "Cleanup Succeeded", database, removed, freedBytes })
+    try {
+      for (const database of asked === "*" ? await listDatabases(storage) : [asked]) {
+        const policy = retentionOf[database] ?? retention
+        const options = { policy, database, dryRun: false }
+        const { storages } = await cleanup([storage], options, { now: () => new Date(), signal })
+        for (const { decisions, error, freedBytes, clockAheadSeconds } of storages) {
+          log.info("cleaned up", { database, decisions, freedBytes, clockAheadSeconds, error })
+          const removed = decisions.flatMap(({ keep, id }) => (keep ? [] : [id]))
+          if (error !== null) {
+            failures.push(`${database}: ${error}`)
+            await publishEvent(eventBus, { type: "Cleanup Failed", database, error })
+          } else if (removed.length > 0)
+            await publishEvent(eventBus, { type: "Cleanup Succeeded", database, removed, freedBytes })
+        }
       }
+    } finally {
+      storage.close()
     }
     if (failures.length > 0) throw new PgstowError("storage", failures.join("; "))
   },

@@ -19,20 +19,24 @@ const hourMs = 60 * 60 * 1000
  */
 export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { settings, signal, env }) => {
   const storage = openStorage(settings.storage, { env, signal })
-  const now = new Date()
-  for (const database of settings.databases) {
-    const backups = await listBackups(storage, database)
-    const manifest = newestVerified(backups, now)?.manifest
-    if (manifest === undefined) continue
-    const startedAt = Date.parse(manifest.startedAt)
-    putMetrics(
-      { Stack: settings.stack, Database: database },
-      {
-        BackupAgeHours: (now.getTime() - startedAt) / hourMs,
-        BackupSize: storedBytes(manifest),
-        BackupDuration: (Date.parse(manifest.finishedAt) - startedAt) / 1000,
-      },
-      now,
-    )
+  try {
+    const now = new Date()
+    for (const database of settings.databases) {
+      const backups = await listBackups(storage, database)
+      const manifest = newestVerified(backups, now)?.manifest
+      if (manifest === undefined) continue
+      const startedAt = Date.parse(manifest.startedAt)
+      putMetrics(
+        { Stack: settings.stack, Database: database },
+        {
+          BackupAgeHours: (now.getTime() - startedAt) / hourMs,
+          BackupSize: storedBytes(manifest),
+          BackupDuration: (Date.parse(manifest.finishedAt) - startedAt) / 1000,
+        },
+        now,
+      )
+    }
+  } finally {
+    storage.close()
   }
 })

@@ -36,20 +36,24 @@ export const handler = lambdaHandler(
     const database = databaseOf(folder)
     if (database === undefined) throw new PgstowError("usage", `${detail.object.key} is not a manifest's key`)
     const storage = openStorage(settings.storage, { env, signal })
-    try {
+    const verifyOrHandOver = async () => {
       const manifest = await readManifest(storage, { database, id })
       if (storedBytes(manifest) > limitBytes) {
         const command = ["verify", id, "--database", database]
         return { handedOver: await runTask(ecs, place, { family, command, token: id }, signal) }
       }
       const seen = await readFindings(storage, manifest)
-      const context = { now: () => new Date(), progress: silent, signal }
-      const result = await verify(storage, manifest, { seen }, context)
-      await publishEvent(eventBus, verificationEvent(result))
+      return verify(storage, manifest, { seen }, { now: () => new Date(), progress: silent, signal })
+    }
+    try {
+      const result = await verifyOrHandOver().catch(async (cause: unknown) => {
+        await publishEvent(eventBus, { type: "Verification Failed", database, id, error: messageOf(cause) })
+        throw cause
+      })
+      if (!("handedOver" in result)) await publishEvent(eventBus, verificationEvent(result))
       return result
-    } catch (cause) {
-      await publishEvent(eventBus, { type: "Verification Failed", database, id, error: messageOf(cause) })
-      throw cause
+    } finally {
+      storage.close()
     }
   },
 )

@@ -67,7 +67,7 @@ export function codeOf(error: unknown): string | undefined {
 export const useAnotherCopy = "Use another copy of the backup, or another backup."
 
 /** The same, where the object may be somebody else's. */
-export const useAnotherCopyOfChanged = `It was cut, changed or replaced. ${useAnotherCopy}`
+export const useAnotherCopyOfChanged = `It was cut, changed or swapped. ${useAnotherCopy}`
 
 /** The messages of an error and of what caused it, outermost first, joined by ": ". */
 export function messageOf(error: unknown): string {

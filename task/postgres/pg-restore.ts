@@ -124,7 +124,7 @@ function argumentsOf({ owners, grants, mode }: PgRestoreOptions): string[] {
 function outcomeOfFailure(
   failure: PgstowError,
   { errors, warnings, counted, ownCounted }: RestoreOutput,
-  { connection, mode }: RestoreOptions,
+  { connection, mode }: PgRestoreOptions,
 ): RestoreOutcome {
   if (!(failure instanceof ChildError)) return { state: "failed", errors, warnings, failure }
   const wentOn = mode === "collect" && failure.exitStatus === 1 && counted !== undefined

@@ -43,7 +43,9 @@ export class S3Upload implements ObjectWriter {
   }
 
   async write(part: Uint8Array): Promise<void> {
-    const sent = this.#options.attempt(() => this.#send(part, this.#parts.length + 1))
+    // The place that the call has, however late it is sent.
+    const number = this.#parts.length + 1
+    const sent = this.#options.attempt(() => this.#send(part, number))
     this.#parts.push(sent)
     this.#bytes += part.length
     await sent

@@ -4,7 +4,7 @@ import type { Context } from "../context.ts"
 import type { Problem } from "../core/check.ts"
 import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
-import { type Clients, chooseForRestore, findClients } from "../postgres/clients.ts"
+import { chooseForRestore, findClients } from "../postgres/clients.ts"
 import { ChildError, type Program, startChild } from "../processes/child.ts"
 import { execVariable } from "../processes/exec-prefix.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -27,8 +27,10 @@ export async function readThrough(
   { identities, clientFolders }: ReadThroughOptions,
   { env, progress, signal }: Context,
 ): Promise<Problem[]> {
-  const archiveMajor = Number.parseInt(manifest.source.clientVersion, 10)
-  const clients = chooseForRestore(await findClients(env, clientFolders), archiveMajor, archiveMajor)
+  // What was imported is SQL, which no program of PostgreSQL has to read.
+  const pgRestore = manifest.objects.some(({ kind }) => kind === "main")
+    ? await findPgRestore(manifest, env, clientFolders)
+    : ""
   const zstd = await findZstd(env)
   const problems: Problem[] = []
   let doneBytes = 0
@@ -44,7 +46,7 @@ export async function readThrough(
     const expected = `${object.rawBytes} bytes that can be read to their end`
     const name = `${manifest.id} ${object.name}`
     const stored = openObject(storage, manifest, object, { identities, signal, onBytes })
-    const reading = reader(object, clients, env)
+    const reading = reader(object, pgRestore, env)
     try {
       const found = await decompressInto(stored, reading.start, { name, zstd, signal })
       if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
@@ -64,6 +66,15 @@ function tellsOfContent(error: PgstowError): boolean {
   return error.kind === "damaged" || error.kind === "postgres"
 }
 
+async function findPgRestore(
+  { source }: Manifest,
+  env: Context["env"],
+  clientFolders: readonly string[],
+): Promise<string> {
+  const archiveMajor = Number.parseInt(source.clientVersion, 10)
+  return chooseForRestore(await findClients(env, clientFolders), archiveMajor, archiveMajor).pgRestore
+}
+
 type Reading = {
   /** Starts a program that reads all that an object holds, and exits with 0 only where it makes sense. */
   readonly start: StartConsumer
@@ -71,7 +82,7 @@ type Reading = {
   readonly problems: () => Promise<Problem[]>
 }
 
-function reader(object: ManifestObject, clients: Clients, environment: Context["env"]): Reading {
+function reader(object: ManifestObject, pgRestore: string, environment: Context["env"]): Reading {
   const { PATH, HOME, LANG, [execVariable]: exec } = environment
   const env = { PATH, HOME, LANG, LC_ALL: "C" }
   const nothing = () => Promise.resolve([])
@@ -79,7 +90,7 @@ function reader(object: ManifestObject, clients: Clients, environment: Context["
     case "main":
       return {
         start: startReader({
-          file: clients.pgRestore,
+          file: pgRestore,
           args: ["--file=/dev/null"],
           env: { ...env, [execVariable]: exec },
         }),

@@ -73,6 +73,12 @@ it("a backup that could not be verified is told of", async () => {
   expect(aws.events()).toMatchObject([{ type: "Verification Failed", database: "orders" }])
 })
 
+it("a good backup whose success can't be published is not reported as failed", async () => {
+  aws.answer("PutEvents", { FailedEntryCount: 1, Entries: [{ ErrorCode: "InternalFailure" }] })
+  await expect(arrived(`orders/${id}/manifest.json`)).rejects.toThrow("could not be put on the event bus")
+  expect(aws.events()).toMatchObject([{ type: "Verification Succeeded" }])
+})
+
 it("a damaged backup is told of, with what is wrong", async () => {
   await writeFile(join(folder, "orders", id, "main.dump.zst.age"), "damaged")
   await arrived(`orders/${id}/manifest.json`)

@@ -87,3 +87,11 @@ test("bytes that are missing are found, though the checksum is right", async () 
   }
   expect(await read()).toMatchObject([{ object: "data/0001.copy.zst", found: `${rows.length} bytes` }])
 })
+
+test("imported SQL is read without any program of PostgreSQL", async () => {
+  manifest.objects = [
+    { kind: "plain", ...(await store("main.sql.zst", Buffer.from("CREATE TABLE t ();\n"))) },
+  ]
+  const context = testContext({ env: { ...process.env, PGSTOW_EXEC: "/nonexistent/program" } })
+  expect(await readThrough(storage, manifest, { identities: [], clientFolders: [] }, context)).toEqual([])
+})
