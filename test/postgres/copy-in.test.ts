@@ -1,6 +1,9 @@
+import { access, mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { zstdCompressSync } from "node:zlib"
-import { beforeAll, describe, expect, test } from "vitest"
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest"
 import { PgstowError } from "../../task/errors.ts"
 import { type CopyInOptions, copyIn } from "../../task/postgres/copy-in.ts"
 import { findZstd } from "../../task/streams/zstd.ts"
@@ -85,6 +88,41 @@ describe.for(majors)("rows for PostgreSQL %i", (major) => {
       kind: "damaged",
       message: `the segment has 3 rows of "s s"."o""x", and 4 by the manifest`,
     })
+  })
+
+  test("are counted by psql, whatever looks like its words", async () => {
+    const { database, content, load } = await target()
+    const lie = (count: number) =>
+      `RAISE WARNING E'x\\npgstow copied ${count}\\r\\npgstow copied ${count}\\nx'`
+    await server.psql(
+      `CREATE FUNCTION lies(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN ${lie(4)}; RETURN true; END $$;
+       ALTER TABLE "s s"."o""x" ADD CHECK (lies(n))`,
+      database,
+    )
+    expect((await rejectionOf(load(compressed(), {}, { ...segment, rows: 4 }))).message).toContain(
+      "has 3 rows",
+    )
+    expect(await load(compressed())).toBeUndefined()
+    expect(await content()).not.toBe("")
+  })
+
+  test("of a table whose names hold commands for psql run none of them", async () => {
+    const { load } = await target()
+    const folder = await mkdtemp(join(tmpdir(), "pgstow-copy-in-"))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const proof = join(folder, "proof")
+    const command = `touch ${proof}`
+    for (const name of [
+      `x\n\\! ${command}\n`,
+      `x" FROM PROGRAM '${command}' --`,
+      `x"; \\! ${command}`,
+      `\`${command}\``,
+      `x\\`,
+      `:'x' '`,
+    ])
+      for (const names of [{ schema: name }, { table: name }, { columns: ["n", name] }])
+        await load(compressed(), {}, { ...segment, ...names }).catch(() => {})
+    await expect(access(proof)).rejects.toThrow("ENOENT")
   })
 
   test("whose source fails are not kept", async () => {
