@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
 import type { Ask, Command, Outcome } from "../commands/command.ts"
+import { formatJson, formatText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
@@ -35,7 +36,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     exitCode = await runCommand(command, typed, io, terminal)
   })
   for (const command of [program, ...program.commands])
-    command.configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {} })
+    command.configureOutput({ writeOut: (text) => print(io, text), writeErr: () => {} })
   try {
     await program.parseAsync([...args], { from: "user" })
     return exitCode
@@ -108,6 +109,11 @@ async function runCommand(
   }
 }
 
+/** Writes an answer: the only way to standard output. */
+function print(io: Io, text: string): void {
+  io.stdout.write(formatText(text))
+}
+
 /** Asks on the terminal; undefined where nobody sits in front of one. */
 function questioner(io: Io, terminal: Terminal): Ask | undefined {
   if (!terminal.interactive || io.stdin.isTTY !== true) return undefined
@@ -115,7 +121,7 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
     terminal.status("")
     const lines = createInterface({ input: io.stdin, output: io.stderr })
     try {
-      return await lines.question(question, { signal: io.signal })
+      return await lines.question(formatText(question), { signal: io.signal })
     } finally {
       lines.close()
     }
@@ -125,7 +131,7 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
 function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {
   const { title, result, text, isAnswer } = outcome
   if (json || isAnswer || terminal.interactive) {
-    io.stdout.write(`${json ? JSON.stringify(result, null, 2) : text}\n`)
+    print(io, `${json ? formatJson(result, 2) : text}\n`)
     log.record(title, { result })
   } else log.info(title, { result })
 }
@@ -141,12 +147,10 @@ function reportFailure(
   const failure = asFailure(error)
   const message = messageOf(failure).replaceAll(/\s*\n\s*/g, " ")
   const { kind, exitCode, hint = "Run it again with --debug to see where it failed." } = failure
-  if (output.json)
-    io.stdout.write(`${JSON.stringify({ error: { kind, message, hint, exitCode } }, null, 2)}\n`)
+  if (output.json) print(io, `${formatJson({ error: { kind, message, hint, exitCode } }, 2)}\n`)
   const stack = output.debug ? stackOf(error) : undefined
   log.error(message, { kind, hint, exitCode, stack })
-  if (terminal.interactive)
-    for (const line of stack === undefined ? [hint] : [hint, stack]) terminal.line(line)
+  if (terminal.interactive) for (const line of [hint, ...(stack?.split("\n") ?? [])]) terminal.line(line)
   return exitCode
 }
 

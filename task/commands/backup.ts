@@ -145,8 +145,8 @@ export function formatBackup(result: BackupResult): string {
   const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
   return [
     `${id} of ${formatName(database)}: ${size} in ${formatDuration(seconds)} (${formatRate(result.rawBytes, seconds)})`,
-    ...storages.map(
-      ({ storage, state, error }) => `  ${storage}: ${state}${error === null ? "" : `: ${error}`}`,
+    ...storages.map(({ storage, state, error }) =>
+      formatName(`  ${storage}: ${state}${error === null ? "" : `: ${error}`}`),
     ),
     ...warnings.map((warning) => `  look at it: ${formatName(warning)}`),
   ].join("\n")
@@ -155,7 +155,7 @@ export function formatBackup(result: BackupResult): string {
 export function formatBackupAll(results: readonly DatabaseBackup[]): string {
   return results
     .map(({ database, backup, failure }) =>
-      backup ? formatBackup(backup) : `${formatName(database)}: ${failure ? messageOf(failure) : ""}`,
+      backup ? formatBackup(backup) : formatName(`${database}: ${failure ? messageOf(failure) : ""}`),
     )
     .join("\n")
 }

@@ -92,7 +92,7 @@ function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
     ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
     error === null
       ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
-      : `not finished: ${error}; freed ${formatBytes(freedBytes)}`,
+      : `not finished: ${formatName(error)}; freed ${formatBytes(freedBytes)}`,
   ].join("\n")
 }
 

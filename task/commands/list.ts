@@ -44,7 +44,9 @@ export function formatList({ storages, backups }: ListResult): string {
       backup.storage,
     ]),
   )
-  const problems = backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`))
+  const problems = backups.flatMap(({ id, problem }) =>
+    problem === null ? [] : formatName(`${id}: ${problem}`),
+  )
   return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
 }
 

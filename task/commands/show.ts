@@ -79,7 +79,9 @@ export function formatShow(result: ShowResult): string {
     ]),
   )
   return [
-    ...facts.filter(([, value]) => value !== "").map(([name, value]) => `${name.padEnd(width)}  ${value}`),
+    ...facts
+      .filter(([, value]) => value !== "")
+      .map(([name, value]) => formatName(`${name.padEnd(width)}  ${value}`)),
     ...(passedOver.length > 0
       ? [`${"not shown".padEnd(width)}  newer, but damaged: ${passedOver.join(", ")}`]
       : []),
@@ -109,5 +111,5 @@ function checkInWords({ kind, at, by, problems }: Check): string[] {
   return [
     `${kind} ${formatTime(new Date(at))} by ${by}`,
     ...problems.map((problem) => `  ${formatProblem(problem)}`),
-  ]
+  ].map(formatName)
 }

@@ -78,7 +78,7 @@ export function formatVerify(result: VerifyResult): string {
   if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
   return [
     `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
-    ...problems.map((problem) => `  ${formatProblem(problem)}`),
+    ...problems.map((problem) => formatName(`  ${formatProblem(problem)}`)),
   ].join("\n")
 }
 

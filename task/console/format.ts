@@ -38,22 +38,37 @@ export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`
 }
 
-/** A name that anyone may have chosen, with all that could move or turn text on a terminal made visible. */
+/** All that could move or turn text on a terminal: control characters, line separators, directions of writing. */
+const unsafe = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+/** A name that anyone may have chosen, or any other text, as a part of one line: what is unsafe is made visible. */
 export function formatName(name: string): string {
-  return name.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) =>
-    // Of these JSON escapes the control characters only.
-    character < " "
-      ? JSON.stringify(character).slice(1, -1)
-      : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  )
+  return name.replaceAll(unsafe, escaped)
+}
+
+/** Text of several lines, with all that is unsafe made visible but the ends of the lines. */
+export function formatText(text: string): string {
+  return text.replaceAll(unsafe, (character) => (character === "\n" ? character : escaped(character)))
+}
+
+/** JSON that no terminal takes for more than text, by `indent` spaces where it is for people too. */
+export function formatJson(value: unknown, indent?: number): string {
+  return formatText(JSON.stringify(value, null, indent))
+}
+
+/** As JSON has it. By itself it escapes only some of these. */
+function escaped(character: string): string {
+  return character < " "
+    ? JSON.stringify(character).slice(1, -1)
+    : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 }
 
 /** A column of a table; numbers are flush right. */
 export type Column = { readonly title: string; readonly flush?: "right" }
 
-/** Lines of cells below their titles, two spaces between the columns. */
+/** Lines of cells below their titles, two spaces between the columns. A cell is one line, whatever is in it. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const lines = [columns.map(({ title }) => title), ...rows]
+  const lines = [columns.map(({ title }) => title), ...rows.map((cells) => cells.map(formatName))]
   const widths = columns.map((_, index) => Math.max(...lines.map((cells) => stringWidth(cells[index] ?? ""))))
   return lines
     .map((cells) =>

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeSync } from "node:fs"
 import { PgstowError } from "../errors.ts"
-import type { Terminal } from "./terminal.ts"
+import { formatJson } from "./format.ts"
+import type { Colour, Terminal } from "./terminal.ts"
 
 export const logLevels = ["debug", "info", "warn", "error"] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -33,8 +34,10 @@ export function openLog(options: {
 
   const write = (own: LogLevel, show: boolean, message: string, fields: LogFields) => {
     if (logLevels.indexOf(own) < logLevels.indexOf(level)) return
-    const json = JSON.stringify({ time: now().toISOString(), level: own, message, ...fields })
-    if (show) terminal.line(terminal.interactive ? forPeople(own, message, terminal.colour) : json)
+    const json = formatJson({ time: now().toISOString(), level: own, message, ...fields })
+    const { prefix, colour } = looks[own]
+    if (show && terminal.interactive) terminal.line(prefix + message, colour)
+    else if (show) terminal.line(json)
     if (fd !== undefined) writeSync(fd, `${json}\n`)
   }
   const at =
@@ -64,9 +67,10 @@ function openLogFile(file: string): number {
   }
 }
 
-const colours: Record<LogLevel, string> = { debug: "\x1b[2m", info: "", warn: "\x1b[33m", error: "\x1b[31m" }
-
-function forPeople(level: LogLevel, message: string, colour: boolean): string {
-  const text = level === "warn" ? `warning: ${message}` : level === "error" ? `error: ${message}` : message
-  return colour && colours[level] !== "" ? `${colours[level]}${text}\x1b[0m` : text
+/** What a message looks like on a terminal. */
+const looks: Record<LogLevel, { readonly prefix: string; readonly colour?: Colour }> = {
+  debug: { prefix: "", colour: "dim" },
+  info: { prefix: "" },
+  warn: { prefix: "warning: ", colour: "yellow" },
+  error: { prefix: "error: ", colour: "red" },
 }

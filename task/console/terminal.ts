@@ -1,10 +1,13 @@
+import { formatName } from "./format.ts"
+
+export type Colour = "dim" | "yellow" | "red"
+
 /** Where people, or a log collector, read what happens: standard error. */
 export type Terminal = {
   /** Whether a person sits in front of it. */
   readonly interactive: boolean
-  readonly colour: boolean
-  /** Writes one line, above the status where there is one. */
-  line(text: string): void
+  /** Writes one line, whatever is in `text`, above the status where there is one; in a colour where there are any. */
+  line(text: string, colour?: Colour): void
   /** Shows `text` as the last line until it is replaced; "" takes it away. Does nothing where nobody sits. */
   status(text: string): void
 }
@@ -16,21 +19,24 @@ type Output = {
   write(text: string): unknown
 }
 
+const codes: Record<Colour, string> = { dim: "\x1b[2m", yellow: "\x1b[33m", red: "\x1b[31m" }
+
 export function openTerminal(output: Output, env: Readonly<Record<string, string | undefined>>): Terminal {
   const interactive = output.isTTY === true && env.TERM !== "dumb"
   let shown = ""
+  const isColoured = interactive && env.NO_COLOR === undefined
   const show = (text: string) => {
     if (!interactive || text === shown) return
     shown = text
-    output.write(`\r\x1b[K${text.slice(0, (output.columns || 80) - 1)}`)
+    output.write(`\r\x1b[K${formatName(text).slice(0, (output.columns || 80) - 1)}`)
   }
   return {
     interactive,
-    colour: interactive && env.NO_COLOR === undefined,
-    line: (text) => {
+    line: (text, colour) => {
       const status = shown
+      const plain = formatName(text)
       show("")
-      output.write(`${text}\n`)
+      output.write(colour && isColoured ? `${codes[colour]}${plain}\x1b[0m\n` : `${plain}\n`)
       show(status)
     },
     status: show,

@@ -2,9 +2,11 @@ import { expect, test } from "vitest"
 import {
   formatBytes,
   formatDuration,
+  formatJson,
   formatName,
   formatRate,
   formatTable,
+  formatText,
   formatTime,
 } from "../../task/console/format.ts"
 
@@ -62,4 +64,19 @@ test("a table keeps its columns in line, wide characters included", () => {
     "a                   1 B  x",
     "📚 Bücher 日本  1.0 KiB",
   ])
+})
+
+test("text keeps its lines and nothing else that a terminal obeys; JSON says the same as before", () => {
+  expect(formatText("a\nb\r\x1b[31m\u009b\u2028")).toBe("a\nb\\r\\u001b[31m\\u009b\\u2028")
+  const value = { "\u009b\u202e": ["\x7f\u2029\u0007\n", "Ü 📚"] }
+  const json = formatJson(value)
+  expect(json).toBe('{"\\u009b\\u202e":["\\u007f\\u2029\\u0007\\n","Ü 📚"]}')
+  expect(JSON.parse(json)).toEqual(value)
+  expect(JSON.parse(formatJson(value, 2))).toEqual(value)
+})
+
+test("a cell of a table is one line, whatever is in it", () => {
+  expect(formatTable([{ title: "A" }, { title: "B" }], [["x\ny", "\u009b1m"]])).toBe(
+    "A     B\nx\\ny  \\u009b1m",
+  )
 })
