@@ -1,5 +1,6 @@
 import { S3ServiceException } from "@aws-sdk/client-s3"
 import { codeOf, PgstowError } from "../errors.ts"
+import { NoListError } from "./s3-pages.ts"
 
 /** What is wrong, and what to do. */
 type Reason = readonly [reason: string, hint: string]
@@ -42,11 +43,12 @@ function reasonOf(place: S3Place, error: Error): Reason {
     const reason = known[code]
     if (reason) return reason
   }
+  const notTheService =
+    "Check that the endpoint in the storage's URL is that of the S3 service, not of its console, and what lies between."
   if (error.message.includes("Deserialization error"))
-    return [
-      `${server} does not answer like an S3 service`,
-      "Check that the endpoint in the storage's URL is that of the S3 service, not of its console.",
-    ]
+    return [`${server} does not answer like an S3 service`, notTheService]
+  if (error instanceof NoListError)
+    return [`${server} does not answer like an S3 service: ${error.message}`, notTheService]
   const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
   return [
     `${error.name}${error.message === "" || error.message === error.name ? "" : `: ${error.message}`}`,

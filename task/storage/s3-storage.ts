@@ -7,7 +7,6 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandInput,
   type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   type ListObjectsV2CommandInput,
@@ -22,6 +21,7 @@ import { type Found, putIfAbsent } from "./put-if-absent.ts"
 import { type ReportedClock, reportedClock } from "./reported-clock.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
 import { isS3Error, s3Failure } from "./s3-failure.ts"
+import { nextMarkers, nextToken, type UploadMarkers } from "./s3-pages.ts"
 import { S3Upload } from "./s3-upload.ts"
 import type { S3Settings } from "./s3-url.ts"
 import {
@@ -200,12 +200,13 @@ export class S3Storage implements Storage {
           new ListMultipartUploadsCommand({ Bucket, Prefix: root + prefix, ...next }),
           options,
         )
+        const after = nextMarkers(page, root + prefix, next)
         for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
           if (!Key || !UploadId || !Initiated || Initiated >= before) continue
           await this.#client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), options)
           removed++
         }
-        next = page.IsTruncated ? markersOf(page) : undefined
+        next = after
       }
       return removed
     })
@@ -238,16 +239,18 @@ export class S3Storage implements Storage {
   ): AsyncGenerator<ListObjectsV2CommandOutput> {
     checkPrefix(this.url, prefix)
     const { bucket: Bucket, prefix: root } = this.#settings
+    const action = `list ${prefix || "objects"}`
     let token: string | undefined
     do {
-      const page: ListObjectsV2CommandOutput = await this.#attempt(`list ${prefix || "objects"}`, (options) =>
+      const page: ListObjectsV2CommandOutput = await this.#attempt(action, (options) =>
         this.#client.send(
           new ListObjectsV2Command({ Bucket, Prefix: root + prefix, ContinuationToken: token, ...input }),
           options,
         ),
       )
+      const next = await this.#attempt(action, async () => nextToken(page, { prefix: root + prefix, token }))
       yield page
-      token = page.NextContinuationToken
+      token = next
     } while (token !== undefined)
   }
 
@@ -384,12 +387,3 @@ function later(signal: AbortSignal | undefined, ms: number): Disposable & { read
     },
   }
 }
-
-function markersOf({ NextKeyMarker, NextUploadIdMarker }: ListMultipartUploadsCommandOutput): UploadMarkers {
-  return {
-    ...(NextKeyMarker === undefined ? {} : { KeyMarker: NextKeyMarker }),
-    ...(NextUploadIdMarker === undefined ? {} : { UploadIdMarker: NextUploadIdMarker }),
-  }
-}
-
-type UploadMarkers = Pick<ListMultipartUploadsCommandInput, "KeyMarker" | "UploadIdMarker">

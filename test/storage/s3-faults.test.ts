@@ -349,3 +349,72 @@ describe("what the URL asks for", () => {
     expect(await keysOf(whole)).toEqual(["root/ours/object", "rootless/object"])
   })
 })
+
+describe.concurrent("an answer with success that can't be a list is an error:", () => {
+  const list = (inner: string) =>
+    `<?xml version="1.0" encoding="UTF-8"?><ListBucketResult>${inner}</ListBucketResult>`
+  const one =
+    "<Contents><Key>root/a/1</Key><Size>1</Size></Contents><CommonPrefixes><Prefix>root/a/</Prefix></CommonPrefixes>"
+  const page =
+    '<!DOCTYPE html><html><head><meta charset="utf-8"><title>Sign in</title></head><body><br>Hello</body></html>'
+  const tidyPage = "<html><head><title>Sign in</title></head><body><p>Hello</p></body></html>"
+
+  test.each([
+    ["nothing at all", "", "the answer is no list"],
+    ["a page for people", page, "does not answer like an S3 service"],
+    ["a page for people that is XML", tidyPage, "the answer is no list"],
+    ["JSON", '{"objects": []}', "does not answer like an S3 service"],
+    ["an error", "<Error><Code>InternalError</Code><Message>sorry</Message></Error>", "it is overloaded"],
+    ["a list without any of what a list says", list(""), "the answer is no list"],
+    [
+      "a list that is cut short",
+      list(`<IsTruncated>true</IsTruncated>${one}`),
+      "does not say how it goes on",
+    ],
+    [
+      "a list that never ends",
+      list(`<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>${one}`),
+      "does not come to its end",
+    ],
+    [
+      "a list of something else",
+      list("<IsTruncated>false</IsTruncated><Contents><Key>elsewhere</Key></Contents>"),
+      "of something else",
+    ],
+    ["half a list", list(one).slice(0, 150), "does not answer like an S3 service"],
+  ])("%s", async (_, answer, message) => {
+    await using world = await startS3World()
+    for (const key of ["a/1", "b/2", "c/3"]) await world.storage.put(key, Buffer.from("x"))
+    world.endpoint.inject(({ operation }) => (operation.startsWith("List") ? { answer } : undefined))
+    for (const asked of [() => keysOf(world.storage), () => world.storage.listFolders("")]) {
+      const failure = await rejectionOf(asked())
+      expect(failure).toMatchObject({ kind: "storage", exitCode: 4 })
+      expect(failure.message).toMatch(/^cannot list /)
+      expect(failure.message).toContain(message)
+    }
+    const uploads = answer
+      .replace("ListBucketResult", "ListMultipartUploadsResult")
+      .replaceAll("Contents", "Upload")
+    world.endpoint.inject(() => ({ answer: uploads }))
+    const failure = await rejectionOf(world.storage.removeStaleUploads("", new Date()))
+    expect(failure).toMatchObject({ kind: "storage", exitCode: 4 })
+  })
+
+  test("uploads that are cut short, or never come to their end", async () => {
+    await using world = await startS3World()
+    const uploads = (inner: string) => ({
+      answer: `<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>${inner}</ListMultipartUploadsResult>`,
+    })
+    for (const [inner, message] of [
+      ["", "does not say how it goes on"],
+      [
+        "<NextKeyMarker>x</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker>",
+        "does not come to its end",
+      ],
+    ] as const) {
+      world.endpoint.inject(() => uploads(inner))
+      const failure = await rejectionOf(world.storage.removeStaleUploads("", new Date()))
+      expect(failure.message).toContain(message)
+    }
+  })
+})

@@ -96,6 +96,10 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
       if (fault === "refuse") return void socket.destroy()
       if (fault === "hang") return await drain(request)
       if (typeof fault === "object" && "status" in fault) throw new S3Error(fault.status, fault.code, fault)
+      if (typeof fault === "object" && "answer" in fault) {
+        await drain(request)
+        return await send(response, { body: fault.answer })
+      }
       if (fault === "swallow") {
         await drain(request)
         return await send(response, { headers: { etag: '"swallowed"' } })

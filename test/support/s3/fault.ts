@@ -20,6 +20,8 @@ export type Fault =
   | "truncate"
   /** The request is refused by this answer. */
   | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
+  /** The request is not carried out, and this is the answer, with success and no type. */
+  | { readonly answer: string }
   /** The body goes no faster than this. */
   | { readonly bytesPerSecond: number }
 
