@@ -173,12 +173,22 @@ export async function readChecks(storage: Storage, name: BackupName): Promise<Ch
 
 /**
  * Removes a backup: the manifest first, so that what an interruption leaves is debris and never looks like a
- * backup. Gives the bytes that it took up.
+ * backup. Gives the bytes that it took up. Where the storage still has the manifest, whatever it says, the objects stay,
+ * and it rejects.
  */
 export async function removeBackup(storage: Storage, name: BackupName): Promise<number> {
   const objects = await objectsOf(storage, name)
   const manifestKey = keyOf(name, manifestName)
   await storage.remove([manifestKey])
+  // Else it would look like a backup, and its objects be gone.
+  if (await storage.stat(manifestKey))
+    throw new PgstowError(
+      "storage",
+      `${storage.url} still has ${manifestKey}, whose removal it has confirmed`,
+      {
+        hint: "Nothing else of this backup was removed. Check what answers in place of the storage.",
+      },
+    )
   await storage.remove(objects.map(({ key }) => key).filter((key) => key !== manifestKey))
   return sizeOf(objects)
 }

@@ -250,6 +250,23 @@ test("cleanup by a clock that is ahead goes by the bucket's, and says so", async
   await storages.close()
 })
 
+test("a bucket that confirms the removal of a manifest, and does not remove it, keeps its objects", async () => {
+  const storages = await startS3Storages()
+  const storage = storages.open()
+  for (const id of ids) await storeSample(storage, { id, checks: ["verified"] })
+  const before = await keysOf(storage)
+  let left = 1
+  storages.endpoint.inject(({ operation }) =>
+    operation === "DeleteObjects" && left-- > 0 ? { answer: "<DeleteResult/>" } : undefined,
+  )
+  const context = { now: () => new Date(), signal: new AbortController().signal }
+  const { storages: cleaned } = await cleanup([storage], keepTwo, context)
+  expect(cleaned).toMatchObject([{ removedBackups: 0, error: /still has orders.*manifest\.json/ }])
+  expect(await keysOf(storage)).toEqual(before)
+  storage.close()
+  await storages.close()
+})
+
 test("a bucket that is wrong about one manifest costs no backup, however long it stays so", async () => {
   const storages = await startS3Storages()
   const storage = override(storages.open(), { clock: () => undefined })
