@@ -31,7 +31,9 @@ export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) =
     const { StackId, RequestId, LogicalResourceId } = event
     const ids = { StackId, RequestId, LogicalResourceId, PhysicalResourceId: secretArn }
     const body = JSON.stringify({ ...outcome, ...ids })
-    const response = await fetch(event.ResponseURL, { method: "PUT", body })
+    // The URL is signed without a content type, and fetch would add one of its own.
+    const headers = { "content-type": "" }
+    const response = await fetch(event.ResponseURL, { method: "PUT", body, headers })
     if (!response.ok)
       throw new PgstowError("unexpected", `CloudFormation refused the answer: ${response.status}`)
   }

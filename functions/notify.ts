@@ -1,7 +1,7 @@
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager"
 import { PublishCommand, SNSClient } from "@aws-sdk/client-sns"
 import * as z from "zod"
-import { PgstowError } from "../task/errors.ts"
+import { messageOf, PgstowError } from "../task/errors.ts"
 import { parseChannels } from "../task/notify/channel.ts"
 import { eventSource, type PgstowEvent } from "../task/notify/events.ts"
 import { messageFor, plainText } from "../task/notify/message.ts"
@@ -58,26 +58,32 @@ export const handler = lambdaHandler(
     const metric = metrics[event.type]
     if (metric !== undefined) putMetrics({ Stack: stack }, { [metric]: 1 }, new Date())
     if (event.type === "Backup Started") return
-    const urls = await Promise.all(webhooks.map(({ secretArn }) => readSecret(secretArn)))
-    const channels = parseChannels(
-      webhooks.map(({ level, format }, index) =>
-        [`level=${level}`, ...(format === undefined ? [] : [`format=${format}`]), urls[index]].join(","),
-      ),
-    )
     const problems: string[] = []
-    await notify(event, channels, { log: { ...silent, warn: (problem) => problems.push(problem) } })
-
     const message = messageFor(event)
     // The topic hears of alarms by themselves.
     const untold = "alarm" in event || (topicLevel === "error" && message.outcome === "success")
-    if (!untold)
-      await sns.send(
-        new PublishCommand({
-          TopicArn: topicArn,
-          Subject: message.title.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100),
-          Message: plainText(message),
+    const publish = new PublishCommand({
+      TopicArn: topicArn,
+      Subject: message.title.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100),
+      Message: plainText(message),
+    })
+    const tell = async ({ secretArn, level, format }: (typeof webhooks)[number]) => {
+      const url = await readSecret(secretArn)
+      const options = [`level=${level}`, ...(format === undefined ? [] : [`format=${format}`])]
+      const channels = parseChannels([[...options, url].join(",")])
+      await notify(event, channels, { log: { ...silent, warn: (problem) => problems.push(problem) } })
+    }
+    // Each by itself: one that is wrong keeps nobody else from being told.
+    const outcomes = await Promise.allSettled([
+      ...(untold ? [] : [sns.send(publish)]),
+      ...webhooks.map((webhook) =>
+        tell(webhook).catch((cause: unknown) => {
+          throw new PgstowError("unexpected", `the webhook of ${webhook.secretArn} was not told`, { cause })
         }),
-      )
+      ),
+    ])
+    for (const outcome of outcomes)
+      if (outcome.status === "rejected") problems.push(messageOf(outcome.reason))
     if (problems.length > 0) throw new PgstowError("unexpected", problems.join("; "))
   },
 )

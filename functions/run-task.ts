@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
 import { type ECSClient, RunTaskCommand, type RunTaskCommandInput } from "@aws-sdk/client-ecs"
 import * as z from "zod"
-import { PgstowError } from "../task/errors.ts"
+import { messageOf, PgstowError } from "../task/errors.ts"
 
 /** Where tasks run, and how. */
 export const taskPlaceSchema = z.object({
@@ -25,9 +26,21 @@ export type TaskRequest = {
   readonly family: string
   /** The command, where it is not the definition's own. */
   readonly command?: readonly string[]
-  /** Requests of the same token start one task, however often they come (within a day). */
+  /** Requests of the same token and family start one task, however often they come (within a day). */
   readonly token?: string | undefined
+  /** How often the same was tried before, by tasks that AWS ended or did not start. */
+  readonly retry?: number
 }
+
+const startedByPrefix = "pgstow-retry-"
+
+/** How often a task's work was tried before, by what ECS says it was started by. */
+export function retriesOf(startedBy: string): number {
+  return startedBy.startsWith(startedByPrefix) ? Number(startedBy.slice(startedByPrefix.length)) : 0
+}
+
+/** What there is no room for now may have some in a minute: Fargate's own, or what the account may use of it. */
+const noRoom = /capacity|limit on the number of|throttl|rate exceeded/i
 
 /**
  * Starts a task and gives its ARN. Where there is no room for it, tries again: on demand after Spot, then after
@@ -47,22 +60,28 @@ export async function runTask(
   for (const [index, { provider, seconds }] of tries.entries()) {
     await wait(seconds * 1000, undefined, { signal })
     const request = requestOf(place, task, provider, index)
-    const { tasks, failures } = await ecs.send(new RunTaskCommand(request), { abortSignal: signal })
-    const started = tasks?.[0]?.taskArn
-    if (started !== undefined) return started
-    reason = failures?.map((failure) => failure.reason ?? failure.detail).join("; ") || "no reason given"
-    if (!/capacity/i.test(reason)) throw notStarted(task.family, reason)
+    try {
+      const { tasks, failures } = await ecs.send(new RunTaskCommand(request), { abortSignal: signal })
+      const started = tasks?.[0]?.taskArn
+      if (started !== undefined) return started
+      reason = failures?.map((failure) => failure.reason ?? failure.detail).join("; ") || "no reason given"
+    } catch (error) {
+      // What the account may use is said by an error, not by a failure.
+      reason = messageOf(error)
+      if (!noRoom.test(reason)) throw error
+    }
+    if (!noRoom.test(reason)) throw notStarted(task.family, reason)
   }
   throw notStarted(
     task.family,
     reason,
-    "AWS had no room in these subnets. Try again later, or name subnets in more zones.",
+    "AWS had no room in these subnets, or the account's quota of Fargate is used up. Try again later, name subnets in more zones, spread the schedules, or ask AWS for a larger quota.",
   )
 }
 
 function requestOf(
   place: TaskPlace,
-  { family, command, token }: TaskRequest,
+  { family, command, token, retry = 0 }: TaskRequest,
   provider: string,
   index: number,
 ): RunTaskCommandInput {
@@ -77,13 +96,19 @@ function requestOf(
         assignPublicIp: place.publicIp ? "ENABLED" : "DISABLED",
       },
     },
-    startedBy: "pgstow",
+    propagateTags: "TASK_DEFINITION",
+    startedBy: retry === 0 ? "pgstow" : `${startedByPrefix}${retry}`,
     ...(command === undefined
       ? {}
       : { overrides: { containerOverrides: [{ name: containerName, command: [...command] }] } }),
     // Each try is another request to ECS; the same try, asked for twice, is the same one.
-    ...(token === undefined ? {} : { clientToken: `${token}-${index}` }),
+    ...(token === undefined ? {} : { clientToken: `${digest(`${family} ${token}`)}-${index}` }),
   }
+}
+
+/** ECS takes tokens of up to 64 characters. */
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 40)
 }
 
 function notStarted(family: string, reason: string, hint?: string): PgstowError {

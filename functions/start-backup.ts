@@ -17,7 +17,9 @@ const startBackupEvent = z.object({
   /** One database, or "*" for all of them. */
   database: z.string().min(1),
   /** Requests of the same token start one task. */
-  token: z.string().max(60).optional(),
+  token: z.string().max(200).optional(),
+  /** How often this backup was tried before, by tasks that AWS ended or did not start. */
+  retry: z.int().min(0).default(0),
 })
 
 /** The task that was started, or the one that is running already. */
@@ -31,7 +33,7 @@ const ecs = new ECSClient()
 export const handler = lambdaHandler(
   startBackupEvent,
   startBackupSettings,
-  async ({ database, token }, { settings, signal }): Promise<Start[]> => {
+  async ({ database, token, retry }, { settings, signal }): Promise<Start[]> => {
     const { databases, familyPrefix, place, eventBus } = settings
     if (database !== "*" && !databases.includes(database))
       throw new PgstowError("usage", `no database ${JSON.stringify(database)} is backed up here`, {
@@ -43,7 +45,7 @@ export const handler = lambdaHandler(
       const { taskArns } = await ecs.send(new ListTasksCommand({ cluster: place.cluster, family }))
       const running = taskArns?.[0]
       if (running === undefined)
-        return { database: name, started: await runTask(ecs, place, { family, token }, signal) }
+        return { database: name, started: await runTask(ecs, place, { family, token, retry }, signal) }
       await publishEvent(eventBus, { type: "Backup Skipped", database: name, running })
       return { database: name, running }
     }

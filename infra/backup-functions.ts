@@ -12,6 +12,7 @@ import type * as z from "zod"
 import type { cleanUpSettings } from "../functions/clean-up.ts"
 import type { measureSettings } from "../functions/measure.ts"
 import type { notifySettings } from "../functions/notify.ts"
+import { requestSource, type StackRequest } from "../functions/request.ts"
 import type { TaskPlace } from "../functions/run-task.ts"
 import type { startBackupSettings } from "../functions/start-backup.ts"
 import type { taskStoppedSettings } from "../functions/task-stopped.ts"
@@ -21,6 +22,7 @@ import type { BackupBucket } from "./backup-bucket.ts"
 import { backupFunction, type FunctionPlace } from "./backup-function.ts"
 import type { BackupNetwork } from "./backup-network.ts"
 import type { BackupDatabase, BackupTasks } from "./backup-tasks.ts"
+import { allowSecretKey } from "./secret-key.ts"
 
 /** Told of everything, or of failures and warnings alone. */
 export type Level = "all" | "error"
@@ -108,6 +110,11 @@ export class BackupFunctions extends Construct {
       }),
     )
     eventBus.grantPutEventsTo(start)
+    this.onRequest(
+      "BackupWanted",
+      "Start Backup",
+      this.target(start, RuleTargetInput.fromEventPath("$.detail")),
+    )
     return start
   }
 
@@ -142,6 +149,7 @@ export class BackupFunctions extends Construct {
       },
       targets: [this.target(verify)],
     })
+    this.onRequest("VerificationWanted", "Verify Backup", this.target(verify))
   }
 
   private makeCleanUp(): IFunction {
@@ -168,13 +176,18 @@ export class BackupFunctions extends Construct {
       description: "A backup was verified: clean up behind it",
       eventBus,
       eventPattern: { source: ["pgstow"], detailType: ["Verification Succeeded"] },
-      targets: [this.target(cleanUp, { database: EventField.fromPath("$.detail.database") })],
+      targets: [
+        this.target(
+          cleanUp,
+          RuleTargetInput.fromObject({ database: EventField.fromPath("$.detail.database") }),
+        ),
+      ],
     })
     return cleanUp
   }
 
   private makeMeasure(): IFunction {
-    const { databases, place, storage } = this.props
+    const { databases, eventBus, place, storage } = this.props
     const measure = backupFunction(this, place, {
       file: "measure",
       description: "Measures age, size and duration of the newest verified backups",
@@ -182,11 +195,13 @@ export class BackupFunctions extends Construct {
         stack: place.name,
         storage: storage.storageUrl,
         databases: databases.map(({ name }) => name),
+        eventBus: eventBus.eventBusName,
       } satisfies z.input<typeof measureSettings>,
       timeoutMinutes: 5,
       memoryMB: 512,
     })
     storage.grantRead(measure, "*/manifest.json")
+    eventBus.grantPutEventsTo(measure)
     return measure
   }
 
@@ -205,7 +220,10 @@ export class BackupFunctions extends Construct {
       memoryMB: 256,
     })
     topic.grantPublish(notify)
-    for (const { secret } of webhooks) secret.grantRead(notify)
+    for (const { secret } of webhooks) {
+      secret.grantRead(notify)
+      allowSecretKey(notify, secret)
+    }
     new Rule(this, "Happened", {
       description: "Everything that pgstow says: tell people",
       eventBus,
@@ -269,11 +287,21 @@ export class BackupFunctions extends Construct {
     )
   }
 
-  private target(handler: IFunction, event?: Readonly<Record<string, unknown>>): LambdaFunction {
+  /** What functions ask of each other: functions/request.ts. */
+  private onRequest(id: string, type: StackRequest["type"], target: LambdaFunction): void {
+    new Rule(this, id, {
+      description: `One function asks another: ${type}`,
+      eventBus: this.props.eventBus,
+      eventPattern: { source: [requestSource], detailType: [type] },
+      targets: [target],
+    })
+  }
+
+  private target(handler: IFunction, event?: RuleTargetInput): LambdaFunction {
     return new LambdaFunction(handler, {
       retryAttempts: 10,
       deadLetterQueue: this.props.place.deadLetters,
-      ...(event === undefined ? {} : { event: RuleTargetInput.fromObject(event) }),
+      ...(event === undefined ? {} : { event }),
     })
   }
 }

@@ -2,6 +2,7 @@ import { Stack } from "aws-cdk-lib"
 import {
   CfnVPCEndpoint,
   GatewayVpcEndpointAwsService,
+  IpProtocol,
   type ISecurityGroup,
   type IVpc,
   SecurityGroup,
@@ -41,6 +42,7 @@ export class BackupNetwork extends Construct {
       new SecurityGroup(this, "Tasks", {
         vpc: this.vpc,
         description: "pgstow tasks: out to databases and AWS, nothing in",
+        allowAllIpv6Outbound: true,
       }),
     ]
     this.securityGroupIds = groups.map(({ securityGroupId }) => securityGroupId)
@@ -56,6 +58,8 @@ export class BackupNetwork extends Construct {
   private smallVpc(): Vpc {
     return new Vpc(this, "Vpc", {
       maxAzs: 2,
+      // Some hosted databases have IPv6 addresses only.
+      ipProtocol: IpProtocol.DUAL_STACK,
       natGateways: 0,
       restrictDefaultSecurityGroup: false,
       subnetConfiguration: [

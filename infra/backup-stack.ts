@@ -1,7 +1,8 @@
-import { Annotations, Stack, type StackProps } from "aws-cdk-lib"
+import { Annotations, ArnFormat, Stack, type StackProps } from "aws-cdk-lib"
 import { SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
 import { Repository } from "aws-cdk-lib/aws-ecr"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
+import { Key } from "aws-cdk-lib/aws-kms"
 import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
 import type { Construct } from "constructs"
@@ -34,9 +35,9 @@ export class BackupStack extends Stack {
       architecture,
       spot,
       topicLevel: notifications.emailLevel,
-      webhooks: notifications.webhooks.map(({ secret, ...webhook }) => ({
+      webhooks: notifications.webhooks.map(({ secret, kmsKeyArn, ...webhook }) => ({
         ...webhook,
-        secret: this.secret(secret),
+        secret: this.secret(secret, kmsKeyArn),
       })),
       logRetentionDays: settings.logRetentionDays,
       ...(settings.network === undefined ? {} : { network: this.existingNetwork(settings.network) }),
@@ -77,17 +78,28 @@ export class BackupStack extends Stack {
   }
 
   private connection(connection: Connection): DatabaseConnection {
-    if ("urlSecret" in connection) return { urlSecret: this.secret(connection.urlSecret) }
-    if ("rdsSecret" in connection) return { ...connection, rdsSecret: this.secret(connection.rdsSecret) }
-    return connection
+    const { caSecret: ca, ...reached } = connection
+    const caSecret = ca === undefined ? undefined : this.secret(ca, undefined)
+    if ("iamUser" in reached) return { ...reached, caSecret }
+    const { kmsKeyArn, ...others } = reached
+    if ("urlSecret" in others) return { urlSecret: this.secret(others.urlSecret, kmsKeyArn), caSecret }
+    return { ...others, rdsSecret: this.secret(others.rdsSecret, kmsKeyArn), caSecret }
   }
 
-  /** A secret by its name or its ARN; the same one for the same text. */
-  private secret(text: string): ISecret {
-    const id = `Secret ${text}`
+  /** A secret by its name or its ARN; the same one for the same text and key. */
+  private secret(text: string, kmsKeyArn: string | undefined): ISecret {
+    const id = `Secret ${text}${kmsKeyArn === undefined ? "" : ` by ${kmsKeyArn}`}`
     const known = this.node.tryFindChild(id)
     // Only this method makes children of such names.
     if (known !== undefined) return known as Secret
+    if (kmsKeyArn !== undefined) {
+      const encryptionKey = Key.fromKeyArn(this, `Key of ${id}`, kmsKeyArn)
+      if (text.startsWith("arn:"))
+        return Secret.fromSecretAttributes(this, id, { secretCompleteArn: text, encryptionKey })
+      const arn = { service: "secretsmanager", resource: "secret", resourceName: text }
+      const secretPartialArn = this.formatArn({ ...arn, arnFormat: ArnFormat.COLON_RESOURCE_NAME })
+      return Secret.fromSecretAttributes(this, id, { secretPartialArn, encryptionKey })
+    }
     return text.startsWith("arn:")
       ? Secret.fromSecretCompleteArn(this, id, text)
       : Secret.fromSecretNameV2(this, id, text)

@@ -2,7 +2,6 @@ import { ArnFormat, Duration, Stack } from "aws-cdk-lib"
 import type { IVpc } from "aws-cdk-lib/aws-ec2"
 import {
   Capability,
-  type CfnCluster,
   Cluster,
   type ContainerImage,
   ContainerInsights,
@@ -20,16 +19,21 @@ import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
 import { Construct } from "constructs"
 import { containerName } from "../functions/run-task.ts"
 import type { BackupBucket } from "./backup-bucket.ts"
+import { allowSecretKey } from "./secret-key.ts"
 import type { DatabaseOptions } from "./settings.ts"
 import type { TaskSize } from "./task-size.ts"
 
-/** How tasks reach a database, and where their credentials come from. */
+/**
+ * How tasks reach a database, and where their credentials come from. `caSecret` is the certificate of the authority
+ * that signed the server's, in PEM, where that is not a public one or RDS's.
+ */
 export type DatabaseConnection =
   /** A secret that is a URL: postgresql://user:password@host:5432/database */
-  | { readonly urlSecret: ISecret }
+  | { readonly urlSecret: ISecret; readonly caSecret?: ISecret | undefined }
   /** A secret as RDS writes it, JSON with username and password. What is not given here is taken from it too. */
   | {
       readonly rdsSecret: ISecret
+      readonly caSecret?: ISecret | undefined
       readonly host?: string | undefined
       readonly port?: number | undefined
       readonly database?: string | undefined
@@ -41,6 +45,7 @@ export type DatabaseConnection =
       readonly host: string
       readonly port: number
       readonly database: string
+      readonly caSecret?: ISecret | undefined
     }
 
 export type BackupDatabase = DatabaseOptions & {
@@ -90,11 +95,10 @@ export class BackupTasks extends Construct {
       clusterName: props.name,
       vpc: props.vpc,
       containerInsightsV2: ContainerInsights.DISABLED,
+      // A resource of its own, made after the cluster: in an account that never used ECS, the role that ECS needs to
+      // look at capacity providers is made together with the first cluster.
+      enableFargateCapacityProviders: true,
     })
-    // `defaultChild` is the CloudFormation resource of the construct above, whose own switch for this would bring
-    // another resource along.
-    const resource = this.cluster.node.defaultChild as CfnCluster
-    resource.capacityProviders = ["FARGATE", "FARGATE_SPOT"]
     this.backup = new Map(databases.map((database) => [database.name, this.backupTask(database)]))
     this.restore = new Map(databases.map((database) => [database.name, this.restoreTask(database)]))
     this.verify = this.task("verify", { size: { cpu: 1024, memoryMiB: 2048 }, command: ["list"] })
@@ -155,6 +159,7 @@ export class BackupTasks extends Construct {
     const linuxParameters = new LinuxParameters(task, "Linux", { initProcessEnabled: true })
     linuxParameters.dropCapabilities(Capability.ALL)
     const { environment, secrets } = connection ? connectionVariables(connection) : {}
+    const ca = connection?.caSecret
     const container = task.addContainer(containerName, {
       image,
       command: [...options.command],
@@ -165,7 +170,7 @@ export class BackupTasks extends Construct {
         ...options.environment,
         ...environment,
       },
-      secrets: secrets ?? {},
+      secrets: { ...secrets, ...(ca === undefined ? {} : { PGSTOW_CA: TaskSecret.fromSecretsManager(ca) }) },
       linuxParameters,
       readonlyRootFilesystem: true,
       // Time to abort uploads, and to say so.
@@ -174,6 +179,8 @@ export class BackupTasks extends Construct {
     })
     container.addMountPoints({ containerPath: "/tmp", sourceVolume: "tmp", readOnly: false })
     eventBus.grantPutEventsTo(task.taskRole)
+    for (const secret of [connection && secretOf(connection), ca])
+      if (secret !== undefined) allowSecretKey(task.obtainExecutionRole(), secret)
     if (connection !== undefined && "iamUser" in connection)
       task.addToTaskRolePolicy(
         new PolicyStatement({
@@ -190,6 +197,11 @@ export class BackupTasks extends Construct {
       )
     return task
   }
+}
+
+function secretOf(connection: DatabaseConnection): ISecret | undefined {
+  if ("urlSecret" in connection) return connection.urlSecret
+  return "rdsSecret" in connection ? connection.rdsSecret : undefined
 }
 
 /** What a container is told of its database: secrets by reference only. TLS is verified unless a URL says otherwise. */

@@ -13,6 +13,7 @@ import {
   type Task,
 } from "@aws-sdk/client-ecs"
 import { Command } from "commander"
+import * as z from "zod"
 import { runTask, type TaskPlace, taskPlaceSchema } from "../functions/run-task.ts"
 import { messageOf, PgstowError } from "../task/errors.ts"
 
@@ -26,6 +27,7 @@ const everyMs = 2_000
 const program = new Command("cloud")
   .description("Runs pgstow in the cloud and follows it. Ends with the task's exit code.")
   .option("--stack <name>", "the stack's name", "Pgstow")
+  .option("--name <name>", "which of them, where the stack holds several")
   .addHelpText(
     "after",
     `
@@ -56,7 +58,9 @@ program
   )
 program
   .command("restore <database> [options...]")
-  .description("restore a database; options are those of `pgstow restore`")
+  .description(
+    "restore a database; options are those of `pgstow restore`, --yes among them where something is there already",
+  )
   .requiredOption("--into <name>", "the database to restore into: a new one unless it exists")
   .option("--backup <backup>", "latest, an id, or the beginning of one", "latest")
   .allowUnknownOption()
@@ -69,7 +73,6 @@ program
       database,
       "--into",
       into,
-      "--yes",
       ...more,
     ]),
   )
@@ -78,7 +81,7 @@ program
   .description("follow the newest task of a kind: backup-DATABASE, restore-DATABASE or verify")
   .action(async (kind: string) => {
     const place = await placeOfStack()
-    process.exitCode = await follow(place, await newestTask(place, family(kind)))
+    process.exitCode = await follow(place, await newestTask(place, family(place, kind)))
   })
 
 try {
@@ -89,25 +92,25 @@ try {
   process.exitCode = error instanceof PgstowError ? error.exitCode : 1
 }
 
-function stackName(): string {
-  return program.opts<{ stack: string }>().stack
-}
-
-function family(kind: string): string {
-  return `${stackName()}-${kind}`
+function family({ name }: Place, kind: string): string {
+  return `${name}-${kind}`
 }
 
 async function runInCloud(kind: string, command: readonly string[]): Promise<void> {
   const place = await placeOfStack()
   const signal = new AbortController().signal
-  const taskArn = await runTask(ecs, place, { family: family(kind), command }, signal)
+  const taskArn = await runTask(ecs, place, { family: family(place, kind), command }, signal)
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
   process.exitCode = await follow(place, taskArn)
 }
 
+/** What the output Place holds: where tasks run, and what the families of their definitions begin with. */
+const placeSchema = taskPlaceSchema.extend({ name: z.string() })
+type Place = z.infer<typeof placeSchema>
+
 /** Where the stack says that tasks run. */
-async function placeOfStack(): Promise<TaskPlace> {
-  const StackName = stackName()
+async function placeOfStack(): Promise<Place> {
+  const { stack: StackName, name } = program.opts<{ stack: string; name?: string }>()
   const { Stacks } = await cloudFormation
     .send(new DescribeStacksCommand({ StackName }))
     .catch((cause: unknown) => {
@@ -116,12 +119,24 @@ async function placeOfStack(): Promise<TaskPlace> {
         hint: "Set AWS_PROFILE and AWS_REGION as for `cdk deploy`, and name the stack by --stack.",
       })
     })
-  const place = Stacks?.[0]?.Outputs?.find(({ OutputKey }) => OutputKey === "Place")?.OutputValue
+  const places = (Stacks?.[0]?.Outputs ?? [])
+    .filter(({ OutputKey }) => OutputKey?.endsWith("Place"))
+    .map(({ OutputValue }) => placeSchema.parse(JSON.parse(OutputValue ?? "")))
+    .filter((place) => name === undefined || place.name === name)
+  const [place, another] = places
   if (place === undefined)
-    throw new PgstowError("unexpected", `the stack ${StackName} is not one of pgstow's`, {
-      hint: "Name the stack by --stack.",
+    throw new PgstowError(
+      "unexpected",
+      `the stack ${StackName} holds no pgstow${name ? ` called ${name}` : ""}`,
+      {
+        hint: "Name the stack by --stack.",
+      },
+    )
+  if (another !== undefined)
+    throw new PgstowError("usage", `the stack ${StackName} holds several`, {
+      hint: `Choose by --name: ${places.map((one) => one.name).join(", ")}.`,
     })
-  return taskPlaceSchema.parse(JSON.parse(place))
+  return place
 }
 
 async function newestTask({ cluster }: TaskPlace, family: string): Promise<string> {

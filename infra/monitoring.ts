@@ -1,4 +1,4 @@
-import { Duration } from "aws-cdk-lib"
+import { ArnFormat, Duration, Stack } from "aws-cdk-lib"
 import {
   Alarm,
   ComparisonOperator,
@@ -10,7 +10,7 @@ import {
   TreatMissingData,
 } from "aws-cdk-lib/aws-cloudwatch"
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions"
-import { Rule } from "aws-cdk-lib/aws-events"
+import { Match, Rule } from "aws-cdk-lib/aws-events"
 import { LambdaFunction } from "aws-cdk-lib/aws-events-targets"
 import type { IFunction } from "aws-cdk-lib/aws-lambda"
 import type { ITopic } from "aws-cdk-lib/aws-sns"
@@ -40,46 +40,56 @@ export class Monitoring extends Construct {
     super(scope, id)
     this.props = props
     const { copyFailures, databases, deadLetters, name, notify } = props
-    const alarms = [
-      this.eventAlarm("backup-failed", "A backup failed", this.metric("BackupFailures")),
-      this.eventAlarm(
-        "verification-failed",
-        "A backup is damaged, or could not be verified",
-        this.metric("VerificationFailures"),
-      ),
-      this.eventAlarm(
-        "dead-letters",
-        "A function of pgstow failed: the queue of dead letters holds what it was asked",
-        messagesIn(deadLetters),
-      ),
-      ...(copyFailures === undefined
-        ? []
-        : [
-            this.eventAlarm(
-              "copy-failed",
-              "S3 could not copy an object to the second bucket: the queue of failures says which",
-              messagesIn(copyFailures),
-            ),
-          ]),
-      ...databases.map((database) => this.overdueAlarm(database)),
-    ]
+    this.eventAlarm("backup-failed", "A backup failed", this.metric("BackupFailures"))
+    this.eventAlarm(
+      "verification-failed",
+      "A backup is damaged, or could not be verified",
+      this.metric("VerificationFailures"),
+    )
+    this.queueAlarm(
+      "dead-letters",
+      "A function of pgstow failed: the queue of dead letters holds what it was asked",
+      deadLetters,
+    )
+    if (copyFailures !== undefined)
+      this.queueAlarm(
+        "copy-failed",
+        "S3 could not copy an object to the second bucket: the queue of failures says which",
+        copyFailures,
+      )
+    for (const database of databases) this.overdueAlarm(database)
     new Rule(this, "AlarmChanged", {
       description: "An alarm of pgstow was raised or is over: tell people",
       eventPattern: {
         source: ["aws.cloudwatch"],
         detailType: ["CloudWatch Alarm State Change"],
-        resources: alarms.map(({ alarmArn }) => alarmArn),
+        // A list of all ARNs would be too long for EventBridge from some twenty databases on.
+        resources: Match.anyOf(
+          ...["backup-failed", "verification-failed", "dead-letters", "copy-failed", "overdue-"].map(
+            (alarm) => Match.prefix(this.alarmArn(alarm)),
+          ),
+        ),
+        // That no event came for a while does not say that anything was mended.
+        detail: {
+          $or: [
+            { state: { value: ["ALARM"] } },
+            { alarmName: [{ prefix: `${name}-overdue-` }] },
+            { alarmName: [{ prefix: `${name}-dead-letters` }] },
+            { alarmName: [{ prefix: `${name}-copy-failed` }] },
+          ],
+        },
       },
       targets: [new LambdaFunction(notify, { deadLetterQueue: deadLetters, retryAttempts: 10 })],
     })
     this.dashboard = new Dashboard(this, "Dashboard", {
-      dashboardName: name,
+      // Dashboards belong to the account, not to a region.
+      dashboardName: `${name}-${Stack.of(this).region}`,
       defaultInterval: Duration.days(35),
       widgets: databases.map((database) => this.graphs(database)),
     })
   }
 
-  /** Raised by a single event; no events are good news. */
+  /** Raised by a single event. Its end says only that there was no other, so nobody is told. */
   private eventAlarm(id: string, description: string, metric: IMetric): Alarm {
     return this.alarm(id, description, {
       metric,
@@ -90,15 +100,38 @@ export class Monitoring extends Construct {
     })
   }
 
+  /** Raised as long as there is something in a queue. */
+  private queueAlarm(id: string, description: string, queue: IQueue): void {
+    const messages = queue.metricApproximateNumberOfMessagesVisible({
+      period: Duration.minutes(5),
+      statistic: Stats.MAXIMUM,
+    })
+    this.tellOfEnd(this.eventAlarm(id, description, messages))
+  }
+
   /** Raised where the newest verified backup is too old, and where nobody can say how old it is. */
-  private overdueAlarm({ name, maxAgeHours }: BackupDatabase): Alarm {
-    const description = `${name} has no verified backup of the last ${maxAgeHours} hours`
-    return this.alarm(`overdue-${name}`, description, {
+  private overdueAlarm({ name, maxAgeHours }: BackupDatabase): void {
+    const description = `${name} has no verified backup that ended within the last ${maxAgeHours} hours`
+    const alarm = this.alarm(`overdue-${name}`, description, {
       metric: this.metric("BackupAgeHours", name),
       threshold: maxAgeHours,
       evaluationPeriods: 2,
       comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
       treatMissingData: TreatMissingData.BREACHING,
+    })
+    this.tellOfEnd(alarm)
+  }
+
+  private tellOfEnd(alarm: Alarm): void {
+    alarm.addOkAction(new SnsAction(this.props.topic))
+  }
+
+  private alarmArn(name: string): string {
+    return Stack.of(this).formatArn({
+      service: "cloudwatch",
+      resource: "alarm",
+      resourceName: `${this.props.name}-${name}`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     })
   }
 
@@ -116,7 +149,6 @@ export class Monitoring extends Construct {
     const { name, topic } = this.props
     const alarm = new Alarm(this, id, { ...props, alarmName: `${name}-${id}`, alarmDescription })
     alarm.addAlarmAction(new SnsAction(topic))
-    alarm.addOkAction(new SnsAction(topic))
     return alarm
   }
 
@@ -146,11 +178,4 @@ export class Monitoring extends Construct {
       graph("duration, seconds", "BackupDuration"),
     ]
   }
-}
-
-function messagesIn(queue: IQueue): IMetric {
-  return queue.metricApproximateNumberOfMessagesVisible({
-    period: Duration.minutes(5),
-    statistic: Stats.MAXIMUM,
-  })
 }

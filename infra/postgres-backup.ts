@@ -78,6 +78,8 @@ export class PostgresBackup extends Construct {
   readonly identity: ISecret
   readonly network: BackupNetwork
   readonly tasks: BackupTasks
+  /** What is named here begins with it. */
+  readonly name: string
   /** Where pgstow says what happens: source "pgstow", detail types "Backup Succeeded", "Backup Failed", … */
   readonly eventBus: IEventBus
   readonly topic: ITopic
@@ -85,6 +87,7 @@ export class PostgresBackup extends Construct {
   constructor(scope: Construct, id: string, props: PostgresBackupProps) {
     super(scope, id)
     const name = props.name ?? Names.uniqueResourceName(this, { maxLength: 28, separator: "-" })
+    this.name = name
     const architecture = props.architecture ?? "arm64"
     const retention = props.retention ?? retentionDefault
     const checked = databasesSchema.safeParse(props.databases)
@@ -157,7 +160,7 @@ export class PostgresBackup extends Construct {
         expression: schedule,
         timeZone,
         function: functions.startBackup,
-        event: { database, token: "<aws.scheduler.execution-id>" },
+        event: { database, token: "<aws.scheduler.scheduled-time>" },
       })
     schedules.add("clean-up", {
       name: `${name}-clean-up`,
@@ -197,7 +200,7 @@ export class PostgresBackup extends Construct {
     this.output(
       "Place",
       "Where tasks run: npm run cloud reads it",
-      Stack.of(this).toJsonString(functions.taskPlace),
+      Stack.of(this).toJsonString({ name, ...functions.taskPlace }),
     )
     for (const { name: database } of databases)
       this.output(`Restore-${database}`, `Restores ${database}`, this.restoreCommand(name, database))
@@ -223,7 +226,7 @@ export class PostgresBackup extends Construct {
     const { subnetIds, securityGroupIds, publicIp } = this.network
     const network = `awsvpcConfiguration={subnets=[${subnetIds.join(",")}],securityGroups=[${securityGroupIds.join(",")}],assignPublicIp=${publicIp ? "ENABLED" : "DISABLED"}}`
     const restore = ["--backup", "latest", "--database", database, "--into", `${database}_restored`]
-    const command = ["restore", ...restore, "--yes"]
+    const command = ["restore", ...restore]
     const overrides = JSON.stringify({ containerOverrides: [{ name: containerName, command }] })
     return [
       `aws ecs run-task --cluster ${this.tasks.cluster.clusterName} --launch-type FARGATE`,
@@ -235,8 +238,13 @@ export class PostgresBackup extends Construct {
 
   private output(id: string, description: string, value: string): void {
     // Named by itself: the path of this construct in somebody's app would be in the way of whoever reads it.
+    // Of two in one stack, the second one's outputs begin with its name.
+    const [first] = Stack.of(this)
+      .node.findAll()
+      .filter((other) => other instanceof PostgresBackup)
+    const words = first === this ? id : `${this.name} ${id}`
     new CfnOutput(this, `${id}Output`, { description, value }).overrideLogicalId(
-      id.replaceAll(/[^A-Za-z0-9]/g, ""),
+      words.replaceAll(/[^A-Za-z0-9]/g, ""),
     )
   }
 }

@@ -36,6 +36,16 @@ const secret = z
     /^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@!-]+|[\w/+=.@!-]+)$/,
     "must be the name or ARN of a secret in Secrets Manager, never the secret itself",
   )
+  .superRefine((text, context) => {
+    const endsLikeAnArn = /-[A-Za-z0-9]{6}$/.test(text)
+    if (text.startsWith("arn:") === endsLikeAnArn) return
+    context.addIssue({
+      code: "custom",
+      message: endsLikeAnArn
+        ? "ends with a hyphen and six characters, which Secrets Manager takes for the end of an ARN: write the secret's complete ARN"
+        : "is an ARN without its end, a hyphen and six characters: write the complete one, as `aws secretsmanager describe-secret` shows it",
+    })
+  })
 const wholeNumber = (lowest: number, highest: number) => {
   const error = `must be a whole number from ${lowest} to ${highest}`
   return z.int({ error }).min(lowest, { error }).max(highest, { error })
@@ -43,15 +53,26 @@ const wholeNumber = (lowest: number, highest: number) => {
 const port = wholeNumber(1, 65_535)
 const host = z.string().regex(/^[A-Za-z0-9.:_-]+$/, "must be a host name or an address")
 const word = z.string().min(1)
+const arnOf = (service: string) =>
+  z
+    .string()
+    .regex(new RegExp(`^arn:aws[a-z-]*:${service}:`), `must be an ARN that begins with arn:aws:${service}:`)
+/** The KMS key that a secret is encrypted with, where it is not Secrets Manager's own. */
+const secretKey = arnOf("kms").optional()
 
-/** Where the credentials of a database come from, and, where they do not say, the database. */
+/**
+ * Where the credentials of a database come from, and, where they do not say, the database. `caSecret` holds the
+ * certificate of the authority that signed the server's, in PEM, where that is not a public one or RDS's.
+ */
 const connectionSchema = z.union(
   [
     /** A secret that is a URL: postgresql://user:password@host:5432/database */
-    z.strictObject({ urlSecret: secret }),
+    z.strictObject({ urlSecret: secret, kmsKeyArn: secretKey, caSecret: secret.optional() }),
     /** A secret as RDS writes it: JSON with username and password. What is not given here comes from it too. */
     z.strictObject({
       rdsSecret: secret,
+      kmsKeyArn: secretKey,
+      caSecret: secret.optional(),
       host: host.optional(),
       port: port.optional(),
       database: word.optional(),
@@ -65,6 +86,7 @@ const connectionSchema = z.union(
       host,
       port: port.default(5432),
       database: word,
+      caSecret: secret.optional(),
     }),
   ],
   'must be { "urlSecret": … }, { "rdsSecret": … } or { "iamUser": …, "resourceId": …, "host": …, "database": … }',
@@ -126,10 +148,6 @@ const level = z.enum(["all", "error"], "must be all or error")
 /** An id of EC2's: eight or seventeen digits behind what it is the id of. */
 const idOf = (kind: string) =>
   z.string().regex(new RegExp(`^${kind}-([0-9a-f]{8}|[0-9a-f]{17})$`), `must be like "${kind}-0a1b2c3d"`)
-const arnOf = (service: string) =>
-  z
-    .string()
-    .regex(new RegExp(`^arn:aws[a-z-]*:${service}:`), `must be an ARN that begins with arn:aws:${service}:`)
 
 export const bucketOptionsSchema = z.strictObject({
   /** Days after which objects move to Glacier Instant Retrieval: a sixth of the price, read at once. @default never */
@@ -206,6 +224,7 @@ export const settingsSchema = z.strictObject({
           z.strictObject({
             /** The secret that is the webhook's URL. */
             secret,
+            kmsKeyArn: secretKey,
             /** Whether it is told of everything, or of failures and warnings alone. @default error */
             level: level.default("error"),
             /** What the other side understands. @default told by the URL's host, any other gets plain JSON */

@@ -54,6 +54,11 @@ const hints: readonly (readonly [RegExp, string])[] = [
     "Check the host and the port, that the server runs, and that it listens there (listen_addresses).",
   ],
   [
+    // An IPv6 address, and none of IPv4 beside it.
+    /^(?!.*\(\d+\.\d+\.\d+\.\d+\)).*\([0-9a-f]*:[0-9a-f:.]+\).*(Network is unreachable|Cannot assign requested address|No route to host)/s,
+    "The host has an IPv6 address only, and this machine reaches none: use the provider's pooler in session mode, which has IPv4, or a network with IPv6.",
+  ],
+  [
     /timeout expired|timed out|No route to host|Network is unreachable/,
     "Check the host and the port, and that firewalls and security groups let this machine through.",
   ],

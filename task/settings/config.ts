@@ -31,6 +31,12 @@ const settings = {
   storage: { env: "PGSTOW_STORAGE", schema: words.default([]) },
   /** Seconds without progress after which a request to a storage is tried again. */
   storageTimeout: { env: "PGSTOW_STORAGE_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
+  /** A file of authorities to trust where a server's certificate is verified. */
+  caFile: { env: "PGSTOW_CA_FILE", schema: text },
+  /** The same as text, in PEM. */
+  ca: { env: "PGSTOW_CA", schema: text },
+  /** Whether sslmode=prefer and allow mean require. */
+  requireTls: { env: "PGSTOW_REQUIRE_TLS", schema: yesNo.default(false) },
   /** Authenticate at RDS by a token of IAM's in place of a password. */
   rdsIam: { env: "PGSTOW_RDS_IAM", schema: yesNo.default(false) },
   /** The EventBridge bus, by name or ARN, that is told what happens. */

@@ -9,6 +9,7 @@ import { parseRecipients } from "../keys/recipients.ts"
 import type { LegacyKeys } from "../legacy/open-legacy.ts"
 import { type Connection, connectionFrom } from "../postgres/connection.ts"
 import { withRdsToken } from "../postgres/rds-token.ts"
+import { withTls } from "../postgres/tls.ts"
 import { openStorage } from "../storage/open-storage.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { Settings } from "./config.ts"
@@ -41,11 +42,12 @@ export function storagesOf({ storage, storageTimeout }: Settings, { env, signal 
 }
 
 export async function connectionOf(
-  { databaseUrl, rdsIam }: Settings,
+  { databaseUrl, rdsIam, caFile, ca, requireTls }: Settings,
   flags: z.output<typeof connectionFlags>,
   { env }: Context,
 ): Promise<Connection> {
-  const connection = connectionFrom({ databaseUrl, flags: connectionFlags.parse(flags), env })
+  const plain = connectionFrom({ databaseUrl, flags: connectionFlags.parse(flags), env })
+  const connection = withTls(plain, { caFile, ca, requireTls }, env)
   return rdsIam ? withRdsToken(connection) : connection
 }
 

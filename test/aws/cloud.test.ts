@@ -92,7 +92,7 @@ it("a secret that does not exist is a task that never started, and people hear w
   await stopped(started ?? "")
   const { text } = await cloud.told({ type: "Backup Failed", database: "lost" })
   expect(text).toContain("pgstow/there-is-no-such-secret")
-  expect(text).toContain("See that the secret exists")
+  expect(text).toContain("that the secret exists")
 }, 60_000)
 
 it("of two starts at once the second is refused, and a task that is killed is told of", async () => {

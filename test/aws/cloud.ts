@@ -75,7 +75,11 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
   const docker = await startDockerStandIn({
     entryPoint: [process.execPath, program],
     // What the real image has: its trusted certificates, and its client programs.
-    env: { PGSSLROOTCERT: server.rootCertificate ?? "", PGSTOW_PG_BIN: server.binDir },
+    env: {
+      PGSTOW_CA_FILE: server.rootCertificate ?? "",
+      PGSTOW_REQUIRE_TLS: "true",
+      PGSTOW_PG_BIN: server.binDir,
+    },
   })
   parts.defer(() => docker.close())
   const emulator = await startEmulator(folder, docker.url)

@@ -53,7 +53,7 @@ export async function startEmulator(folder: string, dockerUrl: string): Promise<
     AWS_EC2_METADATA_DISABLED: "true",
     HOME: folder,
   }
-  const emulator = spawn(join(awsTools(), "ministack"), [], {
+  const emulator = spawn(join(awsTools(), "python"), [join(import.meta.dirname, "emulator.py")], {
     env: {
       ...env,
       GATEWAY_PORT: String(port),

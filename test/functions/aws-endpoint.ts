@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage } from "node:http"
 import type { AddressInfo } from "node:net"
 import { text } from "node:stream/consumers"
 import type { Context } from "aws-lambda"
+import { eventSource } from "../../task/notify/events.ts"
 
 /** What a function asked of AWS. */
 export type AwsRequest = { readonly operation: string; readonly input: Readonly<Record<string, unknown>> }
@@ -17,6 +18,10 @@ export type AwsEndpoint = {
   events(): { type: string; [detail: string]: unknown }[]
   /** Bodies that were put to plain URLs below `url`. */
   readonly puts: Record<string, unknown>[]
+  /** The content types that they were put with. */
+  readonly contentTypes: (string | undefined)[]
+  /** What was posted to plain URLs below `url`. */
+  readonly posts: { readonly path: string; readonly body: object }[]
   answer(operation: string, answer: AwsAnswer | ((input: AwsRequest["input"]) => AwsAnswer)): void
   reset(): void
   close(): Promise<void>
@@ -26,24 +31,42 @@ export type AwsEndpoint = {
 export async function startAwsEndpoint(): Promise<AwsEndpoint> {
   const requests: AwsRequest[] = []
   const puts: Record<string, unknown>[] = []
+  const posts: { path: string; body: object }[] = []
+  const contentTypes: (string | undefined)[] = []
   const answers = new Map<string, AwsAnswer | ((input: AwsRequest["input"]) => AwsAnswer)>()
   const handle = async (request: IncomingMessage): Promise<{ status: number; body: object }> => {
-    // The SDK and our functions send JSON objects.
-    const input = JSON.parse(await text(request)) as Record<string, unknown>
+    const sent = await text(request)
+    const form = request.headers["content-type"]?.includes("x-www-form-urlencoded")
+    // The SDK sends JSON objects, or a form, and our functions JSON.
+    const input = (form ? Object.fromEntries(new URLSearchParams(sent)) : JSON.parse(sent)) as Record<
+      string,
+      unknown
+    >
     if (request.method === "PUT") {
       puts.push(input)
+      contentTypes.push(request.headers["content-type"])
       return { status: 200, body: {} }
     }
-    const operation = String(request.headers["x-amz-target"]).replace(/^.*\./, "")
+    if (request.url !== "/" && request.method === "POST") {
+      posts.push({ path: request.url ?? "", body: input })
+      return { status: 200, body: {} }
+    }
+    const target = form ? input.Action : request.headers["x-amz-target"]
+    const operation = String(target).replace(/^.*\./, "")
     requests.push({ operation, input })
     const known = answers.get(operation) ?? {}
     const body = typeof known === "function" ? known(input) : known
     if (!("error" in body)) return { status: 200, body }
-    return { status: 400, body: { __type: body.error, message: `${operation} was refused` } }
+    return { status: 400, body: { message: `${operation} was refused`, ...body, __type: body.error } }
   }
   const server = createServer((request, response) => {
     void handle(request).then(({ status, body }) => {
-      response.writeHead(status, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify(body))
+      if (request.headers["content-type"]?.includes("x-www-form-urlencoded"))
+        response
+          .writeHead(status, { "content-type": "text/xml" })
+          .end("<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>")
+      else
+        response.writeHead(status, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify(body))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
@@ -60,16 +83,25 @@ export async function startAwsEndpoint(): Promise<AwsEndpoint> {
     url,
     requests,
     puts,
+    contentTypes,
+    posts,
     events: () =>
       requests
         .filter(({ operation }) => operation === "PutEvents")
         // PutEvents' own shape.
-        .flatMap(({ input }) => input.Entries as { DetailType: string; Detail: string }[])
-        .map(({ DetailType, Detail }) => ({ ...(JSON.parse(Detail) as object), type: DetailType })),
+        .flatMap(({ input }) => input.Entries as { DetailType: string; Detail: string; Source: string }[])
+        .map(({ DetailType, Detail, Source }) => ({
+          ...(JSON.parse(Detail) as object),
+          type: DetailType,
+          // What pgstow says is of its own source; what functions ask of each other has another.
+          ...(Source === eventSource ? {} : { source: Source }),
+        })),
     answer: (operation, answer) => answers.set(operation, answer),
     reset: () => {
       requests.length = 0
       puts.length = 0
+      posts.length = 0
+      contentTypes.length = 0
       answers.clear()
     },
     close: () =>

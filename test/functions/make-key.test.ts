@@ -57,6 +57,11 @@ it("the first deployment makes an identity and hands out its recipient alone", a
   ])
 })
 
+it("answers with an empty content type, which the answer's signed URL has in some regions", async () => {
+  await request("Create")
+  expect(aws.contentTypes).toEqual([""])
+})
+
 it.each(["Create", "Update"])("%s keeps an identity that is there", async (type) => {
   const identity = await generateX25519Identity()
   kept = identity

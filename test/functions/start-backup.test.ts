@@ -50,7 +50,28 @@ it("one database is started where the stack says, once however often it is asked
       awsvpcConfiguration: { subnets: ["subnet-1"], securityGroups: ["sg-1"], assignPublicIp: "ENABLED" },
     },
   })
-  expect(runs().map(({ clientToken }) => clientToken)).toEqual(["execution-1-0", "execution-1-0"])
+  const [first, again] = runs().map(({ clientToken }) => String(clientToken))
+  expect(first).toBe(again)
+  expect(first?.length).toBeLessThanOrEqual(64)
+})
+
+it("of one call for all databases each gets its own task", async () => {
+  await start({ database: "*", token: "t" })
+  expect(new Set(runs().map(({ clientToken }) => clientToken)).size).toBe(2)
+})
+
+it("a quota that is used up is waited for as room is", async () => {
+  let asked = 0
+  aws.answer("RunTask", () => {
+    asked += 1
+    return asked < 2
+      ? {
+          error: "ClientException",
+          message: "You've reached the limit on the number of vCPUs you can run concurrently",
+        }
+      : { tasks: [{ taskArn: "task/at-last" }] }
+  })
+  expect(await start({ database: "orders" })).toEqual([{ database: "orders", started: "task/at-last" }])
 })
 
 it("a database whose backup is under way is left alone, and people hear of it", async () => {

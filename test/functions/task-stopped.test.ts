@@ -34,7 +34,7 @@ it("a task out of memory is a failed backup, and people hear what to do", async 
 })
 
 it.each([
-  ["ResourceInitializationError: unable to pull secrets or registry auth", "See that the secret exists"],
+  ["ResourceInitializationError: unable to pull secrets or registry auth", "that the secret exists"],
   ["CannotPullContainerError: pull image manifest has been retried", "See that the image exists"],
 ])("a task that never started is a failed backup: %s", async (stoppedReason, hint) => {
   await stopped({ stoppedReason, containers: [{}] })
@@ -50,6 +50,34 @@ it.each([
 ])("a task of %s that was killed tells of itself", async (family, type, database) => {
   await stopped({ family, containers: [{ exitCode: 137 }] })
   expect(aws.events()).toMatchObject([{ type, database }])
+})
+
+it.each([
+  ["pgstow", "SpotInterruption", 143, 1],
+  ["pgstow-retry-1", "SpotInterruption", 143, 2],
+  ["pgstow", "TaskFailedToStart", undefined, 1],
+])(
+  "a backup that AWS ended or did not start is started again: %s, %s",
+  async (startedBy, stopCode, exitCode, retry) => {
+    await stopped({ startedBy, stopCode, containers: [{ exitCode }] })
+    expect(aws.events()).toEqual([
+      { type: "Start Backup", source: "pgstow.request", database: "orders", retry },
+      expect.objectContaining({
+        type: "Backup Failed",
+        hint: expect.stringContaining("It is started again") as unknown,
+      }),
+    ])
+  },
+)
+
+it.each([
+  ["for the third time", { startedBy: "pgstow-retry-2", stopCode: "SpotInterruption" }],
+  ["where somebody stopped it", { stopCode: "UserInitiated" }],
+  ["where it restores", { family: "restore-orders", stopCode: "SpotInterruption" }],
+])("is not started again %s", async (_, detail) => {
+  await stopped({ containers: [{ exitCode: 137 }], ...detail })
+  expect(aws.events().map(({ type }) => type)).not.toContain("Start Backup")
+  expect(aws.events()).toHaveLength(1)
 })
 
 it("a task that ended well, or told by itself why not, is not spoken for", async () => {

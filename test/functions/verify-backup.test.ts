@@ -59,7 +59,7 @@ it("a backup too large for a function is handed to a task, once however often it
       operation: "RunTask",
       input: {
         taskDefinition: "Pgstow-verify",
-        clientToken: `${id}-0`,
+        clientToken: expect.stringMatching(/^[0-9a-f]{40}-0$/) as unknown,
         overrides: {
           containerOverrides: [{ name: "pgstow", command: ["verify", id, "--database", "orders"] }],
         },

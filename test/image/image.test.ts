@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
-import { afterAll, beforeAll, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { type S3Endpoint, startS3Endpoint } from "../support/s3-endpoint.ts"
@@ -76,18 +77,52 @@ it("backs up by verified TLS to S3, and restores the same database, with a read-
   expect(await compareDatabases({ server, name: "orders" }, { server, name: "orders_restored" })).toEqual([])
 }, 120_000)
 
-it("refuses a server whose certificate it does not know", async () => {
-  const other = await startPostgres({ major: 15, tls: true })
-  try {
-    const { exitCode, stderr } = await image.run(["backup"], {
-      DATABASE_URL: other.url("postgres"),
+describe("a server whose authority the image does not know", () => {
+  let other: PostgresCluster
+  const backup = async (url: string, more: Readonly<Record<string, string>> = {}) =>
+    image.run(["backup"], {
+      DATABASE_URL: url,
       PGSSLMODE: "verify-full",
       PGSTOW_STORAGE: "file:///tmp/backups",
       PGSTOW_RECIPIENTS: await identityToRecipient(await generateX25519Identity()),
+      ...more,
     })
+  beforeAll(async () => {
+    other = await startPostgres({ major: 15, tls: true })
+  })
+  afterAll(() => other?.stop())
+
+  it("is refused by default", async () => {
+    const { exitCode, stderr } = await backup(other.url("postgres"))
     expect(exitCode).toBe(3)
     expect(stderr).toContain("certificate verify failed")
-  } finally {
-    await other.stop()
-  }
+  })
+
+  it("is reached with its authority as text", async () => {
+    const pem = await readFile(other.rootCertificate ?? "", "utf8")
+    expect(await backup(other.url("postgres"), { PGSTOW_CA: pem })).toMatchObject({ exitCode: 0 })
+  })
+
+  it("is reached by sslmode=require, which asks for TLS alone, as anywhere", async () => {
+    const require = await backup(`${other.url("postgres")}?sslmode=require`)
+    expect(require, require.stderr).toMatchObject({ exitCode: 0 })
+  })
 })
+
+it("speaks in clear only where sslmode=disable says so", async () => {
+  const plain = await startPostgres({ major: 15 })
+  try {
+    const backup = async (mode: string) =>
+      image.run(["backup"], {
+        DATABASE_URL: `${plain.url("postgres")}?sslmode=${mode}`,
+        PGSTOW_STORAGE: "file:///tmp/backups",
+        PGSTOW_RECIPIENTS: await identityToRecipient(await generateX25519Identity()),
+      })
+    for (const mode of ["prefer", "allow", "require"])
+      expect((await backup(mode)).stderr).toContain("server does not support SSL")
+    const disabled = await backup("disable")
+    expect(disabled, disabled.stderr).toMatchObject({ exitCode: 0 })
+  } finally {
+    await plain.stop()
+  }
+}, 120_000)

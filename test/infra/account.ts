@@ -56,7 +56,10 @@ export function openTemplate(
 }
 
 /** @param others other accounts that are asked too where something is theirs */
-export function openAccount({ resources, stackName }: Synthesized, others: readonly Account[] = []): Account {
+export function openAccount(
+  { resources, stackName }: Synthesized,
+  others: readonly Pick<Account, "id" | "policyOf">[] = [],
+): Account {
   return open(resources, accountId, { "AWS::StackName": stackName }, others)
 }
 
@@ -64,7 +67,7 @@ function open(
   resources: Resources,
   accountId: string,
   parameters: Readonly<Record<string, string>>,
-  others: readonly Account[],
+  others: readonly Pick<Account, "id" | "policyOf">[],
 ): Account {
   const pseudo: Readonly<Record<string, string>> = {
     "AWS::Partition": "aws",

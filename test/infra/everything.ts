@@ -16,7 +16,7 @@ export const everything = {
       name: "crm",
       connection: { iamUser: "pgstow", resourceId: "db-ABC123", host: "crm.example.com", database: "crm" },
     },
-    { name: "wiki", connection: { rdsSecret: "wiki" } },
+    { name: "wiki", connection: { rdsSecret: "wiki", caSecret: "pgstow/wiki-ca" } },
   ],
   recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"],
   keyVersion: 2,

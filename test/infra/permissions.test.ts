@@ -251,6 +251,44 @@ describe("the second bucket", () => {
   })
 })
 
+describe("a secret under a key of one's own, in another account", () => {
+  const secretArn = "arn:aws:secretsmanager:eu-central-1:444455556666:secret:orders-AbCdEf"
+  const kmsKeyArn = "arn:aws:kms:eu-central-1:444455556666:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+
+  it("may be read, and opened through Secrets Manager only, by ECS alone", async () => {
+    const allowsAll = (actions: readonly string[], on: string) => ({
+      Version: "2012-10-17",
+      Statement: [{ Effect: "Allow", Principal: "*", Action: actions, Resource: on }],
+    })
+    const theirs: Pick<Account, "id" | "policyOf"> = {
+      id: "444455556666",
+      policyOf: (arn) =>
+        arn === secretArn
+          ? allowsAll(["secretsmanager:GetSecretValue"], secretArn)
+          : arn === kmsKeyArn
+            ? allowsAll(["kms:Decrypt"], kmsKeyArn)
+            : undefined,
+    }
+    const ours = openAccount(
+      synthesize({ databases: [{ name: "orders", connection: { urlSecret: secretArn, kmsKeyArn } }] }),
+      [theirs],
+    )
+    const read = { action: "secretsmanager:GetSecretValue", on: secretArn }
+    const decrypt = {
+      action: "kms:Decrypt",
+      on: kmsKeyArn,
+      context: { "kms:ViaService": `secretsmanager.${region}.amazonaws.com` },
+    }
+    for (const [by, expected] of [
+      [/backuporders.*ExecutionRole/, true],
+      [/backuporders.*TaskRole/, false],
+    ] as const)
+      for (const request of [read, decrypt])
+        expect([request.action, await ours.allows({ by, ...request })]).toEqual([request.action, expected])
+    expect(await ours.allows({ by: /backuporders.*ExecutionRole/, ...decrypt, context: {} })).toBe(false)
+  })
+})
+
 describe("an image in ECR", () => {
   it("may be pulled by ECS for every kind of task", async () => {
     for (const by of [/backuporders.*ExecutionRole/, /restoreorders.*ExecutionRole/, /verifyExecutionRole/]) {

@@ -57,6 +57,33 @@ describe("settings", () => {
       '"connection": { "urlSecret": "pgstow/orders" }',
     ],
     [
+      "a secret's name that Secrets Manager takes for an ARN's end",
+      { databases: [{ ...orders, connection: { urlSecret: "orders-backup" } }] },
+      "databases[0].connection.urlSecret: ends with a hyphen and six characters",
+      '"connection": { "urlSecret": "pgstow/orders" }',
+    ],
+    [
+      "an ARN without its end",
+      {
+        databases: [
+          {
+            ...orders,
+            connection: {
+              urlSecret: "arn:aws:secretsmanager:eu-central-1:111122223333:secret:pgstow/orders",
+            },
+          },
+        ],
+      },
+      "databases[0].connection.urlSecret: is an ARN without its end",
+      '"connection": { "urlSecret": "pgstow/orders" }',
+    ],
+    [
+      "a second bucket without a key",
+      { databases: [orders], bucket: { copyTo: { bucketArn: "arn:aws:s3:::second" } } },
+      "bucket.copyTo.kmsKeyArn: is missing",
+      '"kmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-…"',
+    ],
+    [
       "a schedule of Unix cron",
       { databases: [{ ...orders, schedule: "0 3 * * *" }] },
       "databases[0].schedule: looks like cron of five fields",

@@ -1,7 +1,12 @@
 import { diffTemplate, ResourceImpact } from "@aws-cdk/cloudformation-diff"
+import { App, Stack } from "aws-cdk-lib"
+import { Template } from "aws-cdk-lib/assertions"
+import { ContainerImage } from "aws-cdk-lib/aws-ecs"
+import { Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { AwsSolutionsChecks } from "cdk-nag"
 import { beforeAll, describe, expect, it } from "vitest"
 import * as z from "zod"
+import { PostgresBackup } from "../../infra/postgres-backup.ts"
 import { acceptedFindings } from "./accepted-findings.ts"
 import { everything } from "./everything.ts"
 import { allowed, filled, resource, type Synthesized, synthesize } from "./synthesize.ts"
@@ -144,6 +149,7 @@ describe("the roles", () => {
       list,
       read("*/manifest.json"),
       decrypt,
+      putEvents,
     ])
     expect(allowed(plain, /notifyrole/)).toEqual([
       functionLog,
@@ -361,8 +367,24 @@ describe("the tasks", () => {
     expect(names(shop.Secrets)).toEqual(["PGUSER", "PGPASSWORD"])
     expect(shop.Environment).toContainEqual({ Name: "PGHOST", Value: "shop.example.com" })
     const wiki = task(rich, "backup-wiki").container
-    expect(names(wiki.Secrets)).toEqual(["PGUSER", "PGPASSWORD", "PGHOST", "PGPORT", "PGDATABASE"])
+    expect(names(wiki.Secrets)).toEqual([
+      "PGUSER",
+      "PGPASSWORD",
+      "PGHOST",
+      "PGPORT",
+      "PGDATABASE",
+      "PGSTOW_CA",
+    ])
     expect(names(task(rich, "backup-crm").container.Secrets)).toEqual([])
+  })
+})
+
+describe("the cluster", () => {
+  it("gets its capacity providers after it is made, when the role is there that they need", () => {
+    expect(resource(plain, "AWS::ECS::Cluster").Properties).not.toHaveProperty("CapacityProviders")
+    plain.template.hasResourceProperties("AWS::ECS::ClusterCapacityProviderAssociations", {
+      CapacityProviders: ["FARGATE", "FARGATE_SPOT"],
+    })
   })
 })
 
@@ -372,7 +394,7 @@ describe("the schedules", () => {
       Name: "Pgstow-backup-orders",
       ScheduleExpression: "cron(0 3 * * ? *)",
       ScheduleExpressionTimezone: "UTC",
-      Target: { Input: '{"database":"orders","token":"<aws.scheduler.execution-id>"}' },
+      Target: { Input: '{"database":"orders","token":"<aws.scheduler.scheduled-time>"}' },
     })
     rich.template.hasResourceProperties("AWS::Scheduler::Schedule", {
       Name: "Pgstow-backup-orders",
@@ -437,8 +459,26 @@ describe("the alarms", () => {
       ["Pgstow-overdue-crm", "breaching", "BackupAgeHours", 26],
       ["Pgstow-overdue-wiki", "breaching", "BackupAgeHours", 26],
     ])
-    for (const { Properties } of alarms)
-      expect(filled(Properties)).toMatchObject({ AlarmActions: ["<Topic>"], OKActions: ["<Topic>"] })
+    for (const { Properties } of alarms) {
+      expect(filled(Properties)).toMatchObject({ AlarmActions: ["<Topic>"] })
+      // The end of an alarm that one event raised says nothing.
+      const { AlarmName, OKActions } = Properties as Record<string, unknown>
+      expect(OKActions === undefined, String(AlarmName)).toBe(
+        /(backup|verification)-failed/.test(String(AlarmName)),
+      )
+    }
+  })
+
+  it("are told of by a pattern that stays as long, however many databases there are", () => {
+    const { EventPattern } = resource(rich, "AWS::Events::Rule", /AlarmChanged/).Properties
+    expect(filled(EventPattern)).toMatchObject({
+      resources: ["backup-failed", "verification-failed", "dead-letters", "copy-failed", "overdue-"].map(
+        (name) => ({
+          prefix: `arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:Pgstow-${name}`,
+        }),
+      ),
+    })
+    expect(EventPattern).toEqual(resource(plain, "AWS::Events::Rule", /AlarmChanged/).Properties.EventPattern)
   })
 
   it("and a row of graphs for each database stand on the dashboard", () => {
@@ -454,6 +494,16 @@ describe("the network", () => {
     plain.template.resourceCountIs("AWS::EC2::NatGateway", 0)
     plain.template.hasResourceProperties("AWS::EC2::VPCEndpoint", { VpcEndpointType: "Gateway" })
     expect(resource(plain, "AWS::EC2::SecurityGroup").Properties).not.toHaveProperty("SecurityGroupIngress")
+  })
+
+  it("of its own reaches hosts of IPv4 and of IPv6", () => {
+    plain.template.hasResourceProperties("AWS::EC2::VPCCidrBlock", { AmazonProvidedIpv6CidrBlock: true })
+    plain.template.hasResourceProperties("AWS::EC2::Subnet", { AssignIpv6AddressOnCreation: true })
+    plain.template.hasResourceProperties("AWS::EC2::Route", { DestinationIpv6CidrBlock: "::/0" })
+    expect(resource(plain, "AWS::EC2::SecurityGroup").Properties.SecurityGroupEgress).toMatchObject([
+      { CidrIp: "0.0.0.0/0", IpProtocol: "-1" },
+      { CidrIpv6: "::/0", IpProtocol: "-1" },
+    ])
   })
 
   it("that exists is used as it is", () => {
@@ -472,11 +522,32 @@ describe("the outputs", () => {
       "aws ecs run-task --cluster <TasksCluster> --launch-type FARGATE" +
         " --task-definition Pgstow-restore-orders" +
         " --network-configuration 'awsvpcConfiguration={subnets=[subnet-0a1b2c3d],securityGroups=[sg-0a1b2c3d],assignPublicIp=DISABLED}'" +
-        ` --overrides '{"containerOverrides":[{"name":"pgstow","command":["restore","--backup","latest","--database","orders","--into","orders_restored","--yes"]}]}'`,
+        ` --overrides '{"containerOverrides":[{"name":"pgstow","command":["restore","--backup","latest","--database","orders","--into","orders_restored"]}]}'`,
     )
     expect(Object.keys(rich.outputs).sort()).toEqual(
       expect.arrayContaining(["Bucket", "IdentitySecret", "Place", "Recipient", "Restorecrm", "Restoreshop"]),
     )
+  })
+})
+
+describe("two of them in one stack, and one of the same name in another region", () => {
+  it("have outputs and dashboards of their own", () => {
+    const app = new App()
+    const stack = new Stack(app, "Both")
+    const urlSecret = Secret.fromSecretNameV2(stack, "Secret", "pgstow/orders")
+    for (const name of ["first", "second"])
+      new PostgresBackup(stack, name, {
+        name,
+        image: ContainerImage.fromRegistry("pgstow:test"),
+        databases: [{ name: "orders", connection: { urlSecret } }],
+      })
+    const template = Template.fromStack(stack)
+    expect(Object.keys(template.findOutputs("*"))).toEqual(
+      expect.arrayContaining(["Place", "Restoreorders", "secondPlace", "secondRestoreorders"]),
+    )
+    template.hasResourceProperties("AWS::CloudWatch::Dashboard", {
+      DashboardName: { "Fn::Join": ["", ["first-", { Ref: "AWS::Region" }]] },
+    })
   })
 })
 

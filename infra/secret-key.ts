@@ -1,0 +1,19 @@
+import { Stack } from "aws-cdk-lib"
+import { type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam"
+import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
+
+/**
+ * Lets who may read a secret open it too, where it is encrypted with a known key. The library leaves that to the
+ * key's own policy, which may belong to another account.
+ */
+export function allowSecretKey(grantee: IGrantable, secret: ISecret): void {
+  if (secret.encryptionKey === undefined) return
+  const { region, urlSuffix } = Stack.of(secret)
+  grantee.grantPrincipal.addToPrincipalPolicy(
+    new PolicyStatement({
+      actions: ["kms:Decrypt"],
+      resources: [secret.encryptionKey.keyArn],
+      conditions: { StringEquals: { "kms:ViaService": `secretsmanager.${region}.${urlSuffix}` } },
+    }),
+  )
+}

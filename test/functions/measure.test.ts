@@ -1,0 +1,41 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
+import { openStorage } from "../../task/storage/open-storage.ts"
+import { storeSample } from "../support/sample-backup.ts"
+import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
+
+const id = "20260102T030000Z-k3v9x2ab"
+
+let aws: AwsEndpoint
+let folder: string
+let measure: () => Promise<unknown>
+
+beforeAll(async () => {
+  aws = await startAwsEndpoint()
+  folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
+  process.env.PGSTOW_SETTINGS = JSON.stringify({
+    stack: "Pgstow",
+    storage: `file://${folder}`,
+    databases: ["orders"],
+    eventBus: "Pgstow",
+  })
+  const { handler } = await import("../../functions/measure.ts")
+  measure = () => handler({}, lambdaContext)
+})
+afterAll(async () => {
+  await aws.close()
+  await rm(folder, { recursive: true })
+})
+beforeEach(() => aws.reset())
+
+it("a backup that nobody verified is verified, since the event of its manifest may be lost", async () => {
+  await measure()
+  expect(aws.events()).toEqual([])
+  await storeSample(openStorage(`file://${folder}`, { env: {} }), { id })
+  await measure()
+  expect(aws.events()).toEqual([
+    { type: "Verify Backup", source: "pgstow.request", object: { key: `orders/${id}/manifest.json` } },
+  ])
+})
