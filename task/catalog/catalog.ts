@@ -11,6 +11,7 @@ import {
   stateOf,
 } from "../core/check.ts"
 import { databaseFolder, databaseOf } from "../core/database-folder.ts"
+import { heldProof } from "../core/held-proof.ts"
 import { formatManifest, type Manifest, ManifestError, parseManifest } from "../core/manifest.ts"
 import { mapConcurrently } from "../core/map-concurrently.ts"
 import type { BackupState } from "../core/retention.ts"
@@ -45,6 +46,9 @@ export type ReadableEntry = EntryBase & {
  * `problem` says which.
  */
 export type UnreadableEntry = EntryBase & { readonly manifest?: undefined; readonly problem: PgstowError }
+
+/** How long it counts that a storage has just answered. */
+export const proofHoldsMs = 5_000
 
 /** No manifest is larger: one of a thousand segments of tables with a thousand columns has some 20 MiB. */
 export const maxManifestBytes = 64 * 1024 * 1024
@@ -113,6 +117,22 @@ export async function readManifest(storage: Storage, name: BackupName): Promise<
   throw new PgstowError("damaged", `${storage.url} ${key} is the manifest of ${whose}`, {
     hint: `Move it back to ${keyOf(manifest, "")}: a backup can only be read in its own folder.`,
   })
+}
+
+/**
+ * Throws where a backup is no more, and where its storage can't tell: to be asked before a missing object counts as
+ * damage, since it goes when the backup is removed.
+ */
+export async function proveThere(storage: Storage, name: BackupName): Promise<void> {
+  try {
+    await readManifest(storage, name)
+  } catch (cause) {
+    if (!(cause instanceof ObjectNotFoundError)) throw cause
+    throw new PgstowError("notFound", `backup ${name.id} is no longer in ${storage.url}`, {
+      cause,
+      hint: "It was removed while it was read: list what there is.",
+    })
+  }
 }
 
 /**
@@ -230,21 +250,9 @@ async function problemOf(error: unknown, proveAnswering: () => Promise<void>): P
   return error
 }
 
-const proofHoldsMs = 5_000
-
-/** What throws where the storage does not answer. What is asked within five seconds is asked once. */
+/** What throws where the storage does not answer. */
 function answeringProof(storage: Storage): () => Promise<void> {
-  let asked: Promise<unknown> = Promise.resolve()
-  let holdsUntil = Number.NEGATIVE_INFINITY
-  return async () => {
-    if (performance.now() >= holdsUntil) {
-      holdsUntil = Number.POSITIVE_INFINITY
-      asked = storage.listFolders("").finally(() => {
-        holdsUntil = performance.now() + proofHoldsMs
-      })
-    }
-    await asked
-  }
+  return heldProof(() => storage.listFolders(""), proofHoldsMs)
 }
 
 function tooLarge(what: string, hint: string): PgstowError {

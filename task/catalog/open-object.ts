@@ -3,7 +3,7 @@ import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { unseal } from "../streams/seal.ts"
-import { keyOf } from "./catalog.ts"
+import { keyOf, proveThere } from "./catalog.ts"
 
 export type OpenObjectOptions = {
   /** As `loadIdentities` gave them; not needed for a backup that is not encrypted. */
@@ -19,7 +19,8 @@ export type OpenObjectOptions = {
  * SHA-256. What came before may then already have been used.
  *
  * Throws a PgstowError of kind "damaged" where the object is missing, cut, changed or swapped for another one, of
- * kind "key" where no identity opens it, and what the storage throws.
+ * kind "notFound" where the backup is removed meanwhile, of kind "key" where no identity opens it, and what the storage
+ * throws.
  */
 export async function* openObject(
   storage: Storage,
@@ -52,7 +53,7 @@ async function* storedBytes(
   let readBytes = 0
   const held: Buffer[] = []
   let heldBytes = 0
-  for await (const chunk of await readObject(storage, keyOf(manifest, objectName), name)) {
+  for await (const chunk of readObject(storage, manifest, objectName, name)) {
     signal?.throwIfAborted()
     readBytes += chunk.length
     if (readBytes > sizeBytes) throw changed(name, `it is longer than ${sizeBytes} bytes`)
@@ -72,12 +73,19 @@ async function* storedBytes(
   yield* held
 }
 
-async function readObject(storage: Storage, key: string, name: string): Promise<AsyncIterable<Buffer>> {
+/** The stored bytes. Tells an object that is missing from a backup that was removed while it was read. */
+async function* readObject(
+  storage: Storage,
+  manifest: Manifest,
+  objectName: string,
+  name: string,
+): AsyncGenerator<Buffer, void, undefined> {
   try {
     // Without an encoding, a storage's stream gives buffers.
-    return (await storage.read(key)) as AsyncIterable<Buffer>
+    yield* (await storage.read(keyOf(manifest, objectName))) as AsyncIterable<Buffer>
   } catch (cause) {
     if (!(cause instanceof ObjectNotFoundError)) throw cause
+    await proveThere(storage, manifest)
     throw new PgstowError("damaged", `${name} is missing`, { cause, hint: useAnotherCopyOfChanged })
   }
 }

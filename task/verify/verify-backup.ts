@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto"
 import { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import { keyOf, readManifest } from "../catalog/catalog.ts"
+import { keyOf, proofHoldsMs, proveThere } from "../catalog/catalog.ts"
 import type { ProgressUpdate } from "../console/progress.ts"
 import type { Problem } from "../core/check.ts"
+import { heldProof } from "../core/held-proof.ts"
 import { type Manifest, type ManifestObject, storedBytes } from "../core/manifest.ts"
 import { mapConcurrently } from "../core/map-concurrently.ts"
 import { messageOf, PgstowError } from "../errors.ts"
@@ -31,8 +32,10 @@ export async function verifyBackup(
   const totalBytes = storedBytes(manifest)
   const stage = `verifying ${manifest.id}`
   let doneBytes = 0
+  // Where many objects are missing, it is asked for all of them.
+  const prove = heldProof(() => proveThere(storage, manifest), proofHoldsMs)
   const problems = await mapConcurrently(manifest.objects, objectsAtOnce, (object) =>
-    verifyObject(storage, manifest, object, signal, (bytes) => {
+    verifyObject(storage, manifest, object, signal, prove, (bytes) => {
       doneBytes += bytes
       onProgress?.({ stage, doneBytes, totalBytes, detail: object.name })
     }),
@@ -45,6 +48,7 @@ async function verifyObject(
   manifest: Manifest,
   { name, sizeBytes, sha256 }: ManifestObject,
   signal: AbortSignal | undefined,
+  prove: () => Promise<void>,
   onBytes: (bytes: number) => void,
 ): Promise<Problem | undefined> {
   signal?.throwIfAborted()
@@ -64,24 +68,11 @@ async function verifyObject(
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error
-    await proveReachable(storage, manifest)
+    await prove()
     const missing = error instanceof ObjectNotFoundError
     return problem(`${sizeBytes} bytes`, missing ? "no such object" : `unreadable: ${messageOf(error)}`)
   }
   if (readBytes !== sizeBytes) return problem(`${sizeBytes} bytes`, `${readBytes} bytes`)
   const digest = hash.digest("hex")
   return digest === sha256 ? undefined : problem(`SHA-256 ${sha256}`, `SHA-256 ${digest}`)
-}
-
-/** Throws where it is the storage that can't be read, or where the backup is no more. */
-async function proveReachable(storage: Storage, manifest: Manifest): Promise<void> {
-  try {
-    await readManifest(storage, manifest)
-  } catch (cause) {
-    if (!(cause instanceof ObjectNotFoundError)) throw cause
-    throw new PgstowError("notFound", `backup ${manifest.id} is no longer in ${storage.url}`, {
-      cause,
-      hint: "It was removed while it was verified: list what there is.",
-    })
-  }
 }

@@ -1,4 +1,4 @@
-import { type BackupName, type CatalogEntry, putCheck } from "../catalog/catalog.ts"
+import { type BackupName, type CatalogEntry, proveThere, putCheck } from "../catalog/catalog.ts"
 import { findBackup, readCatalog } from "../catalog/find-backup.ts"
 import type { Context } from "../context.ts"
 import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
@@ -31,7 +31,10 @@ export type CheckOptions = {
   readonly readThrough?: ((storage: Storage, manifest: Manifest) => Promise<readonly Problem[]>) | undefined
 }
 
-/** Verifies one backup and puts the finding beside it. */
+/**
+ * Verifies one backup and puts the finding beside it. Throws a PgstowError of kind "notFound", and puts nothing, where
+ * the backup is removed meanwhile.
+ */
 export async function verify(
   storage: Storage,
   manifest: Manifest,
@@ -47,6 +50,8 @@ export async function verify(
   const deep = readThrough !== undefined && damage.length === 0
   const problems = deep ? await readThrough(storage, manifest) : damage
   const kind = problems.length > 0 ? (deep ? "deep-failed" : "failed") : deep ? "deep-verified" : "verified"
+  // Beside a backup that was removed meanwhile a record would say what is not so, and lie there alone.
+  await proveThere(storage, manifest)
   const at = now()
   const check: Check = { kind, at: at.toISOString(), by: `pgstow ${version}`, problems }
   await putCheck(storage, manifest, check, seen)

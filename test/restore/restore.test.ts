@@ -3,11 +3,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { backup } from "../../task/backup/back-up.ts"
-import { keyOf } from "../../task/catalog/catalog.ts"
+import { keyOf, removeBackup } from "../../task/catalog/catalog.ts"
 import { formatRestore } from "../../task/commands/restore.ts"
 import type { ProgressUpdate } from "../../task/console/progress.ts"
 import { incompleteName } from "../../task/core/restored-name.ts"
-import { PgstowError } from "../../task/errors.ts"
+import { messageOf, PgstowError } from "../../task/errors.ts"
 import { generateIdentity } from "../../task/keys/identity.ts"
 import { connectionFrom } from "../../task/postgres/connection.ts"
 import type { Session } from "../../task/postgres/session.ts"
@@ -18,6 +18,7 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { type TestContext, testContext } from "../support/context.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { notRun } from "../support/not-run.ts"
+import { override } from "../support/override.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { connectionTo, openTestSession } from "../support/session.ts"
@@ -360,6 +361,24 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       await rm(object)
       expect((await rejectionOf(run({ storages: [damaged], into }))).kind).toBe("damaged")
       expect(await exists(incompleteName(into))).toBe(false)
+    })
+
+    once("is said to be gone, and not to be damaged, where it is removed meanwhile", async () => {
+      for (const readsBefore of [0, 1]) {
+        const { storage: copy } = await copyOfStorage()
+        let reads = 0
+        const removed = override(copy, {
+          read: async (key, options) => {
+            if (key.endsWith(main) && reads++ === readsBefore)
+              await removeBackup(copy, { database: source, id })
+            return copy.read(key, options)
+          },
+        })
+        const into = newName()
+        const ended = await run({ storages: [removed], into }).then(restoreFailure, (error: unknown) => error)
+        expect(ended).toMatchObject({ kind: "notFound", exitCode: 8 })
+        expect(messageOf(ended)).toContain(`backup ${id} is no longer in ${copy.url}`)
+      }
     })
 
     once("leaves an incomplete database where a bit is flipped in the middle", async () => {

@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto"
 import { zstdCompressSync } from "node:zlib"
 import { beforeEach, expect, test } from "vitest"
-import { keyOf } from "../../task/catalog/catalog.ts"
+import { keyOf, putManifest, removeBackup } from "../../task/catalog/catalog.ts"
 import type { Manifest, ManifestObject, SegmentObject } from "../../task/core/manifest.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { readThrough } from "../../task/verify/read-through.ts"
 import { clientsWith } from "../support/client-folder.ts"
 import { testContext } from "../support/context.ts"
 import { dumpOf } from "../support/dump.ts"
+import { override } from "../support/override.ts"
 import { sampleManifest } from "../support/sample-backup.ts"
 import { sharedPostgres } from "../support/shared-postgres.ts"
 import { startFileStorages } from "../support/storage-kinds.ts"
@@ -41,11 +42,14 @@ beforeEach(async () => {
   ]
 })
 
+const contents = new Map<string, Buffer>()
+
 type Stored = Pick<ManifestObject, "name" | "sizeBytes" | "sha256" | "rawBytes">
 
 async function store(name: string, raw: Buffer): Promise<Stored> {
   const bytes = zstdCompressSync(raw)
   await storage.put(keyOf(manifest, name), bytes)
+  contents.set(name, bytes)
   const sha256 = createHash("sha256").update(bytes).digest("hex")
   return { name, sizeBytes: bytes.length, sha256, rawBytes: raw.length }
 }
@@ -94,4 +98,29 @@ test("imported SQL is read without any program of PostgreSQL", async () => {
   ]
   const context = testContext({ env: { ...process.env, PGSTOW_EXEC: "/nonexistent/program" } })
   expect(await readThrough(storage, manifest, { identities: [], clientFolders: [] }, context)).toEqual([])
+})
+
+test("a backup that is removed meanwhile is no damage, whichever object is being read", async () => {
+  const { binDir } = await sharedPostgres()
+  const options = { identities: [], clientFolders: [binDir] }
+  const whole = manifest.objects
+  for (const { name } of whole) {
+    for (const object of whole)
+      await storage.put(keyOf(manifest, object.name), contents.get(object.name) ?? Buffer.alloc(0))
+    await putManifest(storage, manifest)
+    const removed = override(storage, {
+      read: async (key, given) => {
+        if (key === keyOf(manifest, name)) await removeBackup(storage, manifest)
+        return storage.read(key, given)
+      },
+    })
+    const reading = readThrough(removed, manifest, options, testContext())
+    await expect(reading, name).rejects.toMatchObject({ kind: "notFound", message: /is no longer in/ })
+  }
+})
+
+test("an object that is missing is damage, as long as there is the manifest", async () => {
+  await putManifest(storage, manifest)
+  await storage.remove([keyOf(manifest, "data/0001.copy.zst")])
+  expect(await read()).toMatchObject([{ object: "data/0001.copy.zst", found: /is missing/ }])
 })

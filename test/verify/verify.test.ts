@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { keyOf, listBackups, readChecks, readFindings } from "../../task/catalog/catalog.ts"
+import { keyOf, listBackups, readChecks, readFindings, removeBackup } from "../../task/catalog/catalog.ts"
 import { formatVerify } from "../../task/commands/verify.ts"
 import type { Manifest } from "../../task/core/manifest.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { type CheckOptions, verify } from "../../task/verify/verify.ts"
 import { version } from "../../task/version.ts"
+import { override } from "../support/override.ts"
 import { storeSample } from "../support/sample-backup.ts"
+import { keysOf } from "../support/storage-contents.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
 
 const id = "20260101T030000Z-aaaaaaaa"
@@ -113,4 +115,26 @@ test("a check that began before a failure was found does not clear it, though it
   expect(await stateNow()).toBe("failed")
   expect((await verifyNow()).kind).toBe("verified")
   expect(await stateNow()).toBe("verified")
+})
+
+test("of a backup that is removed meanwhile nothing is said, and nothing is left beside it", async () => {
+  const problem = { object: main, expected: "a whole age file", found: "it is missing" }
+  for (const found of [[], [problem]]) {
+    const removing = verifyNow(async () => {
+      await removeBackup(storage, manifest)
+      return found
+    })
+    await expect(removing).rejects.toMatchObject({ kind: "notFound", exitCode: 8 })
+    expect(await keysOf(storage)).toEqual([])
+    await storeSample(storage, { id })
+  }
+  const seen = await readFindings(storage, manifest)
+  const removed = override(storage, {
+    read: async (key, options) => {
+      if (!key.endsWith("manifest.json")) await removeBackup(storage, manifest)
+      return storage.read(key, options)
+    },
+  })
+  await expect(verify(removed, manifest, { seen }, context)).rejects.toMatchObject({ kind: "notFound" })
+  expect(await keysOf(storage)).toEqual([])
 })
