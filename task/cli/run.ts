@@ -28,6 +28,9 @@ export type Io = {
   readonly now: () => Date
 }
 
+/** How long the end of a command may wait for those who are told of it, in milliseconds. */
+const tellMs = 10_000
+
 /** Runs one command line (without `node` and the script) and returns its exit code. Never throws. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   const terminal = openTerminal(io.stderr, io.env)
@@ -71,15 +74,21 @@ async function runCommand(
     const context = { env, log, progress, signal: io.signal, now: io.now }
     const database = databaseNamed(settings, flags, env)
     const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
+    const beginningOver = new AbortController()
     // Only a healthcheck wants to know of it: a backup does not wait for that.
     const begun =
       command.name === "backup"
-        ? notify({ type: "Backup Started", database }, audience.channels, { log })
+        ? notify({ type: "Backup Started", database }, audience.channels, {
+            log,
+            signal: beginningOver.signal,
+          })
         : undefined
     const tell = async (events: readonly PgstowEvent[]) => {
-      await begun
       // Who stops the program does not wait for long.
-      await announce(events, io.signal.aborted ? { ...audience, limitMs: 4_000 } : audience)
+      const endsAt = Date.now() + (io.signal.aborted ? 4_000 : tellMs)
+      setTimeout(() => beginningOver.abort(), 1_000).unref()
+      await begun
+      await announce(events, { ...audience, limitMs: endsAt - Date.now() })
     }
     const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
     try {

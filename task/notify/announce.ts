@@ -35,7 +35,7 @@ export type Audience = {
   readonly bus: string | undefined
   readonly channels: readonly Channel[]
   readonly log: Log
-  /** How long channels may take to listen. */
+  /** How long the bus and the channels may take for all events together. 10 s by default. */
   readonly limitMs?: number
 }
 
@@ -45,11 +45,14 @@ export type Audience = {
  */
 export async function announce(
   events: readonly PgstowEvent[],
-  { bus, channels, log, limitMs = 30_000 }: Audience,
+  { bus, channels, log, limitMs = 10_000 }: Audience,
 ): Promise<void> {
+  const endsAt = Date.now() + limitMs
   for (const event of events) {
-    const published = bus === undefined ? undefined : publishEvent(bus, event)
+    const leftMs = Math.max(0, endsAt - Date.now())
+    const published =
+      bus === undefined ? undefined : publishEvent(bus, event, { signal: AbortSignal.timeout(leftMs) })
     const warn = (error: unknown) => log.warn(messageOf(error))
-    await Promise.all([published?.catch(warn), notify(event, channels, { log, limitMs })])
+    await Promise.all([published?.catch(warn), notify(event, channels, { log, limitMs: leftMs })])
   }
 }

@@ -65,11 +65,11 @@ export type PgstowEvent =
 
 export const eventSource = "pgstow"
 
-/** Puts an event on an EventBridge bus, by its name or ARN. Rejects where the bus did not take it. */
+/** Puts an event on an EventBridge bus, by its name or ARN. Rejects where the bus did not take it, or not before `signal` aborts. */
 export async function publishEvent(
   bus: string,
   { type, ...detail }: PgstowEvent,
-  client = new EventBridgeClient(),
+  { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const fail = (options: { cause?: unknown }) =>
     new PgstowError("unexpected", `the event "${type}" could not be put on the event bus ${bus}`, {
@@ -77,9 +77,12 @@ export async function publishEvent(
       hint: "Check that the bus exists and that this role may call events:PutEvents on it.",
     })
   const entry = { EventBusName: bus, Source: eventSource, DetailType: type, Detail: JSON.stringify(detail) }
-  const sent = await client.send(new PutEventsCommand({ Entries: [entry] })).catch((cause: unknown) => {
-    throw fail({ cause })
-  })
+  const options = signal ? { abortSignal: signal } : {}
+  const sent = await new EventBridgeClient()
+    .send(new PutEventsCommand({ Entries: [entry] }), options)
+    .catch((cause: unknown) => {
+      throw fail({ cause: signal?.aborted ? new Error("it did not answer in time") : cause })
+    })
   const [refused] = sent.Entries?.filter(({ ErrorCode }) => ErrorCode !== undefined) ?? []
   if (refused)
     throw fail({ cause: new Error(`${refused.ErrorCode}: ${refused.ErrorMessage ?? "no reason given"}`) })

@@ -13,6 +13,8 @@ export type NotifyOptions = {
   readonly attemptMs?: number
   /** How long all attempts may take together. */
   readonly limitMs?: number
+  /** Ends all attempts: whoever has not been told by then is not. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -22,7 +24,7 @@ export type NotifyOptions = {
 export async function notify(
   event: PgstowEvent,
   channels: readonly Channel[],
-  { log, retryDelaysMs = [1_000, 3_000, 6_000], attemptMs = 10_000, limitMs = 30_000 }: NotifyOptions,
+  { log, retryDelaysMs = [1_000, 3_000, 6_000], attemptMs = 5_000, limitMs = 30_000, signal }: NotifyOptions,
 ): Promise<void> {
   const endsAt = Date.now() + limitMs
   const tell = async (channel: Channel) => {
@@ -30,12 +32,13 @@ export async function notify(
     if (!delivery) return
     for (const delayMs of [...retryDelaysMs, Number.POSITIVE_INFINITY]) {
       const timeout = AbortSignal.timeout(Math.min(attemptMs, Math.max(0, endsAt - Date.now())))
-      const failure = await post(delivery, timeout)
+      const failure = await post(delivery, AbortSignal.any(signal ? [timeout, signal] : [timeout]))
       if (!failure) return
       const waitMs = Math.max(delayMs, failure.waitMs)
-      if (!failure.again || Date.now() + waitMs >= endsAt)
+      if (!failure.again || Date.now() + waitMs >= endsAt || signal?.aborted)
         return log.warn(`${channel.name} was not told of "${event.type}": ${failure.problem}`)
-      await sleep(waitMs)
+      // Given up meanwhile, the next attempt ends at once and says so.
+      await sleep(waitMs, undefined, signal ? { signal } : {}).catch(() => {})
     }
   }
   await Promise.all(channels.map(tell))
@@ -51,9 +54,17 @@ async function post({ url, contentType, body }: Delivery, signal: AbortSignal): 
       headers: { "content-type": contentType, "user-agent": "pgstow" },
       body,
       signal,
+      // Whoever answers there may send us anywhere, also to this machine itself.
+      redirect: "manual",
     })
     await response.body?.cancel()
     if (response.ok) return undefined
+    if (response.status >= 300 && response.status < 400)
+      return {
+        problem: `it answered ${response.status}, a redirect: give its new address`,
+        again: false,
+        waitMs: 0,
+      }
     const again = response.status >= 500 || response.status === 429 || response.status === 408
     const waitMs = 1000 * Number(response.headers.get("retry-after") ?? 0) || 0
     return { problem: `it answered ${response.status}`, again, waitMs }

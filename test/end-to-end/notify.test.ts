@@ -53,3 +53,19 @@ test("a failed one is told with pg_dump's own words, and a channel that refuses 
   expect(stderr).toContain("was not told of")
   expect(stderr).not.toContain("SECRET")
 })
+
+test("channels that are silent delay the end by ten seconds in all, and are named", async () => {
+  const scene = await setScene()
+  const webhook = await startWebhook()
+  onTestFinished(() => webhook.stop())
+  for (let request = 0; request < 20; request++) webhook.answers.push("silence")
+  const startedAt = Date.now()
+  const { exitCode, stderr } = await scene.run(["backup", "--storage", "file:///proc/nowhere"], {
+    PGSTOW_NOTIFY: `${webhook.origin}/a ${webhook.origin}/ping/${"0".repeat(36)}`,
+  })
+  expect(exitCode).toBe(4)
+  expect(Date.now() - startedAt).toBeLessThan(15_000)
+  expect(
+    stderr.match(/was not told of \\"Backup (Started|Failed)\\": it did not answer in time/g),
+  ).toHaveLength(3)
+})

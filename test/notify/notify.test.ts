@@ -87,6 +87,31 @@ test("a channel that never answers, or is not there, is given up in time, and na
   expect(warnings.join("\n")).not.toContain("SECRET")
 })
 
+test("a redirect is not followed, and counts as not told", async () => {
+  const elsewhere = await startWebhook()
+  for (const status of [301, 302, 303, 307, 308]) {
+    webhook.answers.push({ status, headers: { location: `${elsewhere.origin}/inside` } })
+    await tell(failed, `${webhook.origin}/SECRET`)
+  }
+  elsewhere.stop()
+  expect(elsewhere.seen).toEqual([])
+  expect(webhook.seen).toHaveLength(5)
+  expect(warnings).toHaveLength(5)
+  expect(warnings[0]).toMatch(
+    /was not told of "Backup Failed": it answered 301, a redirect: give its new address$/,
+  )
+})
+
+test("a channel that is silent is given up when that is asked for", async () => {
+  webhook.answers.push("silence")
+  const over = new AbortController()
+  const startedAt = Date.now()
+  setTimeout(() => over.abort(), 100)
+  await tell(failed, `${webhook.origin}/`, { signal: over.signal, retryDelaysMs: [60_000] })
+  expect(Date.now() - startedAt).toBeLessThan(1_000)
+  expect(warnings).toEqual([expect.stringContaining("it did not answer in time")])
+})
+
 test("one channel that fails keeps no other from hearing", async () => {
   webhook.answers.push({ status: 400 })
   await tell(failed, `${webhook.origin}/first ${webhook.origin}/second`)
