@@ -3,7 +3,10 @@ import { configDefaults, defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, ...["deep", "aws", "image"].map((suite) => `test/${suite}/**`)],
+    exclude: [
+      ...configDefaults.exclude,
+      ...["deep", "majors", "aws", "image"].map((suite) => `test/${suite}/**`),
+    ],
     globalSetup: ["test/support/global-set-up.ts"],
     // The tests wait for other programs more than they compute.
     maxWorkers: "100%",

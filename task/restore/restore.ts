@@ -110,7 +110,12 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       throw new PgstowError("usage", `there is no database ${formatName(name)} to clean`, {
         hint: "Leave --clean out: a new database has nothing to drop.",
       })
-    const archiveMajor = Number.parseInt(manifest.source.clientVersion, 10)
+    const { serverVersion, clientVersion } = manifest.source
+    const archiveMajor = Number.parseInt(clientVersion, 10)
+    if (Number.parseInt(serverVersion, 10) > session.serverMajor)
+      log.warn(
+        `the backup is of PostgreSQL ${serverVersion}, and the server is the older ${session.serverMajor}: what it can't take is reported`,
+      )
     const joined = await readArchive(storage, manifest, main, options, context)
     const job: RestoreJob = {
       storage,

@@ -69,7 +69,7 @@ SET LOCAL bytea_output = 'hex';
 SET LOCAL extra_float_digits = 1;
 
 SELECT json_build_array('database', format('%s, owner %s, granted %s, comment %s, limit %s, settings %s',
-    concat_ws(', ', pg_encoding_to_char(encoding), datlocprovider, datcollate, datctype, to_jsonb(d) ->> 'datlocale',
+    concat_ws(', ', pg_encoding_to_char(encoding), coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'), datcollate, datctype, to_jsonb(d) ->> 'datlocale',
       to_jsonb(d) ->> 'daticulocale'),
     datdba::regrole,
     (SELECT string_agg(item, ' ' ORDER BY item) FROM unnest(datacl::text[]) AS item),

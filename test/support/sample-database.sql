@@ -1,20 +1,11 @@
--- A database like real ones: some of everything that PostgreSQL 15 and newer can keep, made by the server from
+-- A database like real ones: some of everything that PostgreSQL 13 and newer can keep, made by the server from
 -- numbers, the same each time. :megabytes is what the data takes up in a dump before compression.
+SELECT current_setting('server_version_num')::int >= 140000 AS has_sql_bodies,
+       current_setting('server_version_num')::int >= 150000 AS has_distinct_nulls,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgcrypto') AS has_pgcrypto,
+       EXISTS (SELECT FROM pg_config WHERE name = 'CONFIGURE' AND setting ~ 'with-libxml') AS has_xml \gset
 SET client_min_messages = warning;
 SET synchronous_commit = off;
-
--- Roles belong to the server, not to the database: another database may have made them already, or makes them now.
-DO $$
-DECLARE name text;
-BEGIN
-  FOREACH name IN ARRAY ARRAY['sample_owner', 'sample_reader', 'Sample "Writer"'] LOOP
-    BEGIN
-      EXECUTE format('CREATE ROLE %I', name);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-      NULL;
-    END;
-  END LOOP;
-END $$;
 
 SELECT format(statement, current_database()) FROM unnest(ARRAY[
   'ALTER DATABASE %I SET timezone = ''Europe/Vienna''',
@@ -31,7 +22,9 @@ CREATE SCHEMA analytics;
 CREATE SCHEMA audit;
 CREATE SCHEMA "Odd.Schema & Späße";
 COMMENT ON SCHEMA shop IS 'What is sold, and to whom';
+\if :has_pgcrypto
 CREATE EXTENSION pgcrypto WITH SCHEMA public;
+\endif
 
 ALTER DEFAULT PRIVILEGES IN SCHEMA analytics GRANT SELECT ON TABLES TO sample_reader;
 
@@ -45,8 +38,13 @@ CREATE DOMAIN shop.email AS text CHECK (VALUE ~ '^[^@]+@[^@]+$');
 CREATE COLLATION shop.plain (locale = 'POSIX');
 CREATE TEXT SEARCH CONFIGURATION shop.words (COPY = simple);
 
+\if :has_sql_bodies
 CREATE FUNCTION shop.gross(net shop.amount, rate numeric DEFAULT 0.2) RETURNS numeric
   LANGUAGE sql IMMUTABLE RETURN round(net * (1 + rate), 2);
+\else
+CREATE FUNCTION shop.gross(net shop.amount, rate numeric DEFAULT 0.2) RETURNS numeric
+  LANGUAGE sql IMMUTABLE AS 'SELECT round(net * (1 + rate), 2)';
+\endif
 CREATE FUNCTION shop.word(n bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT ('{bicycle,lamp,saddle,Klingel,自転車,велосипед,chain,frame,wheel,basket,helmet,pump,tyre,brake,bell,map}'::text[])[1 + n % 16]
 $$;
@@ -100,12 +98,15 @@ CREATE TABLE shop.order_items (
   description text NOT NULL
 );
 CREATE TABLE shop.documents (
-  id uuid NOT NULL DEFAULT public.gen_random_uuid(),
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
   order_id bigint,
   mime_type text NOT NULL,
   content bytea NOT NULL,
   scan oid
 );
+\if :has_pgcrypto
+ALTER TABLE shop.documents ALTER id SET DEFAULT public.gen_random_uuid();
+\endif
 CREATE UNLOGGED TABLE shop.baskets (session text, items xml, seen inet, hardware macaddr, bits bit varying);
 CREATE TABLE shop.room_bookings (room int, during tstzrange, EXCLUDE USING gist (during WITH &&) WHERE (room = 1));
 -- Two tables that point at each other, and one without columns.
@@ -166,7 +167,7 @@ SELECT format('c%s@example.com', n), format('%s %s-Ñandú', initcap(shop.word(n
 
 INSERT INTO shop.products (sku, name, net, sizes, price_history, weight, volume)
 SELECT md5(n::text)::uuid, shop.word(n) || ' ' || n, n % 900 + 0.99, ARRAY[n % 50, n % 60],
-       ARRAY[shop.price_span(n % 900, n % 900 + 10), 'empty'], n / 7.0, CASE n % 50 WHEN 0 THEN 'NaN' WHEN 1 THEN '-Infinity' ELSE n / 3.0 END
+       ARRAY[shop.price_span(n % 900, n % 900 + 10), 'empty'], n / 7.0, CASE n % 50 WHEN 0 THEN 'NaN' WHEN 1 THEN '-Infinity' ELSE n / 3.0::double precision END
   FROM generate_series(1, :products) AS n;
 
 INSERT INTO shop.orders (customer_id, status, placed_at, delivery, total, attributes, tags, note)
@@ -199,7 +200,10 @@ SELECT md5('document ' || n)::uuid, 10 * (1 + n % 10), 'image/jpeg', (SELECT str
   FROM generate_series(1, :documents) AS n;
 UPDATE shop.documents SET scan = lo_from_bytea(0, '\x00ff') WHERE id = md5('document 1')::uuid;
 
-INSERT INTO shop.baskets VALUES ('a', '<basket><item n="1"/></basket>', '2001:db8::1', '08:00:2b:01:02:03', B'1011'), (NULL, NULL, NULL, NULL, NULL);
+INSERT INTO shop.baskets VALUES ('a', NULL, '2001:db8::1', '08:00:2b:01:02:03', B'1011'), (NULL, NULL, NULL, NULL, NULL);
+\if :has_xml
+UPDATE shop.baskets SET items = '<basket><item n="1"/></basket>' WHERE session = 'a';
+\endif
 INSERT INTO shop.room_bookings VALUES (1, '[2026-01-01 10:00+00,2026-01-01 11:00+00)'), (1, '[2026-01-01 11:00+00,)'), (2, NULL);
 INSERT INTO shop.teams VALUES (1, 11), (2, 12);
 INSERT INTO shop.members VALUES (11, 1), (12, 2), (13, 1);
@@ -240,7 +244,11 @@ CREATE INDEX ON shop.orders (customer_id, placed_at DESC) INCLUDE (total);
 CREATE INDEX ON shop.orders (placed_at) WHERE status = 'new';
 CREATE INDEX ON shop.orders USING gin (attributes jsonb_path_ops);
 CREATE INDEX ON shop.customers (lower(name));
+\if :has_distinct_nulls
 CREATE UNIQUE INDEX ON shop.products (name) NULLS NOT DISTINCT;
+\else
+CREATE UNIQUE INDEX ON shop.products (name);
+\endif
 CREATE INDEX events_at ON analytics.events USING brin (at);
 CREATE INDEX "index ""quoted"" 🚲" ON "Odd.Schema & Späße"."table with spaces" ("tab	and \ backslash");
 ALTER TABLE shop.orders REPLICA IDENTITY FULL;
@@ -267,8 +275,10 @@ CREATE TRIGGER audit AFTER UPDATE OR DELETE ON analytics.events FOR EACH ROW EXE
 CREATE TRIGGER disabled AFTER DELETE ON shop.customers FOR EACH ROW EXECUTE FUNCTION audit.record_change();
 ALTER TABLE shop.customers DISABLE TRIGGER disabled;
 CREATE RULE no_delete AS ON DELETE TO shop.products DO INSTEAD NOTHING;
+\if :has_sql_bodies
 CREATE FUNCTION shop.orders_of(customer bigint) RETURNS SETOF shop.orders LANGUAGE sql STABLE
   BEGIN ATOMIC SELECT * FROM shop.orders WHERE customer_id = customer; END;
+\endif
 UPDATE shop.orders SET note = 'changed' WHERE id % 1000 = 10;
 
 ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
