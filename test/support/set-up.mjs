@@ -36,7 +36,7 @@ const programs = {
   },
   buildah: {
     found: () => onPath("buildah"),
-    packages: { "apt-get": "--no-install-recommends buildah crun", dnf: "buildah" },
+    packages: { "apt-get": "buildah crun", dnf: "buildah" },
   },
   mmdebstrap: {
     found: () => onPath("mmdebstrap"),
@@ -82,7 +82,9 @@ function installPrograms(needed, optional) {
     .flatMap((text) => text.split(" "))
   const asRoot = process.getuid?.() === 0
   const sudo = !asRoot && manager !== "brew" ? ["sudo"] : []
-  const install = manager === "brew" ? ["install", ...packages] : ["install", "-y", ...packages]
+  // What else Debian recommends with PostgreSQL is a mail server.
+  const options = { "apt-get": ["-qq", "-y", "--no-install-recommends"], dnf: ["-y"] }[manager] ?? []
+  const install = ["install", ...options, ...packages]
   const command = [...sudo, manager ?? "install", ...install].join(" ")
   const maySudo = sudo.length === 0 || spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0
   if (manager === undefined || !maySudo) {
@@ -97,7 +99,7 @@ function installPrograms(needed, optional) {
   say(`installing ${packages.join(", ")} (${command})`)
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
   if (manager === "apt-get") run(...argv([...sudo, "apt-get", "update", "-qq"]), command, env)
-  run(...argv([...sudo, manager, ...(manager === "apt-get" ? ["-qq"] : []), ...install]), command, env)
+  run(...argv([...sudo, manager, ...install]), command, env)
 }
 
 function argv([file, ...args]) {
