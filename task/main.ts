@@ -40,6 +40,9 @@ for (const [signal, kind] of [
   })
 }
 
+// Where an error that nothing catches ends it.
+process.once("exit", killChildren)
+
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   stdin: process.stdin,

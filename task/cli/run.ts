@@ -12,7 +12,7 @@ import { parseChannels } from "../notify/channel.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import { notify } from "../notify/notify.ts"
 import { endChildren } from "../processes/child.ts"
-import { execVariable } from "../processes/exec-prefix.ts"
+import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
 import { readSettings } from "../settings/config.ts"
 import { databaseNamed } from "../settings/inputs.ts"
 import { makeProgram, type Typed } from "./program.ts"
@@ -66,7 +66,9 @@ async function runCommand(
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
     const { env: adopted, notes } = adoptLegacyNames(io.env)
-    const env = typeof flags.exec === "string" ? { ...adopted, [execVariable]: flags.exec } : adopted
+    // Whatever starts programs reads these from the environment.
+    const { exec = adopted[execVariable], execTimeout = adopted[execTimeoutVariable] } = flags
+    const env = { ...adopted, ...texts({ [execVariable]: exec, [execTimeoutVariable]: execTimeout }) }
     const settings = readSettings(flags, env)
     log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
     for (const note of notes) log.warn(note)
@@ -121,6 +123,12 @@ async function runCommand(
 /** Writes an answer: the only way to standard output. */
 function print(io: Io, text: string): void {
   io.stdout.write(formatText(text))
+}
+
+function texts(values: Readonly<Record<string, unknown>>): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const [name, value] of Object.entries(values)) if (typeof value === "string") found[name] = value
+  return found
 }
 
 /** Asks on the terminal; undefined where nobody sits in front of one. */

@@ -33,6 +33,10 @@ export const serverOptions: OptionGroup = (command) =>
     .option("--username <role>", "the role to connect as")
     .option("--dbname <name>", "the database to connect to")
     .option("--exec <prefix>", 'run every PostgreSQL program through this: "docker exec -i db" (PGSTOW_EXEC)')
+    .option(
+      "--exec-timeout <seconds>",
+      "give up when a program behind --exec has not started after this long (PGSTOW_EXEC_TIMEOUT; default 60)",
+    )
     .option("--sslmode <mode>", "disable, allow, prefer, require, verify-ca or verify-full")
     .option("--sslrootcert <file>", "the certificates to trust, or system")
     .option(

@@ -2,7 +2,8 @@ import { access, constants, glob, realpath } from "node:fs/promises"
 import { basename, delimiter, dirname, join } from "node:path"
 import { PgstowError } from "../errors.ts"
 import { outputOf } from "../processes/child.ts"
-import { execVariable } from "../processes/exec-prefix.ts"
+import { execTimeoutSeconds, execVariable } from "../processes/exec-prefix.ts"
+import { ExecError } from "../processes/far-side.ts"
 import { childEnv, type Environment } from "./connection.ts"
 
 /** The client programs of one PostgreSQL version, from one folder. */
@@ -38,9 +39,8 @@ export async function findClients(env: Environment, extraDirs: readonly string[]
   const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]
   const homes = await Promise.all(folders.map(programFolder))
   const unique = [...new Set(homes)].filter((folder) => folder !== undefined)
-  return (await Promise.all(unique.map((folder) => probe(folder, env)))).filter(
-    (clients) => clients !== undefined,
-  )
+  const found = await Promise.all(unique.map((folder) => probe(folder, env).catch(() => undefined)))
+  return found.filter((clients) => clients !== undefined)
 }
 
 /** The newest clients: psql talks to every server that is older. Throws a PgstowError where there are none. */
@@ -127,26 +127,27 @@ async function isComplete(folder: string): Promise<boolean> {
 async function findElsewhere(env: Environment, folders: readonly string[]): Promise<Clients[]> {
   const places = folders.length > 0 ? folders : [""]
   const environment = childEnv({ params: {} }, env)
-  const found = await Promise.all(places.map((folder) => probe(folder, environment)))
-  const clients = found.filter((one) => one !== undefined)
-  if (clients.length === 0)
-    throw new PgstowError("postgres", `no PostgreSQL client programs were found by ${env[execVariable]}`, {
-      cause: await outputOf({ file: "pg_dump", args: ["--version"], env: environment }).catch(
-        (error: unknown) => error,
-      ),
-      hint: "Try it by hand: the same words with pg_dump --version behind them.",
-    })
-  return clients
+  const found = await Promise.allSettled(places.map((folder) => probe(folder, environment)))
+  const clients = found.flatMap((one) => (one.status === "fulfilled" && one.value ? [one.value] : []))
+  if (clients.length > 0) return clients
+  const failure: unknown = found.find((one) => one.status === "rejected")?.reason
+  if (failure instanceof ExecError || (failure instanceof PgstowError && failure.kind === "usage"))
+    throw failure
+  throw new PgstowError("postgres", `no PostgreSQL client programs were found by ${env[execVariable]}`, {
+    cause: failure,
+    hint: "Try it by hand: the same words with pg_dump --version behind them.",
+  })
 }
 
-/** Undefined where the programs do not run here. */
+const answersWithinSeconds = 10
+
+/** Undefined where it answers with other words than pg_dump's. Rejects where the programs do not run there. */
 async function probe(folder: string, env: Environment): Promise<Clients | undefined> {
   const path = (name: string) => join(folder, name)
   const program = { file: path(programs.pgDump), args: ["--version"], env }
-  const answer = await outputOf(program, AbortSignal.timeout(10_000)).catch((error: unknown) => {
-    if (error instanceof PgstowError && error.kind === "usage") throw error
-    return ""
-  })
+  const startSeconds = env[execVariable] ? execTimeoutSeconds(env) : 0
+  const limit = AbortSignal.timeout((startSeconds + answersWithinSeconds) * 1_000)
+  const answer = await outputOf(program, limit)
   const [, version, major] = /^pg_dump \(PostgreSQL\) ((\d+)\S*)/.exec(answer) ?? []
   if (version === undefined) return undefined
   return {

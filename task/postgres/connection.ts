@@ -1,5 +1,5 @@
 import { PgstowError } from "../errors.ts"
-import { execVariable } from "../processes/exec-prefix.ts"
+import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
 import { parseDatabaseUrl } from "./database-url.ts"
 import { optionsOf, type Settings } from "./session-settings.ts"
 
@@ -125,6 +125,7 @@ export function childEnv(connection: Connection, env: Environment): Record<strin
     ...Object.fromEntries(passed),
     PGOPTIONS: joined(env.PGOPTIONS, connection.settings),
     ...given({ PGPASSWORD: password ?? env.PGPASSWORD, [execVariable]: exec }),
+    ...(exec ? given({ [execTimeoutVariable]: env[execTimeoutVariable] }) : {}),
     LC_ALL: "C",
   })
 }

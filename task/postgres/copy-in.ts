@@ -57,11 +57,15 @@ export async function copyIn(
     rows = copiedRowsIn(line) ?? rows
   }
   try {
-    await decompressInto(source, (signal) => startChild(program, { stdin: "pipe", signal, onStderr }), {
-      name,
-      zstd,
-      signal,
-    })
+    await decompressInto(
+      source,
+      (signal) => startChild(program, { stdin: "pipe", counted: "stdin", signal, onStderr }),
+      {
+        name,
+        zstd,
+        signal,
+      },
+    )
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof ChildError)) throw error

@@ -54,6 +54,7 @@ export function startCopyOut(
     {
       stdin: "pipe",
       stdout,
+      counted: "stdout",
       signal: options.signal,
       onStderr(line) {
         const rows = copiedRowsIn(line)

@@ -52,6 +52,7 @@ export function startDump(
     { file: clients.pgDump, args, env: childEnv(connection, options.env) },
     {
       stdout,
+      counted: "stdout",
       signal: options.signal,
       onStderr(line) {
         const [, warning] = /^(?:pg_\w+: )?warning: +(.*)$/i.exec(line) ?? []

@@ -68,7 +68,8 @@ export async function restoreMain(
   const { name, partial, compressed, zstd, signal } = options
   const passing = { name, signal, mayEndEarly: partial }
   return runPgRestore(options, [], async (program, onStderr) => {
-    const start: StartConsumer = (signal) => startChild(program, { stdin: "pipe", signal, onStderr })
+    const start: StartConsumer = (signal) =>
+      startChild(program, { stdin: "pipe", counted: "stdin", signal, onStderr })
     const rawBytes = compressed
       ? await decompressInto(source, start, { ...passing, zstd })
       : await feedInto(source, start, passing)
@@ -92,7 +93,7 @@ async function runPgRestore(
 ): Promise<RestoreOutcome> {
   const { clients, connection, entries, signal } = options
   const env = childEnv(connection, options.env)
-  const list = await placeFile(useList(entries), env)
+  const list = await placeFile(useList(entries), env, signal)
   const reader = readRestoreOutput(options.onStep)
   try {
     const chosen = ["--use-list", list.path, "--no-password", "--dbname", conninfo(connection)]

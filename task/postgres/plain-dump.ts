@@ -25,11 +25,18 @@ export async function runPlainDump(dump: AsyncIterable<Buffer>, options: PlainDu
   await refuseOldPsql(psql, environment)
   const args = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
   const program = { file: psql, args: [`--dbname=${conninfo(connection)}`, ...args], env: environment }
-  const child = startChild(program, { signal, stdin: "pipe", onStderr })
-  const [feeding, running] = await Promise.allSettled([
-    pipeline(toScript(dump, randomBytes(32).toString("hex")), child.stdin),
-    child.ended,
-  ])
+  const child = startChild(program, { signal, stdin: "pipe", counted: "stdin", onStderr })
+  let fedBytes = 0
+  async function* counted(script: AsyncIterable<Buffer>) {
+    for await (const chunk of script) {
+      fedBytes += chunk.length
+      yield chunk
+    }
+  }
+  const script = toScript(dump, randomBytes(32).toString("hex"))
+  const [feeding, running] = await Promise.allSettled([pipeline(script, counted, child.stdin), child.ended])
+  const lost = feeding.status === "fulfilled" ? child.lost(fedBytes) : undefined
+  if (lost && (running.status === "fulfilled" || lost.isCounted)) throw lost
   // Where psql gave up, writing to it fails too, and says nothing of why.
   if (feeding.status === "rejected" && !isBrokenPipe(feeding.reason)) throw feeding.reason
   if (running.status === "rejected") throw explain(running.reason)

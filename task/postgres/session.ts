@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto"
 import * as z from "zod"
 import { PgstowError } from "../errors.ts"
 import { type Child, startChild } from "../processes/child.ts"
+import { execTimeoutSeconds, execVariable } from "../processes/exec-prefix.ts"
+import { ExecError } from "../processes/far-side.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
 import { connectionFailure, refusesSettings } from "./connection-failure.ts"
@@ -132,18 +134,28 @@ async function beginSession(
       args: ["-XAtqw", "-d", conninfo(signed, { client_encoding: "UTF8" })],
       env: childEnv(signed, options.env),
     },
-    { stdin: "pipe", stdout: "pipe", signal: options.signal },
+    { stdin: "pipe", stdout: "pipe", signal: options.signal, onStderr: (line) => conversation.hear(line) },
   )
   const lost = new AbortController()
   let state: "connecting" | "open" | "closing" = "connecting"
-  const conversation = converse(psql, connection)
+  const giveUp = () => {
+    const failure = noAnswer(options.env)
+    conversation.end(failure)
+    if (state === "open") lost.abort(failure)
+    psql.stop()
+  }
+  const conversation = converse(psql, connection, {
+    isBehindPrefix: options.env[execVariable] !== undefined,
+    comesWithinMs: 1_000 * execTimeoutSeconds(options.env),
+    onLoss: giveUp,
+  })
   const failureOf = (error: unknown): unknown => {
     if (state === "closing")
       return new PgstowError("postgres", `the session of ${describe(connection)} is closed`)
     if (options.signal?.aborted) return options.signal.reason
-    if (psql.pid === undefined) return error
+    if (psql.pid === undefined || error instanceof ExecError) return error
     const failed = state === "connecting" ? "could not connect to" : "lost the connection to"
-    return connectionFailure(connection, psql.stderr(), error, failed)
+    return connectionFailure(connection, conversation.withoutOwn(psql.stderr()), error, failed)
   }
   const over = psql.ended
     .catch((error: unknown) => error)
@@ -176,6 +188,7 @@ async function beginSession(
   heartbeat.unref()
   lost.signal.addEventListener("abort", () => clearInterval(heartbeat))
 
+  const limit = options.env[execVariable] ? setTimeout(giveUp, firstAnswerWithinMs(options.env)) : undefined
   try {
     const [{ major, made }] = firstRow.parse(await query(firstQuery))
     state = "open"
@@ -190,33 +203,67 @@ async function beginSession(
   } catch (error) {
     await close()
     throw error
+  } finally {
+    clearTimeout(limit)
   }
 }
 
 const closesWithinMs = 5_000
 
+/** After psql has begun it may take as long again to connect. */
+function firstAnswerWithinMs(env: Environment): number {
+  return 2_000 * execTimeoutSeconds(env)
+}
+
+function noAnswer(env: Environment): ExecError {
+  return new ExecError(`no answer of psql came through ${env[execVariable]}`, {
+    hint: "It must hand on input and output as they are: try by hand with psql behind it.",
+  })
+}
+
 /**
- * Statements to psql and their answers back, one after another. Each is followed by a random marker, so that
- * whatever the answer holds, its end is known; and by what psql's variables say of it, so that an error belongs
- * to its statement.
+ * Statements to psql and their answers back, one after another. Each is followed by a random marker and its number,
+ * so that whatever the answer holds, its end is known; and by what psql's variables say of it, so that an error
+ * belongs to its statement.
+ *
+ * A prefix may lose an answer, which would be waited for without end. So psql says on stderr too that it has answered,
+ * and `onLoss` is called where an answer has not come `comesWithinMs` later, or another has in its place.
  */
-function converse(psql: Child, connection: Connection) {
+function converse(
+  psql: Child,
+  connection: Connection,
+  options: {
+    readonly isBehindPrefix: boolean
+    readonly comesWithinMs: number
+    readonly onLoss: () => void
+  },
+) {
   const marker = randomBytes(16).toString("hex")
   const end = `\n${marker}\n`
-  const answer = new RegExp(`^(.*?)\\n?${marker} (true|false) (\\S+)\\n(.*)$`, "s")
+  const answer = new RegExp(`^(.*?)\\n?${marker} (\\d+) (true|false) (\\S+)\\n(.*)$`, "s")
   const pending: PromiseWithResolvers<string>[] = []
+  const count = { said: 0, answered: 0 }
+  const late = new Set<NodeJS.Timeout>()
   let over: unknown
   let received = ""
 
+  const finish = (reason: unknown) => {
+    over ??= reason
+    for (const timer of late) clearTimeout(timer)
+    for (const reply of pending.splice(0)) reply.reject(over)
+  }
   psql.stdin.on("error", () => {}) // It has ended: `end` says why.
   psql.stdout.setEncoding("utf8")
   psql.stdout.on("data", (text: string) => {
     let from = Math.max(0, received.length - end.length)
     received += text
     for (let at = received.indexOf(end, from); at >= 0; at = received.indexOf(end, from)) {
-      const [, result = "", failed, sqlstate = "", message = ""] = answer.exec(received.slice(0, at)) ?? []
+      const [, result = "", number, failed, sqlstate = "", message = ""] =
+        answer.exec(received.slice(0, at)) ?? []
       received = received.slice(at + end.length)
       from = 0
+      count.answered += 1
+      if (Number(number) !== count.answered) return options.onLoss()
       if (failed === "true") pending.shift()?.reject(new QueryError(connection, sqlstate, message))
       else pending.shift()?.resolve(result)
     }
@@ -228,15 +275,38 @@ function converse(psql: Child, connection: Connection) {
       if (over !== undefined) return Promise.reject(over)
       const reply = Promise.withResolvers<string>()
       pending.push(reply)
+      count.said += 1
+      const number = count.said
       psql.stdin.write(
-        `${sql}\n;\n\\echo ${marker} :ERROR :SQLSTATE\n\\echo :LAST_ERROR_MESSAGE\n\\echo ${marker}\n`,
+        [
+          `${sql}\n;`,
+          `\\echo ${marker} ${number} :ERROR :SQLSTATE`,
+          "\\echo :LAST_ERROR_MESSAGE",
+          `\\echo ${marker}`,
+          ...(options.isBehindPrefix ? [`\\warn ${marker} ${number}`] : []),
+          "",
+        ].join("\n"),
       )
       return reply.promise
     },
-    /** Rejects what is pending, and all that is said later. */
-    end: (reason: unknown) => {
-      over ??= reason
-      for (const reply of pending.splice(0)) reply.reject(over)
+    /** Takes a line of psql's stderr. */
+    hear: (line: string) => {
+      if (!line.startsWith(marker)) return
+      const number = Number(line.slice(marker.length))
+      const timer = setTimeout(() => {
+        late.delete(timer)
+        if (count.answered < number) options.onLoss()
+      }, options.comesWithinMs)
+      timer.unref()
+      late.add(timer)
     },
+    /** What psql itself wrote to stderr. */
+    withoutOwn: (stderr: string): string =>
+      stderr
+        .split("\n")
+        .filter((line) => !line.includes(marker))
+        .join("\n"),
+    /** Rejects what is pending, and all that is said later. */
+    end: finish,
   }
 }

@@ -2,7 +2,8 @@ import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 import type { Readable, Writable } from "node:stream"
 import { text } from "node:stream/consumers"
 import { PgstowError } from "../errors.ts"
-import { throughPrefix } from "./exec-prefix.ts"
+import { type Behind, throughPrefix } from "./exec-prefix.ts"
+import { type Counted, ExecError } from "./far-side.ts"
 
 /** A program to run: its file, its arguments (no secrets: anyone may read them) and its environment. */
 export type Program = {
@@ -14,12 +15,15 @@ export type Program = {
 
 export type ChildOptions = {
   /**
-   * Ends the child: SIGTERM, and SIGKILL 5 s later where that did not help. What it has started itself may go on and
-   * hold its pipes open; this side of them is closed then.
+   * Ends the child: SIGTERM, and SIGKILL 5 s later where that did not help; behind a prefix, SIGTERM to the program
+   * there before that. What it has started itself may go on and hold its pipes open: this side of them is closed
+   * then.
    */
   readonly signal?: AbortSignal | undefined
   readonly stdin?: "ignore" | "pipe" | Readable
   readonly stdout?: "ignore" | "pipe" | Writable
+  /** The stream that the other side of a prefix counts, so that `lost` can tell whether all of it came through. */
+  readonly counted?: Counted | undefined
   /** Called with every line of stderr as it comes. */
   readonly onStderr?: ((line: string) => void) | undefined
   /** What `ended` rejects with instead, by who knows the program's words. */
@@ -40,8 +44,16 @@ export type Child = {
   kill(signal: NodeJS.Signals): void
   /** Ends it as the signal of its options does. */
   stop(): void
-  /** Resolves when the program has exited with 0 and its output is closed; rejects with a ChildError otherwise. */
+  /**
+   * Resolves when the program has exited with 0 and its output is closed; rejects with a ChildError otherwise, or an
+   * ExecError where a prefix did not run it.
+   */
   readonly ended: Promise<void>
+  /**
+   * Why a stream that had so many bytes here did not come through the prefix as it was; undefined where it did, or
+   * where there is no prefix and so nothing that could have lost any of it. To be asked when the child has ended.
+   */
+  lost(bytes: number): ExecError | undefined
 }
 
 /** A program that could not be started, exited with another code than 0, or was ended by a signal. */
@@ -82,6 +94,7 @@ const killedHint = "The system may have run out of memory: look into its log, an
 const stderrKeepBytes = 64 * 1024
 const killAfterMs = 5_000
 const closeAfterMs = 500
+const terminateAfterMs = 2_500
 
 /** All children that run, by how to end them. */
 const running = new Map<ChildProcess, () => void>()
@@ -102,33 +115,42 @@ export function killChildren(): void {
 }
 
 /**
- * Starts a program, through the prefix of PGSTOW_EXEC where its environment has one. Give another child's `stdin` as `stdout` and the two are joined by the operating system:
- * what flows between them never passes through Node. That end is then closed here, so that the reader sees the
- * writer's end.
+ * Starts a program, through the prefix of PGSTOW_EXEC where its environment has one. Give another child's `stdin` as
+ * `stdout` and the two are joined by the operating system: what flows between them never passes through Node. That end
+ * is then closed here, so that the reader sees the writer's end.
  */
 export function startChild(program: Program, options: ChildOptions = {}): Child {
-  const { stdin = "ignore", stdout = "ignore" } = options
+  const { stdin = "ignore", stdout = "ignore", counted } = options
   const name = program.file.slice(program.file.lastIndexOf("/") + 1)
-  const { file, args, env, firstLine } = throughPrefix(program)
-  const input = firstLine !== undefined && stdin === "ignore" ? "pipe" : stdin
+  const { file, args, env, behind } = throughPrefix(program, counted)
+  const input = behind && stdin === "ignore" ? "pipe" : stdin
   const stdio: StdioOptions = [input, stdout, "pipe"]
   const child: ChildProcess = spawn(file, args, { stdio, env })
-  if (firstLine !== undefined) {
+  if (behind) {
     // Where it can't be written, the program has ended, and `ended` says why.
     child.stdin?.on("error", () => {})
-    child.stdin?.write(`${firstLine}\n`)
+    child.stdin?.write(`${behind.firstLine}\n`)
     if (stdin === "ignore") child.stdin?.end()
   }
 
   let stderr = ""
   let partialLine = ""
   child.stderr?.setEncoding("utf8")
-  child.stderr?.on("data", (text: string) => {
+  const keep = (text: string) => {
     stderr = (stderr + text).slice(-stderrKeepBytes)
-    if (!options.onStderr) return
+  }
+  const hear = (line: string) => {
+    const words = behind ? behind.farSide.otherThanOwn(line) : line
+    if (words === undefined) return
+    if (behind) keep(`${words}\n`)
+    options.onStderr?.(words)
+  }
+  child.stderr?.on("data", (text: string) => {
+    if (!behind) keep(text)
+    if (!behind && !options.onStderr) return
     const lines = (partialLine + text).split(/\r?\n|\r/)
     partialLine = lines.pop() ?? ""
-    for (const line of lines) options.onStderr(line)
+    for (const line of lines) hear(line)
   })
 
   const ended = new Promise<void>((resolve, reject) => {
@@ -148,12 +170,14 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
       )
     })
     child.once("close", (status, signal) => {
-      if (partialLine !== "") options.onStderr?.(partialLine)
-      if (status === 0) return resolve()
+      if (partialLine !== "") hear(partialLine)
+      const own = behind && (isLate || status === 0) ? farEnd(name, behind, isLate) : status
+      if (own instanceof ExecError) return reject(own)
+      if (own === 0) return resolve()
       const words = lastWords(stderr)
-      const message = `${name} ${endingOf(status, signal)}${words === "" ? "" : `: ${words}`}`
+      const message = `${name} ${endingOf(own, signal)}${words === "" ? "" : `: ${words}`}`
       const failure = new ChildError(name, message, {
-        status: status ?? undefined,
+        status: own ?? undefined,
         signal: signal ?? undefined,
         stderr,
       })
@@ -166,19 +190,37 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
   // The child has its own copy of these ends; ours would keep the other side waiting for ever.
   for (const end of [stdin, stdout]) if (typeof end !== "string") end.destroy()
 
+  let isLate = false
+  if (behind) {
+    const start = setTimeout(() => {
+      isLate = behind.farSide.pid() === undefined
+      if (isLate) stop()
+    }, behind.startsWithinSeconds * 1_000)
+    child.once("close", () => clearTimeout(start))
+  }
+
   let stopped = false
   const stop = () => {
     if (stopped) return
     stopped = true
-    child.kill("SIGTERM")
-    let timer = setTimeout(() => child.kill("SIGKILL"), killAfterMs)
-    const letGo = () => {
+    let timer: NodeJS.Timeout | undefined
+    const after = (ms: number, step: () => void) => {
       clearTimeout(timer)
-      timer = setTimeout(closePipes, closeAfterMs)
+      timer = setTimeout(step, ms)
     }
-    if (hasExited(child)) letGo()
-    else child.once("exit", letGo)
+    const terminate = () => {
+      child.kill("SIGTERM")
+      after(killAfterMs, () => child.kill("SIGKILL"))
+    }
+    const letGo = () => after(closeAfterMs, closePipes)
     child.once("close", () => clearTimeout(timer))
+    const pid = behind?.farSide.pid()
+    if (hasExited(child)) return letGo()
+    child.once("exit", letGo)
+    if (pid === undefined) return terminate()
+    // Few prefixes hand signals on.
+    killThere(program.env, pid)
+    after(terminateAfterMs, terminate)
   }
   const closePipes = () => {
     for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.destroy()
@@ -204,6 +246,10 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
     kill: (signal) => child.kill(signal),
     stop,
     ended,
+    lost: (bytes) => {
+      if (!behind || !counted || behind.farSide.bytes() === bytes) return undefined
+      return lostOnTheWay(name, behind.prefix, counted, bytes, behind.farSide.bytes())
+    },
   }
 }
 
@@ -215,10 +261,64 @@ function endingOf(status: number | null | undefined, signal: NodeJS.Signals | nu
   return signal ? `was ended by ${signal}` : `exited with ${status}`
 }
 
+/** Ends a process behind a prefix, by another one that runs there. */
+function killThere(environment: Program["env"], pid: number): void {
+  const killer = { file: "sh", args: ["-c", 'kill "$1"', "sh", String(pid)], env: environment }
+  const { file, args, env, behind } = throughPrefix(killer)
+  const child = spawn(file, args, { stdio: ["pipe", "ignore", "ignore"], env })
+  const limit = setTimeout(() => child.kill("SIGKILL"), terminateAfterMs)
+  child.once("close", () => clearTimeout(limit))
+  child.once("error", () => {}) // The prefix itself is ended next.
+  child.stdin.on("error", () => {})
+  child.stdin.end(`${behind?.firstLine}\n`)
+}
+
+/** The exit code of a program whose prefix exited with 0, or did not begin it in time: it alone says what became of it. */
+function farEnd(
+  name: string,
+  { prefix, farSide, startsWithinSeconds }: Behind,
+  isLate: boolean,
+): number | ExecError {
+  const status = farSide.status()
+  if (status !== undefined) return status
+  const how =
+    farSide.pid() !== undefined
+      ? `${prefix} ended, and how ${name} ended did not come through it`
+      : isLate
+        ? `${prefix} has not begun to run ${name} within ${startsWithinSeconds} s`
+        : `${prefix} ended without having run ${name}`
+  return new ExecError(how, {
+    hint: `It must hand on input, output and errors as they are: try ${prefix} sh -c "echo hello >&2" by hand.`,
+  })
+}
+
+function lostOnTheWay(
+  name: string,
+  prefix: string,
+  counted: Counted,
+  here: number,
+  there: number | undefined,
+): ExecError {
+  const what = counted === "stdout" ? "the output" : "the input"
+  const counts =
+    there === undefined
+      ? `its end is not known, after ${here} bytes`
+      : counted === "stdout"
+        ? `${name} wrote ${there} bytes, and ${here} came`
+        : `${here} bytes were sent, and ${there} came`
+  return new ExecError(`${what} of ${name} did not come through ${prefix} as it was: ${counts}`, {
+    hint: "Its connection may have broken: try again, or connect to the server without it.",
+    isCounted: there !== undefined,
+  })
+}
+
 /** All that a program prints. Rejects as its `ended` does. */
 export async function outputOf(program: Program, signal?: AbortSignal): Promise<string> {
   const child = startChild(program, { stdout: "pipe", signal })
-  const [output] = await Promise.all([text(child.stdout), child.ended])
+  const output = text(child.stdout)
+  // How it ended says more than that its output broke off.
+  await Promise.allSettled([output, child.ended])
+  await child.ended
   return output
 }
 

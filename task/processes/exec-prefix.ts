@@ -1,14 +1,30 @@
+import { randomBytes } from "node:crypto"
 import { PgstowError } from "../errors.ts"
 import type { Program } from "./child.ts"
+import { type Counted, type FarSide, listenToFarSide, wrapperFor } from "./far-side.ts"
 
-/** What to start in place of a program, and the line that it is to read first. */
-export type Prefixed = Program & { readonly firstLine: string | undefined }
+/** What to start in place of a program, and what is to know of the prefix, where there is one. */
+export type Prefixed = Program & { readonly behind: Behind | undefined }
+
+export type Behind = {
+  /** As the user wrote it. */
+  readonly prefix: string
+  /** What the program is to read before all else. */
+  readonly firstLine: string
+  readonly farSide: FarSide
+  /** How long the prefix may take until the program begins. */
+  readonly startsWithinSeconds: number
+}
 
 /** The variable that holds the prefix, and is handed on to no program. */
 export const execVariable = "PGSTOW_EXEC"
 
-/** Puts PGPASSWORD into the environment from the first line of its input, and becomes what its arguments say. */
-const wrapper = 'IFS= read -r PGPASSWORD && export PGPASSWORD && exec "$@"'
+/** The variable that says within how many seconds a program behind the prefix must begin. */
+export const execTimeoutVariable = "PGSTOW_EXEC_TIMEOUT"
+
+export function execTimeoutSeconds(env: Program["env"]): number {
+  return Number(env[execTimeoutVariable] || 60)
+}
 
 const hint = 'Write it like "docker exec -i NAME", "kubectl exec -i POD --" or "ssh HOST".'
 
@@ -17,18 +33,22 @@ const hint = 'Write it like "docker exec -i NAME", "kubectl exec -i POD --" or "
  * prefix. What its environment says to libpq comes along as arguments of `env`, but the password in the first line
  * of its input: nobody reads it from a process list.
  *
+ * @param counted the stream that the far side is to count
+ *
  * Throws a usage error where the prefix can't hand on input and output as they are.
  */
-export function throughPrefix({ file, args, env }: Program): Prefixed {
-  const { [execVariable]: prefix, PGPASSWORD: password = "", ...rest } = env
-  if (prefix === undefined) return { file, args, env, firstLine: undefined }
+export function throughPrefix({ file, args, env }: Program, counted?: Counted): Prefixed {
+  const { [execVariable]: prefix, [execTimeoutVariable]: _, PGPASSWORD: password = "", ...rest } = env
+  if (prefix === undefined) return { file, args, env, behind: undefined }
+  const token = randomBytes(16).toString("hex")
   const [first = "", ...others] = checked(prefix.split(/\s+/).filter((word) => word !== ""))
   const settings = Object.entries(rest).filter(([name]) => /^(PG(?!STOW_)[A-Z_]+|LC_ALL)$/.test(name))
   const command = [
     "sh",
     "-c",
-    wrapper,
+    wrapperFor(counted),
     "sh",
+    token,
     "env",
     ...settings.map(([name, value]) => `${name}=${value ?? ""}`),
     file,
@@ -40,7 +60,12 @@ export function throughPrefix({ file, args, env }: Program): Prefixed {
     file: first,
     args: [...others, ...(isSsh ? command.map(quote) : command)],
     env: rest,
-    firstLine: password,
+    behind: {
+      prefix,
+      firstLine: password,
+      farSide: listenToFarSide(token),
+      startsWithinSeconds: execTimeoutSeconds(env),
+    },
   }
 }
 

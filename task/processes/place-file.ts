@@ -5,13 +5,18 @@ import { text } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { startChild } from "./child.ts"
 import { execVariable } from "./exec-prefix.ts"
+import { ExecError } from "./far-side.ts"
 
 export type PlacedFile = { readonly path: string; remove(): Promise<void> }
 
-/** Puts a temporary file where programs with this environment run: here, or where the prefix of PGSTOW_EXEC goes. */
+/**
+ * Puts a temporary file where programs with this environment run: here, or where the prefix of PGSTOW_EXEC goes.
+ * Rejects where not all of it came there.
+ */
 export async function placeFile(
   content: string | Buffer,
   env: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
 ): Promise<PlacedFile> {
   if (env[execVariable] === undefined) {
     const folder = await mkdtemp(join(tmpdir(), "pgstow-"))
@@ -19,10 +24,18 @@ export async function placeFile(
     await writeFile(path, content)
     return { path, remove: () => rm(folder, { recursive: true, force: true }) }
   }
-  const script = 'umask 077; file=$(mktemp) && cat >"$file" && echo "$file"'
+  const script = 'umask 077; file=$(mktemp) && cat >"$file" && wc -c <"$file" && echo "$file"'
   const program = { file: "sh", args: ["-c", script], env }
-  const child = startChild(program, { stdin: "pipe", stdout: "pipe" })
-  const [path] = await Promise.all([text(child.stdout), pipeline([content], child.stdin), child.ended])
-  const file = path.trim()
+  const child = startChild(program, { stdin: "pipe", stdout: "pipe", signal })
+  const output = text(child.stdout)
+  // How it ended says more than that its input or output broke off.
+  await Promise.allSettled([output, pipeline([content], child.stdin), child.ended])
+  await child.ended
+  const answer = await output
+  const [, bytes, file] = /^\s*(\d+)\n(.+)\n$/.exec(answer) ?? []
+  if (file === undefined || Number(bytes) !== Buffer.byteLength(content))
+    throw new ExecError(`a file did not come through ${env[execVariable]} as it was`, {
+      hint: "Its connection may have broken: try again, or connect to the server without it.",
+    })
   return { path: file, remove: () => startChild({ file: "rm", args: ["-f", file], env }).ended }
 }

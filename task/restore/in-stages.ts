@@ -31,7 +31,7 @@ export async function restoreInStages(
   const signal = AbortSignal.any([context.signal, stop.signal])
   const plain = restoringInto(job, database, context, signal)
   const restoring = { ...plain, connection: withSettings(plain.connection, settingsOfLoading) }
-  const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env))
+  const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env), signal)
   try {
     let outcome = await restoreDefinitions(head, "schema", stages.schema, restoring)
     const load = async (step: LoadStep): Promise<RestoreOutcome> => {

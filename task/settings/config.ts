@@ -70,6 +70,8 @@ const settings = {
   verify: { env: "PGSTOW_VERIFY", schema: yesNo.default(true) },
   /** What PostgreSQL's programs are run through: "docker exec -i db". */
   exec: { env: "PGSTOW_EXEC", schema: text },
+  /** Seconds within which a program must begin that is run through that. */
+  execTimeout: { env: "PGSTOW_EXEC_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
   /** Folders with PostgreSQL client programs, searched first. */
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */

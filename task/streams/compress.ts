@@ -84,6 +84,8 @@ async function* compressBeside(
         `compressing the output of ${producer.name} failed: ${compressedBytes} bytes came, and zstd says it wrote ${totals?.compressedBytes ?? "nothing"}`,
       )
     count.rawBytes = totals.rawBytes
+    const lost = producer.lost(totals.rawBytes)
+    if (lost) throw lost
   } finally {
     await group.end()
   }
@@ -101,6 +103,8 @@ async function* compressHere(
     yield* raw
     signal?.throwIfAborted()
     await producer.ended
+    const lost = producer.lost(count.rawBytes)
+    if (lost) throw lost
   }
   try {
     yield* compressInto(output(), level, count)

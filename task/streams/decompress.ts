@@ -73,6 +73,9 @@ async function passInto(
     signal?.throwIfAborted()
     if (sourceFailure) throw sourceFailure.error
     if (passed.status === "rejected") throw decompressionFailure(name, passed.reason)
+    // What was cut on its way may be why the child failed; one that failed before the end need not have read all.
+    const lost = passed.value === undefined || mayEndEarly ? undefined : consumer.lost(passed.value)
+    if (lost && (consumed.status === "fulfilled" || lost.isCounted)) throw lost
     if (consumed.status === "rejected") throw consumed.reason
     if (passed.value === undefined && !mayEndEarly)
       throw new PgstowError("postgres", `${consumer.name} stopped reading before the end of ${name}`)

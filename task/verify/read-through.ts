@@ -6,7 +6,8 @@ import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } f
 import { messageOf, PgstowError } from "../errors.ts"
 import { chooseForRestore, findClients } from "../postgres/clients.ts"
 import { ChildError, type Program, startChild } from "../processes/child.ts"
-import { execVariable } from "../processes/exec-prefix.ts"
+import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
+import { ExecError } from "../processes/far-side.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompressInto, type StartConsumer } from "../streams/decompress.ts"
 import { findZstd } from "../streams/zstd.ts"
@@ -60,8 +61,12 @@ export async function readThrough(
   return problems
 }
 
-/** A program that did not run, or was killed (the system is short of memory), says nothing of what it was reading. */
+/**
+ * A program that did not run, was killed (the system is short of memory), or was not given all that it was to read,
+ * says nothing of what that was.
+ */
 function tellsOfContent(error: PgstowError): boolean {
+  if (error instanceof ExecError) return false
   if (error instanceof ChildError) return error.exitStatus !== undefined
   return error.kind === "damaged" || error.kind === "postgres"
 }
@@ -83,7 +88,7 @@ type Reading = {
 }
 
 function reader(object: ManifestObject, pgRestore: string, environment: Context["env"]): Reading {
-  const { PATH, HOME, LANG, [execVariable]: exec } = environment
+  const { PATH, HOME, LANG, [execVariable]: exec, [execTimeoutVariable]: timeout } = environment
   const env = { PATH, HOME, LANG, LC_ALL: "C" }
   const nothing = () => Promise.resolve([])
   switch (object.kind) {
@@ -92,7 +97,7 @@ function reader(object: ManifestObject, pgRestore: string, environment: Context[
         start: startReader({
           file: pgRestore,
           args: ["--file=/dev/null"],
-          env: { ...env, [execVariable]: exec },
+          env: { ...env, [execVariable]: exec, [execTimeoutVariable]: timeout },
         }),
         problems: nothing,
       }
@@ -105,7 +110,7 @@ function reader(object: ManifestObject, pgRestore: string, environment: Context[
 }
 
 function startReader(program: Program): StartConsumer {
-  return (signal) => startChild(program, { stdin: "pipe", signal })
+  return (signal) => startChild(program, { stdin: "pipe", counted: "stdin", signal })
 }
 
 /** In COPY's text format a row is a line. */
