@@ -7,6 +7,7 @@ import { compressOutput, compressStream, type StartProducer } from "../streams/c
 import { PartBuffers } from "../streams/part-buffers.ts"
 import { seal } from "../streams/seal.ts"
 import { storeObject } from "../streams/store-object.ts"
+import { checkObjects } from "./check-objects.ts"
 
 export type BackupWriterOptions = {
   readonly name: BackupName
@@ -48,7 +49,10 @@ export type BackupWriter = {
    * storage: then no storage has the object, and what else is being stored at that time fails too.
    */
   store(piece: ObjectSource): Promise<MeasuredObject>
-  /** Makes the backup exist. Rejects where it could be made to in no storage. */
+  /**
+   * Makes the backup exist, in every storage that still has its objects. Rejects where it could be made to in no
+   * storage.
+   */
   finish(manifest: Manifest): Promise<void>
   /** Removes what was stored from every storage that no manifest was sent to, as far as it lets the writer. */
   discard(): Promise<void>
@@ -109,10 +113,12 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
       }
     },
     finish: async (manifest) => {
-      for (const storage of remaining()) {
+      const put = async (storage: Storage) => {
+        await checkObjects(storage, manifest)
         manifestSent.add(storage)
-        await putManifest(storage, manifest).catch((failure) => fail(storage, failure))
+        await putManifest(storage, manifest)
       }
+      for (const storage of remaining()) await put(storage).catch((failure) => fail(storage, failure))
     },
     discard: async () => {
       // Where a manifest was sent there may be one, whatever the answer: its objects must stay.

@@ -97,8 +97,8 @@ async function lacksManifest(
     return false
   } catch (error) {
     if (error instanceof ObjectNotFoundError) return true
-    // Who is refused an answer knows nothing.
-    if (error instanceof PgstowError && error.kind === "storage") return false
+    // Who is refused an answer knows nothing, and what is no file is not nothing.
+    if (error instanceof PgstowError && (error.kind === "storage" || error.kind === "damaged")) return false
     throw error
   }
 }
