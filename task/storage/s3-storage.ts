@@ -267,10 +267,18 @@ export class S3Storage implements Storage {
       ...(etag === undefined ? {} : { IfMatch: etag }),
     })
     try {
-      const { Body, ContentLength, ETag } = await this.#client.send(command, { abortSignal })
+      const { Body, ContentLength, ContentRange, ETag } = await this.#client.send(command, { abortSignal })
       if (!(Body instanceof Readable) || ContentLength === undefined)
         throw new Error("the answer has no body, or no length")
-      return { body: Body, sizeBytes: ContentLength, etag: ETag }
+      if (position === 0) return { body: Body, sizeBytes: ContentLength, etag: ETag }
+      if (ContentRange?.startsWith(`bytes ${position}-`))
+        return { body: Body, sizeBytes: ContentLength, etag: ETag }
+      if (ContentRange !== undefined || ContentLength < position) {
+        Body.destroy()
+        throw new Error(`the answer does not begin at byte ${position}`)
+      }
+      // A cache or proxy that heeds no ranges sends all of it.
+      return { body: after(position, Body), sizeBytes: ContentLength - position, etag: ETag }
     } catch (error) {
       if (isS3Error(error, "NoSuchKey")) throw new ObjectNotFoundError(this.url, key, { cause: error })
       if (isS3Error(error, 412)) throw new Error("it was changed while it was read", { cause: error })
@@ -364,6 +372,16 @@ function s3Client(settings: S3Settings, timeoutSeconds: number, clock: ReportedC
     { step: "deserialize", priority: "low", name: "readClock" },
   )
   return client
+}
+
+/** What follows the first `count` bytes. */
+async function* after(count: number, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let left = count
+  for await (const chunk of body) {
+    const skipped = Math.min(left, chunk.length)
+    left -= skipped
+    if (skipped < chunk.length) yield chunk.subarray(skipped)
+  }
 }
 
 /** Whether a request failed, as `#failure` tells it, because it was not allowed. */

@@ -117,6 +117,23 @@ describe.concurrent("a service with a passing fault", () => {
     },
   )
 
+  test("sends all of an object, whatever part was asked for: what was not wanted is left out", async () => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    await storage.put("object", big)
+    let reads = 0
+    endpoint.inject(({ operation }) => {
+      if (operation !== "GetObject") return undefined
+      return reads++ === 0 ? "break" : "whole"
+    })
+    expect((await contentOf(storage, "object")).equals(big)).toBe(true)
+    expect(reads).toBe(2)
+    expect((await contentOf(storage, "object", 1_000_003)).equals(big.subarray(1_000_003))).toBe(true)
+    expect(await contentOf(storage, "object", big.length)).toHaveLength(0)
+    const beyond = await rejectionOf(contentOf(storage, "object", big.length + 1))
+    expect(beyond.message).toContain("cannot read object in s3:")
+  })
+
   test("is asked again no more than five times", async () => {
     await using world = await startS3World()
     world.endpoint.inject(() => ({ status: 503, code: "ServiceUnavailable" }))

@@ -109,7 +109,7 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
       const result = await carryOut(service, {
         ...seen,
         query,
-        headers,
+        headers: fault === "whole" ? { ...headers, range: undefined } : headers,
         body: fault === "truncate" ? firstHalf(body) : body,
       })
       // Whatever the operation has not read of its body is checked all the same.

@@ -16,6 +16,8 @@ export type Fault =
   | "lose-answer"
   /** The request is answered as if it had been carried out, and nothing is done. */
   | "swallow"
+  /** All of an object is sent, whatever part of it was asked for. */
+  | "whole"
   /** The request is carried out with the first half of its body, as if that were all. */
   | "truncate"
   /** The request is refused by this answer. */
