@@ -1,13 +1,14 @@
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type CatalogEntry, listBackups, listDatabases, newestFirst, type ReadableEntry } from "./catalog.ts"
+import { type CatalogEntry, listBackups, newestFirst, type ReadableEntry } from "./catalog.ts"
+import { listed, nothingFound, quoted } from "./nothing-found.ts"
 
 /** What some storages hold. */
 export type Catalog = {
   readonly storages: readonly Storage[]
-  /** Every database that has a folder in one of them, sorted. */
-  readonly databases: readonly string[]
+  /** Why there is nothing of what was asked for, for each storage that has nothing of it. */
+  readonly empty: readonly PgstowError[]
   /** The backups of all databases, or of the one asked for: newest first, copies in the order of the storages. */
   readonly entries: readonly CatalogEntry[]
 }
@@ -27,11 +28,10 @@ export async function readCatalog(
   { database, warn }: { readonly database?: string | undefined; readonly warn: (message: string) => void },
 ): Promise<Catalog> {
   const answers = await Promise.allSettled(
-    storages.map(async (storage) => ({
-      storage,
-      databases: await listDatabases(storage),
-      entries: await listBackups(storage, database),
-    })),
+    storages.map(async (storage) => {
+      const entries = await listBackups(storage, database)
+      return { storage, entries, empty: entries.length > 0 ? [] : [await nothingFound(storage, database)] }
+    }),
   )
   const read = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []))
   for (const answer of answers) {
@@ -39,9 +39,11 @@ export async function readCatalog(
     if (read.length === 0) throw answer.reason
     warn(`looking only in the other storages: ${messageOf(answer.reason)}`)
   }
+  const empty = read.flatMap(({ empty }) => empty)
+  if (empty.length < read.length) for (const { message, hint } of empty) warn(`${message}: ${hint}`)
   return {
     storages: read.map(({ storage }) => storage),
-    databases: [...new Set(read.flatMap(({ databases }) => databases))].sort(),
+    empty,
     entries: read.flatMap(({ entries }) => entries).sort(newestFirst),
   }
 }
@@ -71,32 +73,36 @@ export function findBackup(catalog: Catalog, wanted: string | Date, database?: s
   return { entry, passedOver: matches.filter(({ id }) => id > entry.id) }
 }
 
-const makeOne = "Make one with pgstow backup, or check that this is the right storage."
-
 /** What is searched, and what that is called in messages. */
 type Scope = { readonly entries: readonly CatalogEntry[]; readonly name: string }
 
 /** The backups of `database`; without it those of the only one there is, or all where `several` may be searched. */
 function scopeOf(catalog: Catalog, database: string | undefined, several: boolean): Scope {
-  const { storages, databases, entries } = catalog
+  const { storages, entries } = catalog
   const where = storages.map(({ url }) => url).join(", ")
   const backedUp = [...new Set(entries.map((entry) => entry.database))].sort()
+  if (entries.length === 0) throw noneOf(catalog)
   if (database !== undefined) {
     const name = `${quoted(database)} in ${where}`
     if (backedUp.includes(database))
       return { entries: entries.filter((entry) => entry.database === database), name }
-    const others = databases.filter((other) => other !== database).map(quoted)
     throw new PgstowError("notFound", `there is no backup of ${name}`, {
-      hint: others.length === 0 ? makeOne : `There are those of ${listed(others)}.`,
+      hint: `There are those of ${listed(backedUp.map(quoted))}.`,
     })
   }
-  if (backedUp.length === 0)
-    throw new PgstowError("notFound", `there is no backup in ${where}`, { hint: makeOne })
   if (backedUp.length > 1 && !several)
     throw new PgstowError("usage", `${where} has backups of ${backedUp.length} databases`, {
       hint: `Say of which with --database: ${listed(backedUp.map(quoted))}.`,
     })
   return { entries, name: several ? where : `${backedUp.map(quoted)} in ${where}` }
+}
+
+/** What is to be said where none of the storages holds what was asked for. */
+export function noneOf({ empty }: Pick<Catalog, "empty">): PgstowError {
+  const hints = new Set(empty.flatMap(({ hint }) => hint ?? []))
+  return new PgstowError("notFound", empty.map(({ message }) => message).join("; "), {
+    hint: [...hints].join(" "),
+  })
 }
 
 function isMeant({ id }: CatalogEntry, wanted: string | Date): boolean {
@@ -115,16 +121,4 @@ function notFound({ entries, name }: Scope, wanted: string | Date): PgstowError 
   return new PgstowError("notFound", `there is no backup ${quoted(wanted)} of ${name}`, {
     hint: `The nearest are ${listed(nearest)}.`,
   })
-}
-
-const listedAtMost = 10
-
-function listed(names: readonly string[]): string {
-  const more = names.length - listedAtMost
-  return names.slice(0, listedAtMost).join(", ") + (more > 0 ? ` and ${more} more` : "")
-}
-
-/** A name between quotes, with control characters made visible. */
-function quoted(name: string): string {
-  return JSON.stringify(name)
 }

@@ -5,6 +5,8 @@ import type { BackupState } from "../core/retention.ts"
 import { messageOf } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type CatalogEntry, listBackups, newestFirst } from "./catalog.ts"
+import { noneOf } from "./find-backup.ts"
+import { nothingFound } from "./nothing-found.ts"
 
 /**
  * One backup in one storage. `problem` says why its manifest can't be read: what only that tells is null then; or why
@@ -29,12 +31,22 @@ export type ListedBackup = {
 /** Newest first. */
 export type ListResult = { readonly storages: readonly string[]; readonly backups: readonly ListedBackup[] }
 
-/** Lists the backups in all of `storages`, of one database or of all. */
+/**
+ * Lists the backups in all of `storages`, of one database or of all. Calls `warn` for each that has none; rejects with a
+ * PgstowError "notFound" where none has any, and where one of them does not answer.
+ */
 export async function list(
   storages: readonly Storage[],
-  { database }: { readonly database?: string | undefined } = {},
+  { database, warn }: { readonly database?: string | undefined; readonly warn: (message: string) => void },
 ): Promise<ListResult> {
   const entries = await Promise.all(storages.map((storage) => listBackups(storage, database)))
+  const empty = await Promise.all(
+    storages
+      .filter((_, index) => entries[index]?.length === 0)
+      .map((storage) => nothingFound(storage, database)),
+  )
+  if (empty.length === storages.length) throw noneOf({ empty })
+  for (const { message, hint } of empty) warn(`${message}: ${hint}`)
   return {
     storages: storages.map(({ url }) => url),
     backups: entries.flat().sort(newestFirst).map(describe),

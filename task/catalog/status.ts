@@ -5,6 +5,7 @@ import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { listBackups, listDatabases, newestVerified } from "./catalog.ts"
 import { clockAheadSeconds, describeClock, isFromTheFuture } from "./clocks.ts"
+import { nothingFound } from "./nothing-found.ts"
 
 export type StatusOptions = {
   /** One database only; all of them without it. */
@@ -31,6 +32,8 @@ export type StatusResult = {
   readonly databases: readonly DatabaseStatus[]
   /** The storages whose clocks differ from this machine's by more than five minutes. */
   readonly clocks: readonly ClockDifference[]
+  /** Why there is nothing of what was asked for, for each storage that has nothing of it. */
+  readonly empty: readonly { readonly storage: string; readonly why: string; readonly hint: string }[]
 }
 
 /** How far this machine's clock is ahead of a storage's; negative where it is behind. */
@@ -44,9 +47,15 @@ export async function status(
 ): Promise<StatusResult> {
   const found: DatabaseStatus[] = []
   const clocks: ClockDifference[] = []
+  const empty: StatusResult["empty"][number][] = []
   for (const storage of storages) {
     const entries = await listBackups(storage, database)
-    const names = database === undefined ? await listDatabases(storage) : [database]
+    if (entries.length === 0) {
+      const { message, hint = "" } = await nothingFound(storage, database)
+      empty.push({ storage: storage.url, why: message, hint })
+    }
+    const names =
+      entries.length === 0 ? [] : database === undefined ? await listDatabases(storage) : [database]
     const at = now()
     const aheadSeconds = clockAheadSeconds(storage, at)
     if (aheadSeconds !== null) clocks.push({ storage: storage.url, aheadSeconds })
@@ -68,14 +77,19 @@ export async function status(
       })
     }
   }
-  return { maxAgeHours, databases: found, clocks }
+  return { maxAgeHours, databases: found, clocks, empty }
 }
 
 /**
- * What is to be said, and exited with, where a clock is wrong, a backup is overdue, or there is none at all. The clock
+ * What is to be said, and exited with, where a clock is wrong, a storage has no backup, or one is overdue. The clock
  * goes first, since ages mean nothing by a wrong one.
  */
-export function statusFailure({ maxAgeHours, databases, clocks }: StatusResult): PgstowError | undefined {
+export function statusFailure({
+  maxAgeHours,
+  databases,
+  clocks,
+  empty,
+}: StatusResult): PgstowError | undefined {
   const wrongClocks = [
     ...clocks.map(({ storage, aheadSeconds }) => describeClock(storage, aheadSeconds)),
     ...databases.flatMap(({ database, storage, fromTheFuture }) =>
@@ -86,15 +100,16 @@ export function statusFailure({ maxAgeHours, databases, clocks }: StatusResult):
   ]
   const overdue = databases.filter((each) => each.overdue)
   const where = overdue.map(({ database, storage }) => `${formatName(database)} in ${storage}`)
+  const none = empty.map(({ why }) => why)
   const late =
-    databases.length === 0
-      ? ["there is no backup at all"]
-      : overdue.length > 0
-        ? [`no verified backup of the last ${maxAgeHours} hours: ${where.join(", ")}`]
-        : []
+    overdue.length > 0 ? [`no verified backup of the last ${maxAgeHours} hours: ${where.join(", ")}`] : []
   if (wrongClocks.length > 0)
-    return new PgstowError("clock", [...wrongClocks, ...late].join("; "), {
+    return new PgstowError("clock", [...wrongClocks, ...none, ...late].join("; "), {
       hint: "Set the clocks by NTP, here and where backups are made. A backup from the future counts for nothing until then.",
+    })
+  if (none.length > 0)
+    return new PgstowError("notFound", [...none, ...late].join("; "), {
+      hint: [...new Set(empty.map(({ hint }) => hint))].join(" "),
     })
   const [message] = late
   if (message === undefined) return undefined

@@ -14,13 +14,12 @@ export const listCommand = defineCommand({
   flags: z.object({}),
   examples: ["pgstow list", "pgstow list orders --json"],
   async run({ settings, args: [database] }, context) {
-    const result = await list(storagesOf(settings, context), { database })
+    const result = await list(storagesOf(settings, context), { database, warn: context.log.warn })
     return { title: "listed the backups", result, text: formatList(result), isAnswer: true }
   },
 })
 
 export function formatList({ storages, backups }: ListResult): string {
-  if (backups.length === 0) return `no backups in ${storages.join(", ")}`
   const several = storages.length > 1
   const table = formatTable(
     [

@@ -17,6 +17,7 @@ import {
 } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Readable } from "node:stream"
+import { pathToFileURL } from "node:url"
 import { codeOf } from "../errors.ts"
 import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
 import { byteStream } from "./byte-stream.ts"
@@ -153,6 +154,20 @@ export class FileStorage implements Storage {
 
   clock(): Date | undefined {
     return this.#clock.now()
+  }
+
+  async exists(): Promise<boolean> {
+    return this.#attempt("look for the directory", async () => {
+      const found = await unlessMissing(stat(this.#folder))
+      if (!found) await refuseDanglingLink(this.#folder)
+      return found !== undefined
+    })
+  }
+
+  parent(): Storage | undefined {
+    const above = dirname(this.#folder)
+    if (above === dirname(above)) return undefined
+    return new FileStorage(above, { url: pathToFileURL(above).href, signal: this.#signal })
   }
 
   close(): void {}

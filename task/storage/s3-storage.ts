@@ -23,7 +23,7 @@ import { type Response, resumedBytes } from "./resumed-bytes.ts"
 import { isS3Error, s3Failure } from "./s3-failure.ts"
 import { nextMarkers, nextToken, type UploadMarkers } from "./s3-pages.ts"
 import { S3Upload } from "./s3-upload.ts"
-import type { S3Settings } from "./s3-url.ts"
+import { type S3Settings, withShorterPrefix } from "./s3-url.ts"
 import {
   checkKey,
   checkPrefix,
@@ -56,12 +56,14 @@ export class S3Storage implements Storage {
   readonly #client: S3Client
   readonly #signal: AbortSignal | undefined
   readonly #clock = reportedClock()
+  readonly #options: S3StorageOptions
 
   constructor(settings: S3Settings, options: S3StorageOptions = {}) {
     this.url = settings.url
     this.maxParts = settings.maxParts
     this.#settings = settings
     this.#signal = options.signal
+    this.#options = options
     this.#client = s3Client(settings, options.timeoutSeconds ?? 60, this.#clock)
   }
 
@@ -216,6 +218,17 @@ export class S3Storage implements Storage {
     return this.#clock.now()
   }
 
+  async exists(): Promise<boolean> {
+    for await (const { Contents } of this.#pages("", { MaxKeys: 1 }))
+      if (Contents && Contents.length > 0) return true
+    return false
+  }
+
+  parent(): Storage | undefined {
+    const settings = withShorterPrefix(this.#settings)
+    return settings && new S3Storage(settings, this.#options)
+  }
+
   close(): void {
     this.#client.destroy()
   }
@@ -235,7 +248,7 @@ export class S3Storage implements Storage {
 
   async *#pages(
     prefix: string,
-    input: Pick<ListObjectsV2CommandInput, "Delimiter">,
+    input: Pick<ListObjectsV2CommandInput, "Delimiter" | "MaxKeys">,
   ): AsyncGenerator<ListObjectsV2CommandOutput> {
     checkPrefix(this.url, prefix)
     const { bucket: Bucket, prefix: root } = this.#settings

@@ -78,7 +78,7 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     throw fail("profile and credentials exclude each other", "Leave one of them out.")
 
   return {
-    url: `s3://${bucket}/${prefix}`.replace(/\/$/, "") + (endpoint ? `?endpoint=${endpoint}` : ""),
+    url: urlOf({ bucket, prefix, endpoint }),
     bucket,
     prefix,
     endpoint,
@@ -96,6 +96,17 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
           : undefined
         : namedCredentials(credentials, env, fail),
   }
+}
+
+function urlOf({ bucket, prefix, endpoint }: Pick<S3Settings, "bucket" | "prefix" | "endpoint">): string {
+  return `s3://${bucket}/${prefix}`.replace(/\/$/, "") + (endpoint ? `?endpoint=${endpoint}` : "")
+}
+
+/** The same with a prefix that is one folder shorter; undefined where there is none to leave out. */
+export function withShorterPrefix(settings: S3Settings): S3Settings | undefined {
+  if (settings.prefix === "") return undefined
+  const shorter = { ...settings, prefix: settings.prefix.replace(/[^/]+\/$/, "") }
+  return { ...shorter, url: urlOf(shorter) }
 }
 
 type Fail = (what: string, hint: string) => PgstowError

@@ -60,6 +60,12 @@ export interface Storage {
    */
   clock(): Date | undefined
 
+  /** Whether there is such a place: the directory; in a bucket, anything at all below the prefix. */
+  exists(): Promise<boolean>
+
+  /** The place one step up, for a look around it; undefined at the top. To be closed like any other. */
+  parent(): Storage | undefined
+
   /** Frees connections. */
   close(): void
 }

@@ -7,6 +7,7 @@ import { keyOf } from "../../task/catalog/catalog.ts"
 import { list } from "../../task/catalog/list.ts"
 import { formatList } from "../../task/commands/list.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { quiet } from "../support/quiet.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
 
@@ -25,7 +26,7 @@ afterEach(() => storages.close())
 test("every backup is told with its time, sizes and state", async () => {
   await storeSample(first, { id: ids[0], checks: ["deep-verified"] })
   await storeSample(first, { id: ids[1], database: "sh\nop", checks: ["failed"] })
-  const result = await list([first])
+  const result = await list([first], quiet.log)
   expect(result.backups[1]).toEqual({
     storage: first.url,
     database: "orders",
@@ -50,7 +51,7 @@ test("a backup that can't be read is listed with the reason below", async () => 
   await storeSample(first, { id: ids[0] })
   await storeSample(first, { id: ids[1] })
   await first.put(keyOf(sampleManifest({ id: ids[1] }), "manifest.json"), Buffer.from("{"))
-  const result = await list([first])
+  const result = await list([first], quiet.log)
   expect(result.backups[0]).toMatchObject({ id: ids[1], storedBytes: null, seconds: null, encrypted: null })
   const lines = formatList(result).split("\n")
   expect(lines[1]).toMatch(/^20260102.*- +- +- +unreadable$/)
@@ -67,7 +68,7 @@ test("a backup with a FIFO or a link in place of its manifest has its own proble
   await symlink(`${manifestOf(ids[0])}.away`, manifestOf(ids[0]))
   await rm(manifestOf(ids[1]))
   execFileSync("mkfifo", [manifestOf(ids[1])])
-  const { backups } = await list([first])
+  const { backups } = await list([first], quiet.log)
   expect(backups.map(({ id }) => id)).toEqual([...ids].reverse())
   expect(backups[0]?.problem).toBeNull()
   expect(backups[1]?.problem).toMatch(/ has a FIFO in the place of the object orders\/\S+\/manifest\.json$/)
@@ -78,16 +79,22 @@ test("with several storages each copy says where it is", async () => {
   await storeSample(first, { id: ids[0] })
   await storeSample(second, { id: ids[0] })
   await storeSample(second, { id: ids[2], database: "shop" })
-  const result = await list([first, second])
+  const result = await list([first, second], quiet.log)
   expect(result.backups.map(({ id, storage }) => [id, storage])).toEqual([
     [ids[2], second.url],
     [ids[0], first.url],
     [ids[0], second.url],
   ])
   expect(formatList(result).split("\n")[2]).toContain(first.url)
-  expect((await list([first, second], { database: "shop" })).backups).toHaveLength(1)
+  expect((await list([first, second], { database: "shop", warn() {} })).backups).toHaveLength(1)
 })
 
-test("where there is none, it says where it looked", async () => {
-  expect(formatList(await list([first]))).toBe(`no backups in ${first.url}`)
+test("with several storages, one without any is named, and the others listed", async () => {
+  await storeSample(first, { id: ids[0] })
+  const warnings: string[] = []
+  const { backups } = await list([first, second], { warn: (message) => void warnings.push(message) })
+  expect(backups).toHaveLength(1)
+  expect(warnings).toEqual([
+    `the directory ${second.url} does not exist: Backups were found in ${first.url}.`,
+  ])
 })

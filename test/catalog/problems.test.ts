@@ -20,6 +20,7 @@ import { verifyCopies, verifyFailure } from "../../task/verify/verify.ts"
 import { testContext } from "../support/context.ts"
 import { notRun } from "../support/not-run.ts"
 import { override } from "../support/override.ts"
+import { quiet } from "../support/quiet.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { keysOf } from "../support/storage-contents.ts"
 import { startFileStorages, startS3Storages } from "../support/storage-kinds.ts"
@@ -40,7 +41,7 @@ async function expectOwnProblem(storage: Storage, problem: RegExp): Promise<void
     [bad, true],
     [oldest, false],
   ])
-  const listed = await list([storage])
+  const listed = await list([storage], quiet.log)
   expect(listed.backups[1]?.problem).toMatch(problem)
   expect(formatList(listed)).toMatch(/unreadable/)
 
@@ -151,7 +152,7 @@ describe("in a directory", () => {
     const shown = await show([storage], { backup: bad }, context)
     expect(shown).toMatchObject({ state: "unverified", checks: [], manifest: { id: bad } })
     expect(context.warnings).toMatchObject([/what checks found is not known/])
-    expect(formatList(await list([storage]))).toMatch(/checks unreadable/)
+    expect(formatList(await list([storage], quiet.log))).toMatch(/checks unreadable/)
   })
 
   test.skipIf(needsNotRoot)(

@@ -68,9 +68,15 @@ test("each storage and each database must have its own", async () => {
   expect(statusFailure(await look([first], { database: "orders" }))).toBeUndefined()
 })
 
-test("no backup at all is overdue, whether a database was named or not", async () => {
-  expect(statusFailure(await look([first]))?.message).toBe("there is no backup at all")
-  expect(statusFailure(await look([first], { database: "orders" }))?.exitCode).toBe(11)
+test("a storage without any backup is named, with the others or alone", async () => {
+  expect(statusFailure(await look([first]))?.message).toBe(`the directory ${first.url} does not exist`)
+  await storeSample(first, { id: ids[2], checks: ["verified"] })
+  const both = statusFailure(await look([first, second]))
+  expect(both?.exitCode).toBe(8)
+  expect(both?.message).toBe(`the directory ${second.url} does not exist`)
+  const misspelt = statusFailure(await look([first], { database: "order" }))
+  expect(misspelt?.exitCode).toBe(8)
+  expect(misspelt?.hint).toBe('There are those of "orders".')
 })
 
 test("a backup dated in the future hides nothing, and is told with an exit code of its own", async () => {

@@ -126,7 +126,17 @@ const cases: Record<string, Case> = {
     names: /2026-01-02T03:00 is not a time with its zone/,
     hint: /03:00Z/,
   },
-  "no backup": { args: ["show"], kind: "notFound", names: /no backup in file:/, hint: /pgstow backup/ },
+  ...Object.fromEntries(
+    ["list", "status", "show", "verify", "restore"].map((command): [string, Case] => [
+      `${command} in a directory that does not exist`,
+      {
+        args: [command],
+        kind: "notFound",
+        names: /the directory file:\S+ does not exist/,
+        hint: /Correct the path/,
+      },
+    ]),
+  ),
   "a level that logs do not have": {
     args: ["list"],
     env: { LOG_LEVEL: "loud" },

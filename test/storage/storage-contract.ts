@@ -30,6 +30,17 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
     })
     afterEach(() => storage.close())
 
+    test("it exists once it holds something, and its parent with it", async () => {
+      expect(await storage.exists()).toBe(false)
+      await storage.put("folder/object", Buffer.from("content"))
+      expect(await storage.exists()).toBe(true)
+      const parent = storage.parent()
+      expect(await parent?.exists()).toBe(true)
+      expect(storage.url).toContain(parent?.url.split("?")[0])
+      expect(await parent?.listFolders("")).toContain(`storage-${count}`)
+      parent?.close()
+    })
+
     describe("objects stored at once", () => {
       test.each([0, 1, 65_537, 3_000_000])("%i bytes come back as they were", async (sizeBytes) => {
         const body = randomBytes(sizeBytes)
