@@ -74,6 +74,8 @@ export function backupAllFailure(results: readonly DatabaseBackup[]): PgstowErro
   return new PgstowError(
     first.failure.kind,
     `${failed.length} of ${formatCount(results.length, "database")} could not be backed up: ${names}`,
-    { hint: "What was wrong with each is said above. The others have their backups." },
+    {
+      hint: "What was wrong with each is said above. Leave out with --exclude what needs no backup. The others have theirs.",
+    },
   )
 }
