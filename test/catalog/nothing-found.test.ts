@@ -22,18 +22,20 @@ const kinds: readonly {
     start: async () => {
       const place = await startFileStorages()
       const root = place.open().url
-      return { open: (path) => openStorage(root + (path && `/${path}`), { env: {} }), close: place.close }
+      const open: Open = (path) => openStorage(root + (path && `/${path}`), { env: {} })
+      return { open, close: () => place.close() }
     },
   },
   {
     kind: "a bucket",
     missing: "there is nothing in URL",
     start: async () => {
-      const { endpoint, close } = await startS3Storages()
+      const place = await startS3Storages()
+      const { endpoint } = place
       const env = { TEST_ACCESS_KEY: endpoint.accessKeyId, TEST_SECRET_KEY: endpoint.secretAccessKey }
       const open: Open = (path) =>
         openStorage(`s3://backups/${path}?endpoint=${endpoint.url}&credentials=TEST`, { env })
-      return { open, close }
+      return { open, close: () => place.close() }
     },
   },
 ]
@@ -88,10 +90,10 @@ describe.each(kinds)("nothing found in $kind", ({ missing, start }) => {
 })
 
 test("a place that nothing is near says how to make a backup", async () => {
-  const { open, close } = await startS3Storages()
+  const place = await startS3Storages()
   try {
-    expect((await nothingFound(open())).hint).toMatch(/pgstow backup.*right storage/)
+    expect((await nothingFound(place.open())).hint).toMatch(/pgstow backup.*right storage/)
   } finally {
-    await close()
+    await place.close()
   }
 })

@@ -58,15 +58,13 @@ test("--all names a database that the user may not connect to, and fails", async
   expect(stderr).toContain(`2 of 3 databases could not be backed up: ${closed}, ${refused}`)
   expect(JSON.parse(stdout)).toMatchObject({
     databases: [
-      {
-        database: closed,
-        backup: null,
-        error: { message: expect.stringContaining("not currently accepting") },
-      },
+      { database: closed, backup: null, error: { kind: "postgres" } },
       { database: open, error: null },
-      { database: refused, backup: null, error: { hint: expect.stringContaining("GRANT CONNECT") } },
+      { database: refused, backup: null, error: { kind: "postgres" } },
     ],
   })
+  expect(stdout).toContain("not currently accepting connections")
+  expect(stdout).toContain("GRANT CONNECT")
   const excluded = await scene.run(["backup", "--all", "--exclude", "*_closed", "--exclude", refused], env)
   expect(excluded.exitCode).toBe(0)
 })
