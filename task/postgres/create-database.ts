@@ -1,7 +1,8 @@
 import { identifier, literal } from "../core/quote.ts"
 import { messageOf, PgstowError } from "../errors.ts"
+import { QueryError } from "./conversation.ts"
 import type { SourceDatabase } from "./server.ts"
-import { QueryError, type Session } from "./session.ts"
+import type { Session } from "./session.ts"
 import { settingAssignment } from "./setting-assignment.ts"
 import { checkDatabaseName } from "./target-database.ts"
 

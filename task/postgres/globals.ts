@@ -1,6 +1,7 @@
 import * as z from "zod"
+import { QueryError } from "./conversation.ts"
 import { isProviderRole } from "./provider-role.ts"
-import { QueryError, type Session } from "./session.ts"
+import type { Session } from "./session.ts"
 
 /** What belongs to a server's roles rather than to one database: never a password, nor a hosted service's own roles. */
 export type Globals = {

@@ -1,5 +1,6 @@
 import * as z from "zod"
-import { QueryError, type Session } from "./session.ts"
+import { QueryError } from "./conversation.ts"
+import type { Session } from "./session.ts"
 import { noTimeLimits } from "./session-settings.ts"
 import { lockTables, readTableNames, refuseChangedTables } from "./tables.ts"
 

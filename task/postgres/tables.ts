@@ -2,8 +2,9 @@ import * as z from "zod"
 import type { SourceTable } from "../core/plan.ts"
 import { PgstowError } from "../errors.ts"
 import { describe } from "./connection.ts"
+import { QueryError } from "./conversation.ts"
 import { grantHint, LockWaitError } from "./dump-failure.ts"
-import { QueryError, type Session } from "./session.ts"
+import type { Session } from "./session.ts"
 
 /** The tables whose rows pg_dump reads, and which it locks for that: `c` and its schema `n`. */
 const ownTables = `

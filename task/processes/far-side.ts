@@ -17,7 +17,7 @@ export type Counted = "stdin" | "stdout"
 
 /**
  * What the far side of a prefix says, on stderr, of the program that it runs, in lines with a random token in them:
- * "TOKEN begun PID", and at the end "TOKEN exited 0", with "123 bytes" where a stream is counted.
+ * "TOKEN begun PID", and at the end "TOKEN exited 0", with "123 bytes" and "passed 0" where a stream is counted.
  */
 export type FarSide = {
   /** Gives what of a line of stderr is not the far side's own; undefined where there is nothing else in it. */
@@ -45,8 +45,8 @@ export function listenToFarSide(token: string): FarSide {
     },
     pid: () => pid,
     status: () => numberIn(/exited (\d+)/, end),
-    // What dd complains of, it has not counted to its end.
-    bytes: () => (end.includes("dd:") ? undefined : numberIn(/(\d+) bytes?\b/, end)),
+    // Otherwise what counts has not come to the end of the stream.
+    bytes: () => (end.includes("passed 0") ? numberIn(/(\d+) bytes?\b/, end) : undefined),
   }
 }
 
@@ -59,16 +59,27 @@ function numberIn(pattern: RegExp, text: string): number | undefined {
  * What is run in place of a program, by `sh -c` with the token and then the program as arguments. It puts PGPASSWORD
  * into the environment from the first line of its input.
  *
- * `dd` stands in the way of a counted stream, and says at its end how much that was. Its words and the program's exit
- * code come together by descriptor 3; descriptor 4 is the output of the whole.
+ * A counted stream passes through `dd`, which says at its end how much it was; or, where that `dd` does not (some of
+ * BusyBox), through `tee` on its way to `wc`. What these say comes, with the exit codes, by descriptor 3; descriptor 4
+ * is the output of the whole, and 5 the pipe to `wc`.
  */
 export function wrapperFor(counted: Counted | undefined): string {
   const program = `sh -c 'echo "$0 begun $$" >&2; exec "$@"' "$token" "$@"`
-  const dd = "LC_ALL=C dd bs=65536 2>&3"
+  const others = "3>&- 4>&- 5>&-"
+  const exited = String.raw`printf '\nexited %s\n' $? >&3`
+  const passed = String.raw`printf '\npassed %s\n' $? >&3`
+  const dd = `LC_ALL=C dd bs=65536 2>&3`
+  const wc = `{ bytes=$(wc -c 3>&- 4>&-); echo "$bytes bytes" >&3; }`
   const run = {
     none: `${program}; said="exited $?"`,
-    stdout: through(`{ ${program} 3>&- 4>&-; printf '\\nexited %s\\n' $? >&3; } | ${dd} >&4 4>&-`),
-    stdin: through(`${dd} 4>&- | { ${program} >&4 3>&- 4>&-; printf '\\nexited %s\\n' $? >&3; }`),
+    stdout: through({
+      dd: `{ ${program} ${others}; ${exited}; } | { ${dd} >&4 4>&-; ${passed}; }`,
+      tee: `{ ${program} ${others}; ${exited}; } | { tee /dev/fd/5 5>&1 >&4 3>&-; ${passed}; } | ${wc}`,
+    }),
+    stdin: through({
+      dd: `{ ${dd} 4>&-; ${passed}; } | { ${program} >&4 ${others}; ${exited}; }`,
+      tee: `{ { tee /dev/fd/5 3>&- 4>&-; ${passed}; } | { exec 5>&-; ${program} >&4 ${others}; ${exited}; }; } 5>&1 | ${wc}`,
+    }),
   }[counted ?? "none"]
   return [
     "token=$1; shift",
@@ -76,6 +87,7 @@ export function wrapperFor(counted: Counted | undefined): string {
   ].join("; ")
 }
 
-function through(pipeline: string): string {
-  return `exec 4>&1; said=$( { ${pipeline}; } 3>&1 ); exec 4>&-`
+function through({ dd, tee }: { readonly dd: string; readonly tee: string }): string {
+  const choose = `case $(LC_ALL=C dd </dev/null 2>&1) in *bytes*) ${dd};; *) ${tee};; esac`
+  return `exec 4>&1; said=$( { ${choose}; } 3>&1 ); exec 4>&-`
 }
