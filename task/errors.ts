@@ -4,7 +4,7 @@ export const exitCodes = {
   unexpected: 1,
   /** A flag, a setting or an argument is wrong. */
   usage: 2,
-  /** The PostgreSQL server, or one of its programs: not reached, refused, or failed midway. */
+  /** The PostgreSQL server, or a program (pg_dump, psql, zstd …): not reached, refused, or failed midway. */
   postgres: 3,
   /** A storage: not reached, refused, full, or failed midway. */
   storage: 4,
@@ -58,13 +58,34 @@ export class PgstowError extends Error {
   }
 }
 
+/** What to do about a failure whose own cause says nothing of that. */
+export const generalHints: Readonly<Record<FailureKind, string>> = {
+  unexpected: "Run it again with --debug and report what it prints.",
+  usage: "See `pgstow --help`.",
+  postgres: "Look into the server's log, which may say more, then run it again.",
+  storage: "Check that the storage can be reached, and what this user may do there.",
+  partial: "Correct what is wrong with that storage and back up again; the good copies stay.",
+  damaged: "Use another copy of the backup, or another backup.",
+  key: "Check that it is the key that belongs to this backup, or to this file.",
+  notFound: "See what there is by `pgstow list`.",
+  restoreErrors: "Look at each error: what it is about may be missing from the restored database.",
+  notConfirmed: "Run it again on a terminal, or with --yes.",
+  overdue: "Look into the log of the last backups.",
+  clock: "Set the clock by NTP.",
+  interrupted: "Run it again when you like: it starts from the beginning.",
+  terminated: "Run it again when you like: it starts from the beginning.",
+}
+
 /** The code that Node and libraries give an error: "ENOENT", "EPIPE"; undefined where there is none. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
 }
 
+/** What to do where a file that the user named can't be read. */
+export const makeReadable = "Check its name, and that the user that runs pgstow may read it."
+
 /** What to do where an object of a backup is damaged. */
-export const useAnotherCopy = "Use another copy of the backup, or another backup."
+export const useAnotherCopy = generalHints.damaged
 
 /** The same, where the object may be somebody else's. */
 export const useAnotherCopyOfChanged = `It was cut, changed or swapped. ${useAnotherCopy}`

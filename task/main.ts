@@ -1,8 +1,7 @@
 #!/usr/bin/env node
-import { existsSync } from "node:fs"
 import { setFlagsFromString } from "node:v8"
 import { run } from "./cli/run.ts"
-import { exitCodes, PgstowError } from "./errors.ts"
+import { codeOf, exitCodes, makeReadable, PgstowError } from "./errors.ts"
 import { killChildren } from "./processes/child.ts"
 
 /** How long after a signal the program may take to end its children and uploads, in milliseconds. */
@@ -15,7 +14,22 @@ setFlagsFromString("--semi-space-growth-factor=1")
 // seventh of a backup's CPU time. So the heap may grow to five times what was left of it the last time.
 setFlagsFromString("--heap-growing-percent=400")
 
-if (existsSync(".env")) process.loadEnvFile(".env")
+/** Reads settings from the working directory. Gives what is wrong with the file that is there. */
+function loadEnvFile(): PgstowError | undefined {
+  try {
+    process.loadEnvFile(".env")
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return undefined
+    const what = "the settings in .env can't be read"
+    // Of a folder Node complains in words of its own.
+    if (cause instanceof TypeError)
+      return new PgstowError("usage", `${what}: it is no file`, { hint: makeReadable })
+    return new PgstowError("usage", what, { cause, hint: makeReadable })
+  }
+  return undefined
+}
+
+const problem = loadEnvFile()
 
 const interruption = new AbortController()
 let hasEnded = false
@@ -50,5 +64,6 @@ process.exitCode = await run(process.argv.slice(2), {
   stderr: process.stderr,
   signal: interruption.signal,
   now: () => new Date(),
+  problem,
 })
 hasEnded = true

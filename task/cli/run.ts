@@ -5,7 +5,7 @@ import { formatJson, formatText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
-import { messageOf, PgstowError, stackOf } from "../errors.ts"
+import { generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { announce, failureEvents } from "../notify/announce.ts"
 import { parseChannels } from "../notify/channel.ts"
@@ -26,6 +26,8 @@ export type Io = {
   /** Aborted with a PgstowError of kind "interrupted" or "terminated". */
   readonly signal: AbortSignal
   readonly now: () => Date
+  /** What was wrong before the program began. */
+  readonly problem?: PgstowError | undefined
 }
 
 /** How long the end of a command may wait for those who are told of it, in milliseconds. */
@@ -65,6 +67,7 @@ async function runCommand(
   const output = { json: flags.json === true, debug: flags.debug === true }
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
+    if (io.problem) throw io.problem
     const { env: adopted, notes } = adoptLegacyNames(io.env)
     // Whatever starts programs reads these from the environment.
     const { exec = adopted[execVariable], execTimeout = adopted[execTimeoutVariable] } = flags
@@ -163,7 +166,7 @@ function reportFailure(
 ): number {
   const failure = asFailure(error)
   const message = messageOf(failure).replaceAll(/\s*\n\s*/g, " ")
-  const { kind, exitCode, hint = "Run it again with --debug to see where it failed." } = failure
+  const { kind, exitCode, hint = generalHints[kind] } = failure
   if (output.json) print(io, `${formatJson({ error: { kind, message, hint, exitCode } }, 2)}\n`)
   const stack = output.debug ? stackOf(error) : undefined
   log.error(message, { kind, hint, exitCode, stack })
@@ -179,10 +182,18 @@ function whatEnded(error: unknown, { aborted, reason }: AbortSignal): unknown {
 
 function asFailure(error: unknown): PgstowError {
   if (error instanceof PgstowError) return error
+  if (isWithoutFolder(error))
+    return new PgstowError("usage", "the working directory has been removed", {
+      hint: "Change to a directory that exists, then run it again.",
+    })
   return new PgstowError("unexpected", "something went wrong that pgstow did not foresee", {
     cause: error,
-    hint: "Run it again with --debug and report what it prints.",
   })
+}
+
+/** Whether a relative path could not be made a full one. */
+function isWithoutFolder(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && error.syscall === "uv_cwd"
 }
 
 /** Commander's own words ("error: unknown option '--x'\n(Did you mean --y?)") as ours. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { basename } from "node:path"
-import { PgstowError } from "../errors.ts"
+import { makeReadable, PgstowError } from "../errors.ts"
 import { openRegularFile } from "../open-regular-file.ts"
 
 /**
@@ -12,7 +12,7 @@ export async function checkSha256Beside(file: string): Promise<boolean> {
   const beside = `${file}.sha256`
   const text = await readText(beside).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return undefined
-    throw new PgstowError("storage", `${beside} can't be read`, { cause })
+    throw new PgstowError("storage", `${beside} can't be read`, { cause, hint: makeReadable })
   })
   if (text === undefined) return false
   const expected = sha256In(text, basename(file))

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from "node:fs/promises"
-import { PgstowError } from "../errors.ts"
+import { makeReadable, PgstowError } from "../errors.ts"
 import { formatEnvFile, formatMigration, isSecret, type Migration, migrate } from "./migrate.ts"
 
 export type MigrateResult = Omit<Migration, "settings"> & {
@@ -23,7 +23,7 @@ export async function migrateFile(
   { write }: { readonly write?: string | undefined } = {},
 ): Promise<{ readonly result: MigrateResult; readonly text: string }> {
   const content = await readFile(file, "utf8").catch((cause: unknown) => {
-    throw new PgstowError("usage", `${file} can't be read`, { cause })
+    throw new PgstowError("usage", `${file} can't be read`, { cause, hint: makeReadable })
   })
   const migration = migrate(content)
   if (write !== undefined) await writeNew(write, formatEnvFile(migration))

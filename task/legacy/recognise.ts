@@ -1,5 +1,5 @@
 import { basename } from "node:path"
-import { PgstowError } from "../errors.ts"
+import { makeReadable, PgstowError } from "../errors.ts"
 import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
 import { fernetTime } from "./fernet.ts"
 import { isGzip } from "./gunzip.ts"
@@ -95,7 +95,7 @@ async function readHead(path: string): Promise<{ head: Buffer; sizeBytes: number
     return { head: buffer.subarray(0, bytesRead), sizeBytes: size, modifiedAt: mtime }
   } catch (cause) {
     if (cause instanceof NotRegularError) throw new NotABackupError(cause.message)
-    throw new PgstowError("usage", `${path} can't be read`, { cause })
+    throw new PgstowError("usage", `${path} can't be read`, { cause, hint: makeReadable })
   }
 }
 

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises"
 import * as z from "zod"
 import type { Context } from "../context.ts"
 import type { RetentionPolicy } from "../core/retention.ts"
-import { PgstowError } from "../errors.ts"
+import { makeReadable, PgstowError } from "../errors.ts"
 import { loadIdentities, readAwsSecret } from "../keys/identity.ts"
 import { parseRecipients } from "../keys/recipients.ts"
 import type { LegacyKeys } from "../legacy/open-legacy.ts"
@@ -118,7 +118,7 @@ export async function legacyKeysOf(
 ): Promise<LegacyKeys> {
   if (legacyKeyFile === undefined) return { emiti: legacyKey }
   const key = await readFile(legacyKeyFile).catch((cause: unknown) => {
-    throw new PgstowError("key", `the key file ${legacyKeyFile} can't be read`, { cause })
+    throw new PgstowError("key", `the key file ${legacyKeyFile} can't be read`, { cause, hint: makeReadable })
   })
   const wanted = flags.legacyKeyFile !== undefined || legacyKey === undefined
   return { emiti: wanted ? key.toString() : legacyKey, sentinel: key }

@@ -74,14 +74,15 @@ async function* compressBeside(
     signal?.throwIfAborted()
     // A compressor that fails breaks the producer's pipe; a producer that fails looks to it like a good end.
     await compressor.ended.catch((cause: unknown) => {
-      throw new PgstowError("unexpected", `compressing the output of ${producer.name} failed`, { cause })
+      throw new PgstowError("postgres", `compressing the output of ${producer.name} failed`, { cause })
     })
     await producer.ended
     const totals = compressorTotalsIn(compressor.stderr())
     if (totals?.compressedBytes !== compressedBytes)
       throw new PgstowError(
-        "unexpected",
+        "postgres",
         `compressing the output of ${producer.name} failed: ${compressedBytes} bytes came, and zstd says it wrote ${totals?.compressedBytes ?? "nothing"}`,
+        { hint: "Install another zstd, or remove this one: pgstow then compresses by itself." },
       )
     count.rawBytes = totals.rawBytes
     const lost = producer.lost(totals.rawBytes)

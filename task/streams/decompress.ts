@@ -188,8 +188,11 @@ function isFromZlib(error: unknown): boolean {
 }
 
 function decompressionFailure(name: string, cause: unknown): PgstowError {
-  if (cause instanceof ChildError && cause.signal)
-    return new PgstowError("unexpected", `decompressing ${name} failed`, { cause })
+  // It says nothing of the data.
+  if (cause instanceof ChildError && cause.signal) {
+    const { program, message, signal, stderr } = cause
+    return new ChildError(program, `decompressing ${name} failed: ${message}`, { signal, stderr })
+  }
   return new PgstowError("damaged", `${name} is not whole Zstandard data`, {
     cause,
     hint: useAnotherCopy,

@@ -1,6 +1,8 @@
-import { readFile } from "node:fs/promises"
+import { execFileSync, spawnSync } from "node:child_process"
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { describe, expect, test } from "vitest"
+import { describe, expect, inject, onTestFinished, test } from "vitest"
 import { setBucket } from "../support/bucket.ts"
 import { needsUnwritable, unwritableFolder } from "../support/disk.ts"
 import { failureOfRun } from "../support/failure-line.ts"
@@ -280,3 +282,58 @@ test("a secret is in no argument of any process, in no log, and in nothing that 
   if (process.platform === "linux")
     expect([...names]).toEqual(expect.arrayContaining(["psql", "pg_dump", "zstd", "pg_restore"]))
 })
+
+test.each([
+  ["a storage by a relative path", ["list", "--storage", "./backups"]],
+  ["a new key", ["keygen", "--out", "new.key"]],
+  ["a schedule", ["schedule"]],
+])("in a working directory that has been removed, %s says so", async (_, args) => {
+  const { folder, env } = await setScene()
+  const gone = join(folder, "gone")
+  await mkdir(gone)
+  const command = ["-c", 'rmdir "$PWD" && exec "$@"', "sh", process.execPath, inject("program"), ...args]
+  const { status, stdout, stderr } = spawnSync("sh", command, {
+    cwd: gone,
+    env: { PATH: process.env.PATH, ...env },
+    encoding: "utf8",
+  })
+  expect(failureOfRun({ exitCode: status, stdout, stderr })).toEqual({
+    kind: "usage",
+    message: "the working directory has been removed",
+    hint: "Change to a directory that exists, then run it again.",
+    exitCode: 2,
+  })
+})
+
+test("a .env that is no file is named", async () => {
+  const { folder, run } = await setScene()
+  await mkdir(join(folder, ".env"))
+  const failure = failureOfRun(await run(["list"]))
+  expect(failure).toMatchObject({
+    kind: "usage",
+    message: "the settings in .env can't be read: it is no file",
+  })
+})
+
+test("a zstd that the system kills ends the backup with 3, and the hint says why", async () => {
+  const { run, database, server } = await setScene()
+  await server.psql("CREATE TABLE rows AS SELECT generate_series(1, 200000)", database)
+  const failure = failureOfRun(await run(["backup"], { PATH: `${await killedZstd()}:${process.env.PATH}` }))
+  expect(failure.kind).toBe("postgres")
+  expect(failure.message).toMatch(/^compressing the output of \S+ failed: zstd was ended by SIGKILL/)
+  expect(failure.hint).toContain("run out of memory")
+})
+
+/** A folder with a zstd that compresses well what is small, and is killed where more comes. */
+async function killedZstd(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-zstd-"))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const zstd = execFileSync("sh", ["-c", "command -v zstd"], { encoding: "utf8" }).trim()
+  const script = `#!/bin/sh
+head -c 1000 >${folder}/input
+test "$(wc -c <${folder}/input)" -lt 1000 || kill -KILL $$
+exec ${zstd} "$@" <${folder}/input
+`
+  await writeFile(join(folder, "zstd"), script, { mode: 0o755 })
+  return folder
+}

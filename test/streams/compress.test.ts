@@ -148,9 +148,10 @@ describe("a zstd program", () => {
     })
     const error = await rejectionOf(bytesOf(stream))
     expect(error).toMatchObject({
-      kind: "unexpected",
+      kind: "postgres",
       message: "compressing the output of write-then-exit failed",
     })
+    expect(error.hint).toContain("run out of memory")
     expect(error.cause).toMatchObject({ program: "zstd", signal: "SIGKILL" })
     expect(started.map(({ pid }) => isRunning(pid))).toEqual([false])
   })

@@ -202,8 +202,13 @@ it("a zstd program that dies fails in its own name, not the child's", async () =
     zstd: killed,
   })
   const error = await rejectionOf(rawBytes)
-  expect(error).toMatchObject({ kind: "unexpected", message: "decompressing main failed" })
-  expect(error.cause).toMatchObject({ program: "zstd", signal: "SIGKILL" })
+  expect(error).toMatchObject({
+    kind: "postgres",
+    message: "decompressing main failed: zstd was ended by SIGKILL",
+    program: "zstd",
+    signal: "SIGKILL",
+  })
+  expect(error.hint).toContain("run out of memory")
 })
 
 describe("decompressing the head of a stream", () => {
