@@ -5,7 +5,11 @@ from ministack.services.cloudformation import provisioners
 
 handlers = provisioners._RESOURCE_HANDLERS
 
-for kind in ("AWS::ECS::ClusterCapacityProviderAssociations", "AWS::EC2::VPCCidrBlock"):
+for kind in (
+    "AWS::ECS::ClusterCapacityProviderAssociations",
+    "AWS::EC2::EgressOnlyInternetGateway",
+    "AWS::EC2::VPCCidrBlock",
+):
     handlers[kind] = {
         "create": lambda logical_id, props, stack_name: (f"{stack_name}-{logical_id}", {}),
         "update": lambda physical_id, old, new, stack_name: (physical_id, {}),
