@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs"
 import { Logger } from "@aws-lambda-powertools/logger"
 import middy from "@middy/core"
 import type { Context } from "aws-lambda"
@@ -34,11 +35,19 @@ export function lambdaHandler<Event extends z.ZodType, Settings extends z.ZodTyp
     .handler((given, context) => {
       log.addContext(context)
       const event = check(eventSchema, given, "the event")
-      const json: unknown = JSON.parse(process.env.PGSTOW_SETTINGS ?? "{}")
-      const settings = check(settingsSchema, json, "PGSTOW_SETTINGS")
+      const fromStack = asRecord.parse(JSON.parse(process.env.PGSTOW_SETTINGS ?? "{}"))
+      const settings = check(settingsSchema, { ...listsOfStack(), ...fromStack }, "PGSTOW_SETTINGS")
       const signal = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - endBeforeMs))
       return run(event, { settings, log, signal, env: process.env })
     })
+}
+
+const asRecord = z.record(z.string(), z.unknown())
+
+/** Settings that lie beside the bundle, since the 4 KB of an environment hold no list of a hundred databases. */
+function listsOfStack(): Record<string, unknown> {
+  const file = new URL("settings.json", import.meta.url)
+  return existsSync(file) ? asRecord.parse(JSON.parse(readFileSync(file, "utf8"))) : {}
 }
 
 function check<Schema extends z.ZodType>(schema: Schema, value: unknown, what: string): z.output<Schema> {

@@ -32,6 +32,8 @@ export type FunctionOptions = {
   readonly description: string
   /** What the handler's schema reads from PGSTOW_SETTINGS. */
   readonly settings: object
+  /** More of it, known at synth and too long for an environment, which holds 4 KB. */
+  readonly lists?: object
   readonly timeoutMinutes: number
   /** CPU comes with memory: 1769 MB are one vCPU. */
   readonly memoryMB: number
@@ -40,8 +42,9 @@ export type FunctionOptions = {
 /** The bundles that were made so far, by the file's name: an app may hold several stacks. */
 const bundles = new Map<string, Buffer>()
 
-/** Writes a function of functions/ into a folder, as one file. */
-function writeBundle(file: string, folder: string): void {
+/** Writes a function of functions/ into a folder, as one file, and its lists beside it. */
+function writeBundle(file: string, lists: object | undefined, folder: string): void {
+  if (lists !== undefined) writeFileSync(join(folder, "settings.json"), JSON.stringify(lists))
   const outfile = join(folder, "index.mjs")
   const made = bundles.get(file)
   if (made === undefined) {
@@ -54,7 +57,7 @@ function writeBundle(file: string, folder: string): void {
 export function backupFunction(
   scope: Construct,
   place: FunctionPlace,
-  { file, description, settings, timeoutMinutes, memoryMB }: FunctionOptions,
+  { file, description, settings, lists, timeoutMinutes, memoryMB }: FunctionOptions,
 ): LambdaFunction {
   const role = new Role(scope, `${file}-role`, { assumedBy: new ServicePrincipal("lambda.amazonaws.com") })
   role.addToPolicy(
@@ -81,5 +84,5 @@ export function backupFunction(
       retryAttempts: 0,
       onFailure: new SqsDestination(place.deadLetters),
     })
-  return withFolder((folder) => writeBundle(file, folder), define)
+  return withFolder((folder) => writeBundle(file, lists, folder), define)
 }

@@ -1,5 +1,4 @@
 import { ArnFormat, Stack } from "aws-cdk-lib"
-import type { FargateTaskDefinition } from "aws-cdk-lib/aws-ecs"
 import { EventField, type IEventBus, Rule, RuleTargetInput } from "aws-cdk-lib/aws-events"
 import { LambdaFunction } from "aws-cdk-lib/aws-events-targets"
 import { PolicyStatement } from "aws-cdk-lib/aws-iam"
@@ -92,15 +91,15 @@ export class BackupFunctions extends Construct {
       file: "start-backup",
       description: "Starts the backup of a database",
       settings: {
-        databases: databases.map(({ name }) => name),
         familyPrefix: `${place.name}-backup-`,
         place: this.taskPlace,
         eventBus: eventBus.eventBusName,
-      } satisfies z.input<typeof startBackupSettings>,
+      } satisfies Omit<z.input<typeof startBackupSettings>, "databases">,
+      lists: { databases: databases.map(({ name }) => name) },
       timeoutMinutes: 10,
       memoryMB: 256,
     })
-    this.allowTasks(start, [...tasks.backup.values()])
+    this.allowTasks(start, "backup", "backup-*")
     start.addToRolePolicy(
       new PolicyStatement({
         actions: ["ecs:ListTasks"],
@@ -135,7 +134,7 @@ export class BackupFunctions extends Construct {
     })
     storage.grantRead(verify, "*")
     storage.grantPutChecks(verify)
-    this.allowTasks(verify, [tasks.verify])
+    this.allowTasks(verify, "verify", "verify")
     eventBus.grantPutEventsTo(verify)
     new Rule(this, "ManifestArrived", {
       description: "A manifest arrived: verify its backup",
@@ -161,9 +160,9 @@ export class BackupFunctions extends Construct {
       settings: {
         storage: storage.storageUrl,
         retention,
-        retentionOf: Object.fromEntries(own),
         eventBus: eventBus.eventBusName,
-      } satisfies z.input<typeof cleanUpSettings>,
+      } satisfies Omit<z.input<typeof cleanUpSettings>, "retentionOf">,
+      lists: { retentionOf: Object.fromEntries(own) },
       timeoutMinutes: 15,
       memoryMB: 512,
     })
@@ -194,9 +193,9 @@ export class BackupFunctions extends Construct {
       settings: {
         stack: place.name,
         storage: storage.storageUrl,
-        databases: databases.map(({ name }) => name),
         eventBus: eventBus.eventBusName,
-      } satisfies z.input<typeof measureSettings>,
+      } satisfies Omit<z.input<typeof measureSettings>, "databases">,
+      lists: { databases: databases.map(({ name }) => name) },
       timeoutMinutes: 5,
       memoryMB: 512,
     })
@@ -257,31 +256,32 @@ export class BackupFunctions extends Construct {
     })
   }
 
-  /** May start these tasks, whatever their revision, in this cluster. */
-  private allowTasks(caller: IFunction, definitions: readonly FargateTaskDefinition[]): void {
-    const revisions = definitions.map(({ family }) =>
-      Stack.of(this).formatArn({
-        service: "ecs",
-        resource: "task-definition",
-        resourceName: `${family}:*`,
-        arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-      }),
-    )
-    if (revisions.length === 0) return
+  /** May start the tasks of a kind, whatever their revision, in this cluster. */
+  private allowTasks(caller: IFunction, kind: "backup" | "verify", families: string): void {
+    const definitions = Stack.of(this).formatArn({
+      service: "ecs",
+      resource: "task-definition",
+      resourceName: `${this.props.place.name}-${families}:*`,
+      arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+    })
+    const roles = Stack.of(this).formatArn({
+      service: "iam",
+      region: "",
+      resource: "role",
+      // The path begins and ends with a slash.
+      resourceName: `${this.props.tasks.rolePath(kind).slice(1)}*`,
+    })
     caller.addToRolePolicy(
       new PolicyStatement({
         actions: ["ecs:RunTask"],
-        resources: revisions,
+        resources: [definitions],
         conditions: { ArnEquals: { "ecs:cluster": this.props.tasks.cluster.clusterArn } },
       }),
     )
     caller.addToRolePolicy(
       new PolicyStatement({
         actions: ["iam:PassRole"],
-        resources: definitions.flatMap(({ taskRole, executionRole }) => [
-          taskRole.roleArn,
-          ...(executionRole === undefined ? [] : [executionRole.roleArn]),
-        ]),
+        resources: [roles],
         conditions: { StringEquals: { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
       }),
     )

@@ -1,4 +1,4 @@
-import { ArnFormat, Duration, Stack } from "aws-cdk-lib"
+import { ArnFormat, Duration, NestedStack, Stack } from "aws-cdk-lib"
 import type { IVpc } from "aws-cdk-lib/aws-ec2"
 import {
   Capability,
@@ -13,7 +13,7 @@ import {
   Secret as TaskSecret,
 } from "aws-cdk-lib/aws-ecs"
 import type { IEventBus } from "aws-cdk-lib/aws-events"
-import { PolicyStatement } from "aws-cdk-lib/aws-iam"
+import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import type { ILogGroup } from "aws-cdk-lib/aws-logs"
 import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
 import { Construct } from "constructs"
@@ -69,6 +69,7 @@ export type BackupTasksProps = {
 }
 
 type TaskOptions = {
+  readonly kind: "backup" | "restore" | "verify"
   readonly size: TaskSize
   readonly command: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
@@ -79,11 +80,12 @@ type TaskOptions = {
  * The cluster, and a task definition for each thing that runs there: `NAME-backup-DATABASE` and
  * `NAME-restore-DATABASE` for each database, `NAME-verify` for all. Whoever runs one may override its command by any
  * of pgstow's; what its role may do stays the same.
+ *
+ * What a database needs is in a nested stack of its own: a stack holds 500 resources, and no database may move when
+ * another one comes or goes.
  */
 export class BackupTasks extends Construct {
   readonly cluster: Cluster
-  readonly backup: ReadonlyMap<string, FargateTaskDefinition>
-  readonly restore: ReadonlyMap<string, FargateTaskDefinition>
   readonly verify: FargateTaskDefinition
   private readonly props: BackupTasksProps
 
@@ -99,17 +101,27 @@ export class BackupTasks extends Construct {
       // look at capacity providers is made together with the first cluster.
       enableFargateCapacityProviders: true,
     })
-    this.backup = new Map(databases.map((database) => [database.name, this.backupTask(database)]))
-    this.restore = new Map(databases.map((database) => [database.name, this.restoreTask(database)]))
-    this.verify = this.task("verify", { size: { cpu: 1024, memoryMiB: 2048 }, command: ["list"] })
+    for (const database of databases) {
+      const stack = new NestedStack(this, `Database-${database.name}`, {
+        description: `pgstow: the tasks of ${database.name}`,
+      })
+      this.backupTask(stack, database)
+      this.restoreTask(stack, database)
+    }
+    this.verify = this.task(this, "verify", {
+      kind: "verify",
+      size: { cpu: 1024, memoryMiB: 2048 },
+      command: ["list"],
+    })
     storage.grantRead(this.verify.taskRole, "*")
     storage.grantPutChecks(this.verify.taskRole)
   }
 
   /** Stores, and can neither read what is stored nor remove it. */
-  private backupTask({ name, size, connection }: BackupDatabase): FargateTaskDefinition {
+  private backupTask(stack: NestedStack, { name, size, connection }: BackupDatabase): void {
     const { recipients, storage } = this.props
-    const task = this.task(`backup-${name}`, {
+    const task = this.task(stack, `backup-${name}`, {
+      kind: "backup",
       size,
       command: ["backup"],
       environment: {
@@ -121,13 +133,13 @@ export class BackupTasks extends Construct {
       connection,
     })
     storage.grantPut(task.taskRole, `${name}/`)
-    return task
   }
 
   /** Reads every backup and the key. Run as it is, it restores nothing and lists what could be. */
-  private restoreTask({ name, size, restoreConnection }: BackupDatabase): FargateTaskDefinition {
+  private restoreTask(stack: NestedStack, { name, size, restoreConnection }: BackupDatabase): void {
     const { identity, storage } = this.props
-    const task = this.task(`restore-${name}`, {
+    const task = this.task(stack, `restore-${name}`, {
+      kind: "restore",
       size,
       command: ["list"],
       environment: { PGSTOW_IDENTITY: `secretsmanager:${identity.secretArn}` },
@@ -140,14 +152,25 @@ export class BackupTasks extends Construct {
         resources: [identity.secretArn],
       }),
     )
-    return task
   }
 
-  private task(family: string, options: TaskOptions): FargateTaskDefinition {
+  /** The path of the roles of a kind of tasks: who may start these tasks may pass what is below it. */
+  rolePath(kind: TaskOptions["kind"]): string {
+    return `/${this.props.name}-${Stack.of(this).region}/${kind}/`
+  }
+
+  private task(scope: Construct, family: string, options: TaskOptions): FargateTaskDefinition {
     const { architecture, eventBus, image, logGroup, name, storage } = this.props
     const { size, connection } = options
-    const task = new FargateTaskDefinition(this, family, {
+    const role = (id: string) =>
+      new Role(scope, `${family}-${id}`, {
+        path: this.rolePath(options.kind),
+        assumedBy: new ServicePrincipal("ecs-tasks.amazonaws.com"),
+      })
+    const task = new FargateTaskDefinition(scope, family, {
       family: `${name}-${family}`,
+      taskRole: role("TaskRole"),
+      executionRole: role("ExecutionRole"),
       cpu: size.cpu,
       memoryLimitMiB: size.memoryMiB,
       runtimePlatform: {

@@ -19,7 +19,7 @@ const settings = {
     { name: "orders", connection: { urlSecret: "pgstow/orders" }, retention: { keepLast: 1 } },
     { name: "shop", connection: { rdsSecret: "pgstow/shop" }, schedule: "rate(1 minute)" },
     { name: "gone", connection: { urlSecret: "pgstow/gone" } },
-    { name: "lost", connection: { urlSecret: "pgstow/there-is-no-such-secret" } },
+    { name: "lost", connection: { urlSecret: "pgstow/there-is-none" } },
   ],
 }
 
@@ -91,7 +91,7 @@ it("a secret that does not exist is a task that never started, and people hear w
   const [{ started }] = await start("lost")
   await stopped(started ?? "")
   const { text } = await cloud.told({ type: "Backup Failed", database: "lost" })
-  expect(text).toContain("pgstow/there-is-no-such-secret")
+  expect(text).toContain("pgstow/there-is-none")
   expect(text).toContain("that the secret exists")
 }, 60_000)
 

@@ -1,6 +1,8 @@
 const objects = (keys: string) => `AwsSolutions-IAM5[Resource::<BackupStorageBucket.Arn>/${keys}]`
 const revisions = (family: string) =>
   `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task-definition/Pgstow-${family}:*]`
+const taskRoles = (kind: string) =>
+  `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::<AWS::AccountId>:role/Pgstow-<AWS::Region>/${kind}/*]`
 
 const keysToCome =
   "S3 knows no other way to name objects that do not exist yet; the actions are as few as can be"
@@ -35,23 +37,31 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     because:
       "the tasks run for minutes a night, and what is measured of them comes from the backups themselves",
   },
-  { rule: "AwsSolutions-ECS2", construct: "Tasks/backup-orders/Resource", because: plainVariables },
-  { rule: "AwsSolutions-ECS2", construct: "Tasks/restore-orders/Resource", because: plainVariables },
+  {
+    rule: "AwsSolutions-ECS2",
+    construct: "Tasks/Database-orders/backup-orders/Resource",
+    because: plainVariables,
+  },
+  {
+    rule: "AwsSolutions-ECS2",
+    construct: "Tasks/Database-orders/restore-orders/Resource",
+    because: plainVariables,
+  },
   { rule: "AwsSolutions-ECS2", construct: "Tasks/verify/Resource", because: plainVariables },
   {
     rule: objects("orders/*"),
-    construct: "Tasks/backup-orders/TaskRole/DefaultPolicy/Resource",
+    construct: "Tasks/Database-orders/backup-orders-TaskRole/DefaultPolicy/Resource",
     because: keysToCome,
   },
   {
     rule: objects("*"),
-    construct: "Tasks/restore-orders/TaskRole/DefaultPolicy/Resource",
+    construct: "Tasks/Database-orders/restore-orders-TaskRole/DefaultPolicy/Resource",
     because: keysToCome,
   },
-  { rule: objects("*"), construct: "Tasks/verify/TaskRole/DefaultPolicy/Resource", because: keysToCome },
+  { rule: objects("*"), construct: "Tasks/verify-TaskRole/DefaultPolicy/Resource", because: keysToCome },
   {
     rule: objects("*/checks/*"),
-    construct: "Tasks/verify/TaskRole/DefaultPolicy/Resource",
+    construct: "Tasks/verify-TaskRole/DefaultPolicy/Resource",
     because: keysToCome,
   },
   { rule: objects("*"), construct: "Functions/clean-up-role/DefaultPolicy/Resource", because: keysToCome },
@@ -81,7 +91,7 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     because: keysToCome,
   },
   {
-    rule: revisions("backup-orders"),
+    rule: revisions("backup-*"),
     construct: "Functions/start-backup-role/DefaultPolicy/Resource",
     because: "the newest revision runs, whatever its number",
   },
@@ -89,6 +99,16 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     rule: revisions("verify"),
     construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
     because: "the newest revision runs, whatever its number",
+  },
+  {
+    rule: taskRoles("backup"),
+    construct: "Functions/start-backup-role/DefaultPolicy/Resource",
+    because: "a path of its own holds the roles of backups, however many databases there are",
+  },
+  {
+    rule: taskRoles("verify"),
+    construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
+    because: "a path of its own holds the roles of verifications",
   },
   {
     rule: "AwsSolutions-IAM5[Resource::*]",

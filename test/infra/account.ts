@@ -82,7 +82,7 @@ function open(
 
   /** The physical name of a resource, and its ARN. */
   const identify = (id: string): { readonly name: string; readonly arn: string } => {
-    const { Type, Properties } = resources[id] ?? { Type: `nothing called ${id}`, Properties: {} }
+    const { Type, Properties } = resources[id] ?? resourceSchema.parse({ Type: `nothing called ${id}` })
     const named = (property: string) => fill(Properties[property] ?? id)
     switch (Type) {
       case "AWS::S3::Bucket":

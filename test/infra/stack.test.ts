@@ -45,7 +45,7 @@ const deadLetters = {
   Action: ["sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
   Resource: "<DeadLetters.Arn>",
 }
-const runTasks = (name: string, family: string) => [
+const runTasks = (kind: string, family: string) => [
   {
     Effect: "Allow",
     Action: ["ecs:RunTask"],
@@ -57,7 +57,7 @@ const runTasks = (name: string, family: string) => [
   {
     Effect: "Allow",
     Action: ["iam:PassRole"],
-    Resource: [`<Tasks${name}TaskRole.Arn>`, `<Tasks${name}ExecutionRole.Arn>`],
+    Resource: `arn:<AWS::Partition>:iam::<AWS::AccountId>:role/Pgstow-<AWS::Region>/${kind}/*`,
     Condition: { StringEquals: { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
   },
 ]
@@ -122,7 +122,7 @@ describe("the roles", () => {
     expect(allowed(plain, /startbackuprole/)).toEqual([
       functionLog,
       deadLetters,
-      ...runTasks("backuporders", "backup-orders"),
+      ...runTasks("backup", "backup-*"),
       {
         Effect: "Allow",
         Action: ["ecs:ListTasks"],
@@ -170,11 +170,11 @@ describe("the roles", () => {
       allowed(rich, new RegExp(role)).some(({ Resource }) => Resource === "<IdentitySecret>"),
     )
     expect(readers.map((name) => name.slice(0, -8)).sort()).toEqual([
-      "BackupTasksrestorecrmTaskRole",
-      "BackupTasksrestoreordersTaskRole",
-      "BackupTasksrestoreshopTaskRole",
-      "BackupTasksrestorewikiTaskRole",
       "Backupmakekeyrole",
+      "restorecrmTaskRole",
+      "restoreordersTaskRole",
+      "restoreshopTaskRole",
+      "restorewikiTaskRole",
     ])
   })
 
@@ -555,7 +555,10 @@ describe("cdk-nag", () => {
   it("finds nothing but what is accepted, each with its reason, and nothing of that is outdated", () => {
     const accepted = acceptedFindings.map(({ rule, construct }) => `${rule} ${construct}`)
     const found = plain.violations.map(({ rule, construct }) => {
-      const resourceRule = rule.replaceAll(/[0-9A-F]{8}(?=\.)/g, "")
+      const resourceRule = rule
+        // A nested stack has the bucket's ARN by a parameter.
+        .replace(/<referenceto\w+Bucket[0-9A-F]{8}Arn>/, "<BackupStorageBucket.Arn>")
+        .replaceAll(/[0-9A-F]{8}(?=\.)/g, "")
       return `${resourceRule} ${construct.replace("Pgstow/Backup/", "")}`
     })
     expect([...new Set(found)].sort()).toEqual([...accepted].sort())

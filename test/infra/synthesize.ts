@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { App, type IPolicyValidationPlugin, Validations } from "aws-cdk-lib"
+import { App, type IPolicyValidationPlugin, NestedStack, Validations } from "aws-cdk-lib"
 import { Template } from "aws-cdk-lib/assertions"
 import * as z from "zod"
 import { BackupStack } from "../../infra/backup-stack.ts"
@@ -18,17 +18,33 @@ export type Statement = z.output<typeof statementSchema>
 export const resourceSchema = z.looseObject({
   Type: z.string(),
   Properties: z.record(z.string(), z.unknown()).default({}),
+  Metadata: z.record(z.string(), z.unknown()).default({}),
   DeletionPolicy: z.string().optional(),
   UpdateReplacePolicy: z.string().optional(),
 })
-const templateSchema = z.object({
+const templateSchema = z.looseObject({
   Resources: z.record(z.string(), resourceSchema),
   Outputs: z.record(z.string(), z.object({ Value: z.unknown() })).default({}),
 })
 
-/** A template, with values that CloudFormation would fill in written as <…>. */
+type Resources = z.output<typeof templateSchema>["Resources"]
+
+/** What a nested stack says, with its parameters as the stack around it gives them. */
+function withParameters(value: unknown, parameters: object): unknown {
+  if (Array.isArray(value)) return value.map((inner) => withParameters(inner, parameters))
+  if (typeof value !== "object" || value === null) return value
+  const entries = Object.entries(value)
+  const [[name, argument] = ["", undefined]] = entries
+  const given = Object.entries(parameters).find(([parameter]) => parameter === argument)
+  if (entries.length === 1 && name === "Ref" && given !== undefined) return given[1]
+  return Object.fromEntries(entries.map(([key, inner]) => [key, withParameters(inner, parameters)]))
+}
+
+/** A template, nested stacks and all, with values that CloudFormation would fill in written as <…>. */
 export type Synthesized = {
   readonly stackName: string
+  /** How many resources are in the stack, and in each nested one. */
+  readonly counts: readonly number[]
   readonly template: Template
   readonly resources: z.output<typeof templateSchema>["Resources"]
   readonly outputs: z.output<typeof templateSchema>["Outputs"]
@@ -47,10 +63,24 @@ export function synthesize(settings: object, plugins: readonly IPolicyValidation
       parseSettings({ image: "pgstow:test", ...settings }, "the test's settings"),
     )
     const violations = synthesizeWith(app, outdir)
-    const text = readFileSync(join(outdir, `${stack.stackName}.template.json`), "utf8")
-    const template = Template.fromJSON(z.record(z.string(), z.unknown()).parse(JSON.parse(text)))
-    const { Resources: resources, Outputs: outputs } = templateSchema.parse(JSON.parse(text))
-    return { stackName: stack.stackName, template, resources, outputs, violations }
+    const read = (file: string) => templateSchema.parse(JSON.parse(readFileSync(join(outdir, file), "utf8")))
+    const root = read(`${stack.stackName}.template.json`)
+    const counts = [Object.keys(root.Resources).length]
+    const { Outputs: outputs } = root
+    const resources: Resources = { ...root.Resources }
+    for (const nested of stack.node.findAll()) {
+      if (!(nested instanceof NestedStack)) continue
+      const id = z.string().parse(stack.resolve(nested.nestedStackResource?.logicalId))
+      const { Resources } = read(nested.templateFile)
+      counts.push(Object.keys(Resources).length)
+      for (const [name, inner] of Object.entries(Resources)) {
+        if (name in resources) throw new Error(`two resources are called ${name}`)
+        const given = resources[id]?.Properties.Parameters ?? {}
+        resources[name] = resourceSchema.parse(withParameters(inner, given))
+      }
+    }
+    const template = Template.fromJSON({ ...root, Resources: resources })
+    return { counts, stackName: stack.stackName, template, resources, outputs, violations }
   } finally {
     rmSync(outdir, { recursive: true })
   }
