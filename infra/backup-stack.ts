@@ -34,6 +34,7 @@ export class BackupStack extends Stack {
       bucket,
       architecture,
       spot,
+      spreadMinutes: settings.spreadMinutes,
       topicLevel: notifications.emailLevel,
       webhooks: notifications.webhooks.map(({ secret, kmsKeyArn, ...webhook }) => ({
         ...webhook,

@@ -19,6 +19,10 @@ import { messageOf, PgstowError } from "../task/errors.ts"
 
 /** Runs pgstow's commands in the cloud, as tasks of the stack, and follows each to its end: `npm run cloud -- --help`. */
 
+/** What the output Place holds: where tasks run, and what the families of their definitions begin with. */
+const placeSchema = taskPlaceSchema.extend({ name: z.string() })
+type Place = z.infer<typeof placeSchema>
+
 const cloudFormation = new CloudFormationClient()
 const ecs = new ECSClient()
 const logs = new CloudWatchLogsClient()
@@ -103,10 +107,6 @@ async function runInCloud(kind: string, command: readonly string[]): Promise<voi
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
   process.exitCode = await follow(place, taskArn)
 }
-
-/** What the output Place holds: where tasks run, and what the families of their definitions begin with. */
-const placeSchema = taskPlaceSchema.extend({ name: z.string() })
-type Place = z.infer<typeof placeSchema>
 
 /** Where the stack says that tasks run. */
 async function placeOfStack(): Promise<Place> {

@@ -56,6 +56,11 @@ export type PostgresBackupProps = {
   readonly topicLevel?: Level
   /** @default none */
   readonly webhooks?: readonly Webhook[]
+  /**
+   * Within how many minutes after its time a backup may start: a new account may run few tasks at once.
+   * @default 0, and 30 from five databases on
+   */
+  readonly spreadMinutes?: number | undefined
   /** Start tasks on Fargate Spot, and on demand where Spot has no room. @default false */
   readonly spot?: boolean
   /** @default arm64 */
@@ -65,6 +70,9 @@ export type PostgresBackupProps = {
   /** @default 90 */
   readonly logRetentionDays?: RetentionDays
 }
+
+/** How many backups of one vCPU each a new account's quota of Fargate bears at the same time, with room for more. */
+const startAtOnce = 4
 
 /**
  * Encrypted backups of PostgreSQL databases: taken by schedule, verified as they arrive, cleaned up behind
@@ -159,6 +167,7 @@ export class PostgresBackup extends Construct {
         description: `Backs up ${database}`,
         expression: schedule,
         timeZone,
+        spreadMinutes: props.spreadMinutes ?? (databases.length > startAtOnce ? 30 : 0),
         function: functions.startBackup,
         event: { database, token: "<aws.scheduler.scheduled-time>" },
       })

@@ -12,6 +12,8 @@ export type ScheduleProps = {
   readonly expression: string
   /** @default UTC */
   readonly timeZone?: string
+  /** Within how many minutes after that time it may start, as EventBridge likes. @default at that time */
+  readonly spreadMinutes?: number
   readonly function: IFunction
   /** The event that the function gets. */
   readonly event: object
@@ -35,7 +37,10 @@ export class Schedules extends Construct {
     deadLetters.grantSendMessages(this.role)
   }
 
-  add(id: string, { name, description, expression, timeZone = "UTC", event, ...props }: ScheduleProps): void {
+  add(
+    id: string,
+    { name, description, expression, timeZone = "UTC", spreadMinutes = 0, event, ...props }: ScheduleProps,
+  ): void {
     if (!this.allowed.has(props.function)) {
       this.allowed.add(props.function)
       const { functionArn } = props.function
@@ -48,7 +53,8 @@ export class Schedules extends Construct {
       description,
       scheduleExpression: expression,
       scheduleExpressionTimezone: timeZone,
-      flexibleTimeWindow: { mode: "OFF" },
+      flexibleTimeWindow:
+        spreadMinutes === 0 ? { mode: "OFF" } : { mode: "FLEXIBLE", maximumWindowInMinutes: spreadMinutes },
       target: {
         arn: props.function.functionArn,
         roleArn: this.role.roleArn,

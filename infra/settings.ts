@@ -234,6 +234,11 @@ export const settingsSchema = z.strictObject({
         .default([]),
     })
     .prefault({}),
+  /**
+   * Within how many minutes after its time a backup may start: a new account may run few tasks at once.
+   * @default 0, and 30 from five databases on
+   */
+  spreadMinutes: wholeNumber(0, 1440).optional(),
   /** Start tasks on Fargate Spot, and on demand where Spot has no room. @default false */
   spot: z.boolean().default(false),
   /** The processors that tasks and functions run on. @default arm64, which costs a fifth less */

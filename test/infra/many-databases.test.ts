@@ -20,6 +20,15 @@ describe.each([1, 25, 100])("a stack of %i databases", (count) => {
     expect(Object.keys(outputs).length).toBeLessThanOrEqual(200)
   })
 
+  it("starts backups at their time where there are few, and spread over half an hour otherwise", () => {
+    const backups = of("AWS::Scheduler::Schedule").filter(({ Properties }) =>
+      String(Properties.Name).startsWith("Pgstow-backup-"),
+    )
+    expect(backups).toHaveLength(count)
+    const window = count > 4 ? { Mode: "FLEXIBLE", MaximumWindowInMinutes: 30 } : { Mode: "OFF" }
+    for (const { Properties } of backups) expect(Properties.FlexibleTimeWindow).toEqual(window)
+  })
+
   it("has patterns of events that EventBridge takes: 2,048 characters", () => {
     for (const { Properties } of of("AWS::Events::Rule"))
       expect(JSON.stringify(filled(Properties.EventPattern)).length).toBeLessThan(2048)

@@ -142,6 +142,23 @@ it("nobody may destroy versions, lift locks, or change what the bucket, its key 
       ])
 })
 
+it("a grant that is missing would be noticed", async () => {
+  const synthesized = synthesize(settings)
+  const without = (id: RegExp) =>
+    openAccount({
+      ...synthesized,
+      resources: Object.fromEntries(
+        Object.entries(synthesized.resources).filter(
+          ([name, { Type }]) => Type !== "AWS::IAM::Policy" || !id.test(name),
+        ),
+      ),
+    })
+  const upload = { by: roles["backup task of `orders`"] ?? "", ...put(`orders/${id}/main`, part) }
+  expect(await account.allows(upload)).toBe(true)
+  expect(await without(/backuporders.*TaskRole/).allows(upload)).toBe(false)
+  expect(await without(/backupshop.*TaskRole/).allows(upload)).toBe(true)
+})
+
 describe("a backup", () => {
   const backup = /backuporders.*TaskRole/
 
