@@ -144,7 +144,16 @@ export async function proveThere(storage: Storage, name: BackupName): Promise<vo
 export function newestVerified(entries: readonly CatalogEntry[], now: Date): ReadableEntry | undefined {
   return entries
     .filter((entry) => entry.manifest !== undefined)
-    .find(({ id, state }) => state === "verified" && !isFromTheFuture(startOf(id), now))
+    .find((entry) => entry.state === "verified" && !isAheadOf(entry, now))
+}
+
+/** Whether a backup says that it was begun, or ended, in the future. */
+export function isAheadOf({ id, manifest }: CatalogEntry, now: Date): boolean {
+  const times = [
+    ...(isBackupId(id) ? [startOf(id)] : []),
+    ...(manifest ? [new Date(manifest.finishedAt)] : []),
+  ]
+  return times.some((time) => isFromTheFuture(time, now))
 }
 
 /** Makes a backup exist: the last step of writing it. Rejects with an ObjectExistsError where it does already. */

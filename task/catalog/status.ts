@@ -1,10 +1,10 @@
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import { isBackupId, startOf } from "../core/backup-id.ts"
+import { startOf } from "../core/backup-id.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { listBackups, listDatabases, newestVerified } from "./catalog.ts"
-import { clockAheadSeconds, describeClock, isFromTheFuture } from "./clocks.ts"
+import { isAheadOf, listBackups, listDatabases, newestVerified } from "./catalog.ts"
+import { clockAheadSeconds, describeClock } from "./clocks.ts"
 import { nothingFound } from "./nothing-found.ts"
 
 export type StatusOptions = {
@@ -71,9 +71,7 @@ export async function status(
         startedAt: startedAt?.toISOString() ?? null,
         ageHours,
         overdue: ageHours === null || ageHours > maxAgeHours,
-        fromTheFuture: backups
-          .map(({ id }) => id)
-          .filter((id) => isBackupId(id) && isFromTheFuture(startOf(id), at)),
+        fromTheFuture: backups.filter((backup) => isAheadOf(backup, at)).map(({ id }) => id),
       })
     }
   }

@@ -1,107 +1,121 @@
-import { afterEach, beforeEach, expect, test } from "vitest"
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
 import { type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
 import { formatStatus } from "../../task/commands/status.ts"
+import { formatManifest } from "../../task/core/manifest.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { override } from "../support/override.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
-import { type Storages, startFileStorages, startS3Storages } from "../support/storage-kinds.ts"
+import { type Storages, startS3Storages, storageKinds } from "../support/storage-kinds.ts"
 
 const ids = ["20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb", "20260103T030000Z-cccccccc"] as const
 const now = new Date("2026-01-03T05:00:00Z")
 
-let storages: Storages
-let first: Storage
-let second: Storage
-beforeEach(async () => {
-  storages = await startFileStorages()
-  // By the time at which their files were written, the clock of these tests would be wrong.
-  first = override(storages.open(), { clock: () => undefined })
-  second = override(storages.open(), { clock: () => undefined })
-})
-afterEach(() => storages.close())
+describe.each(storageKinds)("status of $kind", ({ start }) => {
+  let storages: Storages
+  let first: Storage
+  let second: Storage
+  beforeEach(async () => {
+    storages = await start()
+    // By the time at which their files were written, the clock of these tests would be wrong.
+    first = override(storages.open(), { clock: () => undefined })
+    second = override(storages.open(), { clock: () => undefined })
+  })
+  afterEach(() => storages.close())
 
-test("a database whose newest verified backup is new enough is well", async () => {
-  await storeSample(first, { id: ids[1], checks: ["verified"] })
-  const result = await look([first])
-  expect(result.databases).toEqual([
-    {
-      storage: first.url,
-      database: "orders",
-      id: ids[1],
-      startedAt: "2026-01-02T03:00:00.000Z",
-      ageHours: 26,
-      overdue: false,
-      fromTheFuture: [],
-    },
-  ])
-  expect(statusFailure(result)).toBeUndefined()
-  expect(formatStatus(result)).toContain("26 h 0 min  ok")
-})
+  test("a database whose newest verified backup is new enough is well", async () => {
+    await storeSample(first, { id: ids[1], checks: ["verified"] })
+    const result = await look([first])
+    expect(result.databases).toEqual([
+      {
+        storage: first.url,
+        database: "orders",
+        id: ids[1],
+        startedAt: "2026-01-02T03:00:00.000Z",
+        ageHours: 26,
+        overdue: false,
+        fromTheFuture: [],
+      },
+    ])
+    expect(statusFailure(result)).toBeUndefined()
+    expect(formatStatus(result)).toContain("26 h 0 min  ok")
+  })
 
-test("backups that were never verified, failed, or can't be read do not count", async () => {
-  await storeSample(first, { id: ids[0], checks: ["verified"] })
-  await storeSample(first, { id: ids[1] })
-  await storeSample(first, { id: ids[2], checks: ["verified", "failed"] })
-  const unreadable = { id: "20260103T040000Z-dddddddd", checks: ["verified"] } as const
-  await storeSample(first, unreadable)
-  await first.put(keyOf(sampleManifest(unreadable), "manifest.json"), Buffer.from("{"))
-  const result = await look([first])
-  expect(result.databases).toMatchObject([{ id: ids[0], ageHours: 50, overdue: true }])
-  const failure = statusFailure(result)
-  expect(failure?.exitCode).toBe(11)
-  expect(failure?.message).toBe(`no verified backup of the last 26 hours: orders in ${first.url}`)
-  expect(statusFailure(await look([first], { maxAgeHours: 50 }))).toBeUndefined()
-})
+  test("backups that were never verified, failed, or can't be read do not count", async () => {
+    await storeSample(first, { id: ids[0], checks: ["verified"] })
+    await storeSample(first, { id: ids[1] })
+    await storeSample(first, { id: ids[2], checks: ["verified", "failed"] })
+    const unreadable = { id: "20260103T040000Z-dddddddd", checks: ["verified"] } as const
+    await storeSample(first, unreadable)
+    await first.put(keyOf(sampleManifest(unreadable), "manifest.json"), Buffer.from("{"))
+    const result = await look([first])
+    expect(result.databases).toMatchObject([{ id: ids[0], ageHours: 50, overdue: true }])
+    const failure = statusFailure(result)
+    expect(failure?.exitCode).toBe(11)
+    expect(failure?.message).toBe(`no verified backup of the last 26 hours: orders in ${first.url}`)
+    expect(statusFailure(await look([first], { maxAgeHours: 50 }))).toBeUndefined()
+  })
 
-test("each storage and each database must have its own", async () => {
-  await storeSample(first, { id: ids[2], checks: ["deep-verified"] })
-  await storeSample(second, { id: ids[0], checks: ["verified"] })
-  await storeSample(second, { id: ids[2], database: "shop" })
-  const result = await look([first, second])
-  expect(result.databases).toMatchObject([
-    { storage: first.url, database: "orders", overdue: false },
-    { storage: second.url, database: "orders", overdue: true },
-    { storage: second.url, database: "shop", id: null, overdue: true },
-  ])
-  expect(formatStatus(result).split("\n")[3]).toMatch(/^shop +- +- +- +OVERDUE/)
-  expect(statusFailure(await look([first], { database: "orders" }))).toBeUndefined()
-})
+  test("each storage and each database must have its own", async () => {
+    await storeSample(first, { id: ids[2], checks: ["deep-verified"] })
+    await storeSample(second, { id: ids[0], checks: ["verified"] })
+    await storeSample(second, { id: ids[2], database: "shop" })
+    const result = await look([first, second])
+    expect(result.databases).toMatchObject([
+      { storage: first.url, database: "orders", overdue: false },
+      { storage: second.url, database: "orders", overdue: true },
+      { storage: second.url, database: "shop", id: null, overdue: true },
+    ])
+    expect(formatStatus(result).split("\n")[3]).toMatch(/^shop +- +- +- +OVERDUE/)
+    expect(statusFailure(await look([first], { database: "orders" }))).toBeUndefined()
+  })
 
-test("a storage without any backup is named, with the others or alone", async () => {
-  expect(statusFailure(await look([first]))?.message).toBe(`the directory ${first.url} does not exist`)
-  await storeSample(first, { id: ids[2], checks: ["verified"] })
-  const both = statusFailure(await look([first, second]))
-  expect(both?.exitCode).toBe(8)
-  expect(both?.message).toBe(`the directory ${second.url} does not exist`)
-  const misspelt = statusFailure(await look([first], { database: "order" }))
-  expect(misspelt?.exitCode).toBe(8)
-  expect(misspelt?.hint).toBe('There are those of "orders".')
-})
+  test("a storage without any backup is named, with the others or alone", async () => {
+    expect(statusFailure(await look([first]))?.message).toBe(`the directory ${first.url} does not exist`)
+    await storeSample(first, { id: ids[2], checks: ["verified"] })
+    const both = statusFailure(await look([first, second]))
+    expect(both?.exitCode).toBe(8)
+    expect(both?.message).toBe(`the directory ${second.url} does not exist`)
+    const misspelt = statusFailure(await look([first], { database: "order" }))
+    expect(misspelt?.exitCode).toBe(8)
+    expect(misspelt?.hint).toBe('There are those of "orders".')
+  })
 
-test("a backup dated in the future hides nothing, and is told with an exit code of its own", async () => {
-  const future = "20270101T030000Z-ffffffff"
-  await storeSample(first, { id: ids[0], checks: ["verified"] })
-  await storeSample(first, { id: future, checks: ["verified"] })
-  const late = await look([first])
-  expect(late.databases).toMatchObject([{ id: ids[0], ageHours: 50, overdue: true, fromTheFuture: [future] }])
-  expect(statusFailure(late)?.exitCode).toBe(12)
-  expect(statusFailure(late)?.message).toBe(
-    `dated in the future: ${future} of orders in ${first.url}; no verified backup of the last 26 hours: orders in ${first.url}`,
-  )
-  expect(formatStatus(late)).toContain("OVERDUE FUTURE")
-  const inTime = await look([first], { maxAgeHours: 50 })
-  expect(inTime.databases).toMatchObject([{ id: ids[0], overdue: false, fromTheFuture: [future] }])
-  expect(statusFailure(inTime)?.exitCode).toBe(12)
-  expect(statusFailure(inTime)?.message).toBe(`dated in the future: ${future} of orders in ${first.url}`)
-})
+  test("a backup dated in the future hides nothing, and is told with an exit code of its own", async () => {
+    const future = "20270101T030000Z-ffffffff"
+    await storeSample(first, { id: ids[0], checks: ["verified"] })
+    await storeSample(first, { id: future, checks: ["verified"] })
+    const late = await look([first])
+    expect(late.databases).toMatchObject([
+      { id: ids[0], ageHours: 50, overdue: true, fromTheFuture: [future] },
+    ])
+    expect(statusFailure(late)?.exitCode).toBe(12)
+    expect(statusFailure(late)?.message).toBe(
+      `dated in the future: ${future} of orders in ${first.url}; no verified backup of the last 26 hours: orders in ${first.url}`,
+    )
+    expect(formatStatus(late)).toContain("OVERDUE FUTURE")
+    const inTime = await look([first], { maxAgeHours: 50 })
+    expect(inTime.databases).toMatchObject([{ id: ids[0], overdue: false, fromTheFuture: [future] }])
+    expect(statusFailure(inTime)?.exitCode).toBe(12)
+    expect(statusFailure(inTime)?.message).toBe(`dated in the future: ${future} of orders in ${first.url}`)
+  })
 
-test("clocks a few minutes apart are as good as the same", async () => {
-  const soon = "20260103T050400Z-eeeeeeee"
-  await storeSample(first, { id: soon, checks: ["verified"] })
-  const result = await look([first])
-  expect(result.databases).toMatchObject([{ id: soon, ageHours: 0, overdue: false, fromTheFuture: [] }])
-  expect(statusFailure(result)).toBeUndefined()
+  test("clocks a few minutes apart are as good as the same", async () => {
+    const soon = "20260103T050200Z-eeeeeeee"
+    await storeSample(first, { id: soon, checks: ["verified"] })
+    const result = await look([first])
+    expect(result.databases).toMatchObject([{ id: soon, ageHours: 0, overdue: false, fromTheFuture: [] }])
+    expect(statusFailure(result)).toBeUndefined()
+  })
+
+  test("a backup that ended in the future is told as well, whenever it began", async () => {
+    const manifest = await storeSample(first, { id: ids[1], checks: ["verified"] })
+    const key = keyOf(manifest, "manifest.json")
+    await first.put(key, Buffer.from(formatManifest({ ...manifest, finishedAt: "2027-01-01T00:00:00.000Z" })))
+    const result = await look([first])
+    expect(result.databases).toMatchObject([{ id: null, overdue: true, fromTheFuture: [ids[1]] }])
+    expect(statusFailure(result)?.exitCode).toBe(12)
+  })
 })
 
 test("a clock that differs from a bucket's is told with the same exit code", async () => {

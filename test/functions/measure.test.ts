@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest"
+import * as z from "zod"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
@@ -38,4 +39,18 @@ it("a backup that nobody verified is verified, since the event of its manifest m
   expect(aws.events()).toEqual([
     { type: "Verify Backup", source: "pgstow.request", object: { key: `orders/${id}/manifest.json` } },
   ])
+})
+
+it("a backup from the future is not measured: it would hide that there is none since", async () => {
+  const storage = openStorage(`file://${folder}`, { env: {} })
+  await storeSample(storage, { id: "20260103T030000Z-k3v9x2ab", checks: ["verified"] })
+  await storeSample(storage, { id: "20990101T030000Z-k3v9x2ab", checks: ["verified"] })
+  const lines: string[] = []
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0)
+  await measure().finally(() => write.mockRestore())
+  const measures = lines.filter((line) => line.includes("BackupAgeHours"))
+  expect(measures).toHaveLength(1)
+  const { BackupAgeHours } = z.object({ BackupAgeHours: z.number() }).parse(JSON.parse(measures[0] ?? ""))
+  const ended = Date.parse("2026-01-03T03:01:23.500Z")
+  expect(BackupAgeHours).toBeCloseTo((Date.now() - ended) / 3_600_000, 1)
 })

@@ -1,7 +1,8 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
+import { listBackups } from "../../task/catalog/catalog.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
@@ -79,10 +80,17 @@ it("a good backup whose success can't be published is not reported as failed", a
   expect(aws.events()).toMatchObject([{ type: "Verification Succeeded" }])
 })
 
-it("a damaged backup is told of, with what is wrong", async () => {
-  await writeFile(join(folder, "orders", id, "main.dump.zst.age"), "damaged")
+it("a damaged backup is told of, with what is wrong, and one that was put right is good again", async () => {
+  const file = join(folder, "orders", id, "main.dump.zst.age")
+  const good = await readFile(file)
+  await writeFile(file, "damaged")
   await arrived(`orders/${id}/manifest.json`)
   expect(aws.events()).toMatchObject([
     { type: "Verification Failed", error: expect.stringContaining("found 7 bytes") as unknown },
   ])
+  const storage = openStorage(`file://${folder}`, { env: {} })
+  expect(await listBackups(storage)).toMatchObject([{ state: "failed" }])
+  await writeFile(file, good)
+  await arrived(`orders/${id}/manifest.json`)
+  expect(await listBackups(storage)).toMatchObject([{ state: "verified" }])
 })
