@@ -71,11 +71,13 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
   })
 
   test("a storage without any backup is named, with the others or alone", async () => {
-    expect(statusFailure(await look([first]))?.message).toBe(`the directory ${first.url} does not exist`)
+    const nothing = ({ url }: Storage) =>
+      url.startsWith("s3:") ? `there is nothing in ${url}` : `the directory ${url} does not exist`
+    expect(statusFailure(await look([first]))?.message).toBe(nothing(first))
     await storeSample(first, { id: ids[2], checks: ["verified"] })
     const both = statusFailure(await look([first, second]))
     expect(both?.exitCode).toBe(8)
-    expect(both?.message).toBe(`the directory ${second.url} does not exist`)
+    expect(both?.message).toBe(nothing(second))
     const misspelt = statusFailure(await look([first], { database: "order" }))
     expect(misspelt?.exitCode).toBe(8)
     expect(misspelt?.hint).toBe('There are those of "orders".')
