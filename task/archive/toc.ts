@@ -47,6 +47,10 @@ export type Head = {
   /** Where the entries that come after all rows begin, and the number of those before. */
   readonly postDataAt: number
   readonly beforePostData: number
+  /** Where each entry's last nine bytes stand, which only this format has: whether an offset follows, and that. */
+  readonly extrasAt: readonly number[]
+  /** Whether rows are compressed within the archive. */
+  readonly isCompressed: boolean
 }
 
 /**
@@ -104,22 +108,31 @@ function parseHead(cursor: Cursor): Toc {
   if (integerBytes !== 4 || offsetBytes !== 8 || format !== customFormat)
     throw new PgstowError("damaged", "the dump is not in pg_dump's custom format")
 
-  if (archive >= version.withAlgorithm) cursor.byte()
-  else cursor.integer()
+  const isCompressed = (archive >= version.withAlgorithm ? cursor.byte() : cursor.integer()) !== 0
   const timeFields = 7
   for (let field = 0; field < timeFields; field++) cursor.integer()
   const [database = "", serverVersion = "", dumpVersion = ""] = [cursor.text(), cursor.text(), cursor.text()]
   const countAt = cursor.at
   const entries: TocEntry[] = []
+  const extrasAt: number[] = []
   let postData: { readonly at: number; readonly before: number } | undefined
   for (let left = cursor.integer(); left > 0; left--) {
     const { at } = cursor
     const entry = parseEntry(cursor, archive, entries.at(-1)?.section)
     if (entry.section === "post-data") postData ??= { at, before: entries.length }
     entries.push(entry)
+    extrasAt.push(cursor.at - offsetBytes - 1)
   }
   const { at = cursor.at, before = entries.length } = postData ?? {}
-  const head = { bytes: cursor.before(), version: archive, countAt, postDataAt: at, beforePostData: before }
+  const head = {
+    bytes: cursor.before(),
+    version: archive,
+    countAt,
+    postDataAt: at,
+    beforePostData: before,
+    extrasAt,
+    isCompressed,
+  }
   return { database, serverVersion, dumpVersion, entries, head }
 }
 

@@ -1,7 +1,10 @@
 import { Command as CommanderCommand } from "commander"
 import { backupCommand } from "../commands/backup.ts"
+import { catCommand } from "../commands/cat.ts"
 import { cleanupCommand } from "../commands/cleanup.ts"
 import { type Command, commandGroups } from "../commands/command.ts"
+import { exportCommand } from "../commands/export.ts"
+import { globalsCommand } from "../commands/globals.ts"
 import { importCommand } from "../commands/import.ts"
 import { keygenCommand } from "../commands/keygen.ts"
 import { listCommand } from "../commands/list.ts"
@@ -23,6 +26,9 @@ const commands: readonly Command[] = [
   statusCommand,
   verifyCommand,
   restoreCommand,
+  exportCommand,
+  catCommand,
+  globalsCommand,
   cleanupCommand,
   keygenCommand,
   scheduleCommand,
@@ -64,11 +70,11 @@ function addCommand(
   definition: Command,
   run: (command: Command, typed: Typed) => Promise<void>,
 ): void {
-  const { name, summary, group, argument, options, examples } = definition
+  const { name, summary, group, argument, secondArgument, options, examples } = definition
   const command = program.command(name).description(summary).helpGroup(group)
   for (const addOptions of [...options, outputOptions]) addOptions(command)
   command.addHelpText("after", formatExamples(examples))
-  if (argument) command.argument(argument.syntax, argument.description)
+  for (const one of [argument, secondArgument]) if (one) command.argument(one.syntax, one.description)
   command.action(async function (this: CommanderCommand) {
     // Only what was typed: a default of commander's must not go before the environment.
     const typed = Object.entries(this.opts()).filter(

@@ -98,7 +98,14 @@ async function runCommand(
     const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
     try {
       const outcome = await command.run(
-        { settings, flags, args, typed: new Set(Object.keys(flags)), ask: questioner(io, terminal) },
+        {
+          settings,
+          flags,
+          args,
+          typed: new Set(Object.keys(flags)),
+          ask: questioner(io, terminal),
+          stdout: io.stdout,
+        },
         context,
       )
       progress.clear()
@@ -149,8 +156,9 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
 }
 
 function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {
-  const { title, result, text, isAnswer } = outcome
-  if (json || isAnswer || terminal.interactive) {
+  const { title, result, text, isAnswer, isWritten } = outcome
+  if (isWritten) log.record(title, { result })
+  else if (json || isAnswer || terminal.interactive) {
     print(io, `${json ? formatJson(result, 2) : text}\n`)
     log.record(title, { result })
   } else log.info(title, { result })

@@ -17,6 +17,8 @@ export type Invocation<Flags> = {
   readonly typed: ReadonlySet<string>
   /** Undefined where there is no terminal. */
   readonly ask: Ask | undefined
+  /** Standard output, for what is too large to be handed back. */
+  readonly stdout: NodeJS.WriteStream
 }
 
 /** What a command hands back: the result for machines, and the same for people. */
@@ -27,6 +29,8 @@ export type Outcome = {
   readonly text: string
   /** Whether the text is what was asked for (a list), wanted also where there is no terminal. */
   readonly isAnswer: boolean
+  /** Whether the answer is in standard output already: no text and no result are added to it. */
+  readonly isWritten?: boolean
   /** What went wrong although there is a result. */
   readonly failure?: PgstowError | undefined
   /** What to report elsewhere. */
@@ -39,12 +43,17 @@ export type OptionGroup = (command: CommanderCommand) => CommanderCommand
 /** What people want to do, in the order in which help shows it. */
 export const commandGroups = ["Back up:", "Look:", "Get it back:", "Keep house:", "Set up:"] as const
 
+/** As commander writes it: "[optional]", "<required>". */
+export type Argument = { readonly syntax: string; readonly description: string }
+
 /** One command of the program: what help says of it, its options, and what it does. */
 export type Command = {
   readonly name: string
   readonly summary: string
   readonly group: (typeof commandGroups)[number]
-  readonly argument?: { readonly syntax: string; readonly description: string } | undefined
+  readonly argument?: Argument | undefined
+  /** What may follow it. */
+  readonly secondArgument?: Argument | undefined
   readonly options: readonly OptionGroup[]
   /** Command lines, one a line. */
   readonly examples: readonly string[]

@@ -1,9 +1,10 @@
 import { type JoinedToc, joinToc } from "../archive/table-data.ts"
 import { readToc } from "../archive/toc.ts"
 import { keyOf } from "../catalog/catalog.ts"
-import { findBackup, readCatalog } from "../catalog/find-backup.ts"
+import { type Found, findBackup, readCatalog } from "../catalog/find-backup.ts"
 import { openObject } from "../catalog/open-object.ts"
 import { formatCount, formatName } from "../console/format.ts"
+import type { Log } from "../console/log.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../core/manifest.ts"
@@ -86,10 +87,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
   const catalog = await readCatalog(storages, { database: options.database, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, options.database)
   const { storage, manifest } = entry
-  for (const { id, state } of passedOver)
-    log.warn(
-      `passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : "its manifest can't be read"}`,
-    )
+  warnOfPassedOver(passedOver, log)
   const plain = manifest.objects.find(({ kind }) => kind === "plain")
   if (plain) return restoreImported(storage, manifest, plain, options, context)
   const [main] = manifest.objects.filter(({ kind }) => kind === "main")
@@ -142,6 +140,14 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     progress.clear()
     await session.close()
   }
+}
+
+/** Says which newer backups a restore, or a look into a backup, does not take. */
+export function warnOfPassedOver(passedOver: Found["passedOver"], log: Pick<Log, "warn">): void {
+  for (const { id, state } of passedOver)
+    log.warn(
+      `passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : "its manifest can't be read"}`,
+    )
 }
 
 async function jobsFor(session: Session): Promise<number> {
@@ -229,12 +235,12 @@ function refuseChoices({
 }
 
 /** The head of the main object. It also shows, before anything is made, that the key fits. */
-async function readArchive(
+export async function readArchive(
   storage: Storage,
   manifest: Manifest,
   main: ManifestObject,
-  { identities }: RestoreOptions,
-  { signal }: Context,
+  { identities }: Pick<RestoreOptions, "identities">,
+  { signal }: Pick<Context, "signal">,
 ): Promise<JoinedToc> {
   const stored = await storage.stat(keyOf(manifest, main.name))
   if (stored && stored.sizeBytes !== main.sizeBytes)

@@ -56,19 +56,23 @@ test("the commands of the format document restore a backup without pgstow", asyn
   ).toEqual([])
 })
 
-test("the commands of the format document restore segments, too", async () => {
+test("the format document's script restores segments, too, whatever their names", async () => {
   const scene = await setScene()
   const { server, database } = scene
   await server.psql(
-    `CREATE TABLE events (id int PRIMARY KEY, at timestamptz);
-     INSERT INTO events SELECT n, to_timestamp(n) FROM generate_series(1, 600000) AS n`,
+    String.raw`CREATE TABLE events (id int PRIMARY KEY, at timestamptz);
+     INSERT INTO events SELECT n, to_timestamp(n) FROM generate_series(1, 600000) AS n;
+     CREATE SCHEMA "it's ""odd""";
+     CREATE TABLE "it's ""odd"""."new
+line \ $(x) 'y'" ("a ""b" int, "c\d" text);
+     INSERT INTO "it's ""odd"""."new
+line \ $(x) 'y'" SELECT n, repeat('ä', 200) FROM generate_series(1, 80000) AS n`,
     database,
   )
   await scene.json(["backup", "--name", "orders", "--jobs", "2"])
   const { target, run } = await setTable(scene)
-  const [, , restore = "", segments = ""] = await documentedCommands()
-  await run(restore.slice(0, restore.indexOf("\n")))
-  await run(segments)
+  const [, , , script = ""] = await documentedCommands()
+  await run(`cat >restore.sh <<'END'\n${script}END\nbash restore.sh orders_restored`)
   expect(
     await compareDatabases({ server, name: database }, { server: target, name: "orders_restored" }),
   ).toEqual([])

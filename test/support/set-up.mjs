@@ -20,6 +20,7 @@ const programs = {
   },
   zstd: { found: () => onPath("zstd"), packages: { "apt-get": "zstd", dnf: "zstd", brew: "zstd" } },
   age: { found: () => onPath("age"), packages: { "apt-get": "age", dnf: "age", brew: "age" } },
+  jq: { found: () => onPath("jq"), packages: { "apt-get": "jq", dnf: "jq", brew: "jq" } },
   systemd: {
     // Only Linux has it, and what is tested with it is only for Linux.
     found: () => process.platform !== "linux" || onPath("systemd-analyze"),

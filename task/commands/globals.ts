@@ -1,0 +1,26 @@
+import { catGlobals } from "../restore/cat.ts"
+import { choiceFlags, choiceOf, identitiesOf, storagesOf } from "../settings/inputs.ts"
+import { defineCommand } from "./command.ts"
+import { choiceOptions, keyOptions, storageOptions } from "./options.ts"
+
+export const globalsCommand = defineCommand({
+  name: "globals",
+  summary: "print the SQL that makes a backup's roles",
+  group: "Get it back:",
+  argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  options: [storageOptions, choiceOptions, keyOptions],
+  flags: choiceFlags,
+  examples: ['pgstow globals latest --identity pgstow.key | psql "$DATABASE_URL"'],
+  async run({ settings, args, flags, stdout }, context) {
+    const result = await catGlobals(
+      {
+        ...choiceOf(args, flags),
+        storages: storagesOf(settings, context),
+        identities: await identitiesOf(settings, context),
+        output: stdout,
+      },
+      context,
+    )
+    return { title: `wrote the roles of ${result.id}`, result, text: "", isAnswer: true, isWritten: true }
+  },
+})
