@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
 import type { Ask, Command, Outcome } from "../commands/command.ts"
-import { formatJson, formatText } from "../console/format.ts"
+import { formatCount, formatJson, formatText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
@@ -13,6 +13,7 @@ import type { PgstowEvent } from "../notify/events.ts"
 import { notify } from "../notify/notify.ts"
 import { endChildren } from "../processes/child.ts"
 import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
+import { removeAbandonedFolders } from "../processes/temporary-folder.ts"
 import { readSettings } from "../settings/config.ts"
 import { databaseNamed } from "../settings/inputs.ts"
 import { makeProgram, type Typed } from "./program.ts"
@@ -75,6 +76,7 @@ async function runCommand(
     const settings = readSettings(flags, env)
     log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
     for (const note of notes) log.warn(note)
+    void tidyUp(log)
     const progress = openProgress(terminal, log, () => performance.now())
     const context = { env, log, progress, signal: io.signal, now: io.now }
     const database = databaseNamed(settings, flags, env)
@@ -127,6 +129,16 @@ async function runCommand(
     // Whatever failed: what still runs would keep the program from its end.
     await endChildren()
     log.close()
+  }
+}
+
+/** Removes what runs that were killed have left in the temporary folder. Nobody waits for it, or fails by it. */
+async function tidyUp(log: Log): Promise<void> {
+  try {
+    const removed = await removeAbandonedFolders()
+    if (removed > 0) log.debug(`removed ${formatCount(removed, "temporary folder")} of runs that were killed`)
+  } catch (error) {
+    log.debug(`the temporary folder could not be tidied: ${messageOf(error)}`)
   }
 }
 

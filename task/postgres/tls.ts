@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { makeTemporaryFolder } from "../processes/temporary-folder.ts"
 import type { Connection, Environment } from "./connection.ts"
 
 export type TlsOptions = {
@@ -40,7 +40,7 @@ const written = new Map<string, string>()
 function caFileOf(pem: string): string {
   const known = written.get(pem)
   if (known !== undefined) return known
-  const folder = mkdtempSync(join(tmpdir(), "pgstow-ca-"))
+  const folder = makeTemporaryFolder()
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, "ca.pem")
   writeFileSync(file, pem)

@@ -1,13 +1,18 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { startChild } from "./child.ts"
 import { execVariable } from "./exec-prefix.ts"
 import { ExecError } from "./far-side.ts"
+import { makeTemporaryFolder } from "./temporary-folder.ts"
 
 export type PlacedFile = { readonly path: string; remove(): Promise<void> }
+
+/** Shell code that removes what was left there by those who were killed: nothing restores for a week. */
+const removeOld =
+  'test -n "$TMPDIR" && folder=$TMPDIR || folder=/tmp; find "$folder" -maxdepth 1 -type f -name "pgstow-??????" -user "$(id -u)" -mtime +7 ' +
+  "-exec rm -f {} + 2>/dev/null"
 
 /**
  * Puts a temporary file where programs with this environment run: here, or where the prefix of PGSTOW_EXEC goes.
@@ -19,12 +24,14 @@ export async function placeFile(
   signal?: AbortSignal,
 ): Promise<PlacedFile> {
   if (env[execVariable] === undefined) {
-    const folder = await mkdtemp(join(tmpdir(), "pgstow-"))
+    const folder = makeTemporaryFolder()
     const path = join(folder, "file")
     await writeFile(path, content)
     return { path, remove: () => rm(folder, { recursive: true, force: true }) }
   }
-  const script = 'umask 077; file=$(mktemp) && cat >"$file" && wc -c <"$file" && echo "$file"'
+  const script =
+    `umask 077; ${removeOld}; file=$(mktemp "$folder/pgstow-XXXXXX") && ` +
+    'cat >"$file" && wc -c <"$file" && echo "$file"'
   const program = { file: "sh", args: ["-c", script], env }
   const child = startChild(program, { stdin: "pipe", stdout: "pipe", signal })
   const output = text(child.stdout)

@@ -1,3 +1,5 @@
+import { mkdir, readdir } from "node:fs/promises"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import type { Running } from "../support/pgstow.ts"
@@ -55,4 +57,23 @@ test("SIGTERM in the middle of a restore into an existing database leaves that a
   const busy = `SELECT count(*) FROM pg_stat_activity WHERE datname = '${into}' AND pid <> pg_backend_pid()`
   while ((await scene.server.psql(busy, into)) !== "0") await sleep(20)
   expect(await scene.server.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'shop'", into)).toBe("0")
+})
+
+test("a restore that is killed leaves the table of contents until the next run, which removes it", async () => {
+  const scene = await sceneWithBackup()
+  const [into, incomplete] = [`${scene.database}_r`, `incomplete_${scene.database}_r`]
+  const temporary = async () => (await readdir(scene.folder)).filter((name) => name.startsWith("pgstow-"))
+  const running = scene.start(["restore", "latest", "--into", into])
+  await copying(scene, incomplete, running)
+  running.killAll("SIGSTOP")
+  const kept = await temporary()
+  expect(kept).not.toEqual([])
+  await scene.json(["list"])
+  expect(await temporary(), "what a running restore needs").toEqual(kept)
+  running.killAll("SIGKILL")
+  await running.finished
+  expect(await temporary()).toEqual(kept)
+  await mkdir(join(scene.folder, "pgstow-notes"))
+  await scene.json(["list"])
+  expect(await temporary()).toEqual(["pgstow-notes"])
 })

@@ -1,0 +1,38 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { basename, join } from "node:path"
+import { expect, onTestFinished, test } from "vitest"
+import { makeTemporaryFolder, removeAbandonedFolders } from "../../task/processes/temporary-folder.ts"
+import { needsLinux } from "../support/not-run.ts"
+
+test.skipIf(needsLinux)(
+  `of folders by processes, only those of this machine's dead ones are removed${needsLinux}`,
+  async () => {
+    const before = process.env.TMPDIR
+    const folder = await mkdtemp(join(tmpdir(), "pgstow-tidy-"))
+    process.env.TMPDIR = folder
+    onTestFinished(async () => {
+      if (before === undefined) delete process.env.TMPDIR
+      else process.env.TMPDIR = before
+      await rm(folder, { recursive: true })
+    })
+    const own = makeTemporaryFolder()
+    const [, place = "", pid = "", start = "", random = ""] = basename(own).split("-")
+    // Linux gives no process a number above 4194304.
+    const dead = ["pgstow", place, "4999999", start, random].join("-")
+    const reused = ["pgstow", place, pid, Number(start) - 1, random].join("-")
+    const stay = [
+      basename(own),
+      ["pgstow", "00000000", "4999999", start, random].join("-"),
+      "pgstow-notes",
+      `${dead}-more`,
+    ]
+    for (const name of [dead, reused, ...stay.slice(1)]) await mkdir(join(folder, name))
+    await writeFile(join(folder, dead, "file"), "secret")
+    await writeFile(join(folder, `pgstow-${place}-4999998-${start}-${random}`), "no folder")
+    expect(await removeAbandonedFolders()).toBe(2)
+    expect((await readdir(folder)).sort()).toEqual(
+      [...stay, `pgstow-${place}-4999998-${start}-${random}`].sort(),
+    )
+  },
+)
