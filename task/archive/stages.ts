@@ -65,3 +65,24 @@ function locksOnlyItsTables(
   if (kind === "INDEX" || kind === "CONSTRAINT") return !tables.some((table) => trees.parents.has(table))
   return kind === "FK CONSTRAINT" && !tables.some((table) => trees.tables.has(table))
 }
+
+/**
+ * What of the entries acts on rows that come later, apart from what does not: triggers, rules, publications, and what
+ * hangs on these.
+ */
+export function guardsAmong(
+  archive: Archive,
+  entries: readonly TocEntry[],
+): { readonly guards: readonly TocEntry[]; readonly others: readonly TocEntry[] } {
+  const guards = new Set<TocEntry>()
+  // What an entry depends on stands before it.
+  for (const entry of entries)
+    if (isGuard(archive, entry) || archive.dependencies(entry).some((one) => guards.has(one)))
+      guards.add(entry)
+  return { guards: [...guards], others: entries.filter((entry) => !guards.has(entry)) }
+}
+
+function isGuard({ isInherent }: Archive, entry: TocEntry): boolean {
+  if (entry.kind === "RULE") return !isInherent(entry)
+  return /TRIGGER|^PUBLICATION|^SUBSCRIPTION|^POLICY$|^ROW SECURITY$/.test(entry.kind)
+}

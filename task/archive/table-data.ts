@@ -69,22 +69,26 @@ export function tablesAmong(entries: readonly TocEntry[], { tables }: JoinedToc)
 }
 
 /**
- * The archive with the rows of the wanted tables after its own. `main` and what `open` gives are decompressed;
- * the stream fails where they do.
+ * The archive with rows from `sources`, one after the other. What `openMain` and `open` give is decompressed; the
+ * stream fails where they do. pg_restore passes over what it does not look for, and so over rows that come twice.
  */
 export async function* joinedArchive(
-  main: AsyncIterable<Buffer>,
+  openMain: () => AsyncIterable<Buffer>,
   { head, ownHead }: JoinedToc,
-  wanted: readonly SegmentedTable[],
+  sources: readonly ("archive" | SegmentedTable)[],
   open: (segment: SegmentObject) => AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer> {
   yield head
-  let skip = ownHead.length
-  for await (const chunk of main) {
-    if (skip < chunk.length) yield chunk.subarray(skip)
-    skip = Math.max(0, skip - chunk.length)
-  }
-  for (const { entry, segments } of wanted) {
+  for (const source of sources) {
+    if (source === "archive") {
+      let skip = ownHead.length
+      for await (const chunk of openMain()) {
+        if (skip < chunk.length) yield chunk.subarray(skip)
+        skip = Math.max(0, skip - chunk.length)
+      }
+      continue
+    }
+    const { entry, segments } = source
     yield Buffer.concat([Buffer.from([dataBlock]), integer(entry.dumpId)])
     for (const segment of segments)
       for await (const chunk of open(segment)) if (chunk.length > 0) yield* [integer(chunk.length), chunk]

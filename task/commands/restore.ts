@@ -131,13 +131,20 @@ export function formatRestore(result: RestoreResult): string {
       : `${what} is not restored, after ${formatDuration(seconds)}${errors.length > 0 ? `: ${formatCount(countOf(errors), "error")}` : ""}`,
     ...errors.flatMap(({ title, hint, count, examples }) => [
       `  ${title} (${count}): ${hint}`,
-      ...examples.map(
-        ({ message, entry }) =>
-          `    ${formatName(message)}${entry === null ? "" : ` [${formatName(entry)}]`}`,
-      ),
+      ...examples.flatMap(({ message, entry, detail, statement }) => [
+        `    ${formatName(message)}${entry === null ? "" : ` [${formatName(entry)}]`}`,
+        ...[detailIn(detail), statement?.replaceAll(/\s+/g, " ")].flatMap((text) =>
+          text === undefined ? [] : `      ${formatName(text.slice(0, 300))}`,
+        ),
+      ]),
       ...(count > examples.length ? [`    and ${count - examples.length} more`] : []),
     ]),
     ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
   ].join("\n")
+}
+
+/** The row, as far as the server shows it. */
+function detailIn(detail: string | null): string | undefined {
+  return /^(?:DETAIL|CONTEXT): +(.*)$/m.exec(detail ?? "")?.[1]
 }

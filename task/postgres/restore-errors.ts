@@ -138,6 +138,8 @@ export type RestoreError = {
   readonly detail: string | null
   /** The beginning of the command that failed. */
   readonly statement: string | null
+  /** The entry of the archive, where it is known. */
+  readonly dumpId?: number | undefined
 }
 
 /** The errors of one class, and what to do about them. */
@@ -147,7 +149,7 @@ export type RestoreErrorGroup = {
   readonly hint: string
   readonly count: number
   /** The first of them. */
-  readonly examples: readonly RestoreError[]
+  readonly examples: readonly Omit<RestoreError, "dumpId">[]
 }
 
 /** @param severity what the server called it, where it was the server: after an ERROR the connection is still there */
@@ -167,6 +169,10 @@ const examplesKept = 5
 export function groupErrors(errors: readonly RestoreError[]): RestoreErrorGroup[] {
   return [...Map.groupBy(errors, (error) => error.class)].map(([name, found]) => {
     const { title, hint } = adviceOn(name)
-    return { class: name, title, hint, count: found.length, examples: found.slice(0, examplesKept) }
+    const examples = found.slice(0, examplesKept).map((error) => {
+      const { dumpId: _, ...example } = error
+      return example
+    })
+    return { class: name, title, hint, count: found.length, examples }
   })
 }

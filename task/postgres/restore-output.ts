@@ -42,7 +42,7 @@ const maxErrorCharacters = 8_000
 export function readRestoreOutput(onStep?: (step: RestoreStep) => void): RestoreOutputReader {
   const errors: RestoreError[] = []
   const warnings: string[] = []
-  let entry: string | null = null
+  let entry: Pick<RestoreError, "entry" | "dumpId"> = { entry: null }
   let stage: RestoreStep["stage"] = "schema"
   let unfinished: string | undefined
   let own = 0
@@ -71,10 +71,9 @@ export function readRestoreOutput(onStep?: (step: RestoreStep) => void): Restore
       const [, level, words = ""] = /^(error|warning|WARNING): +(.*)$/.exec(message) ?? []
       hasBegun ||= level === undefined && !beforeObjects.test(message)
       if (level === "error") unfinished = words
-      else if (level === undefined && message.startsWith("while ")) entry = null
+      else if (level === undefined && message.startsWith("while ")) entry = { entry: null }
       else if (level) warnings.push(words)
-      else if (message.startsWith("from TOC entry "))
-        entry = message.replace(/^from TOC entry \d+; \d+ \d+ /, "")
+      else if (message.startsWith("from TOC entry ")) entry = entryIn(message)
       else {
         const step = stepOf(message, stage)
         stage = step?.stage ?? stage
@@ -124,7 +123,12 @@ function stepOf(message: string, stage: RestoreStep["stage"]): RestoreStep | und
   }
 }
 
-function parseError(text: string, entry: string | null): RestoreError {
+function entryIn(message: string): Pick<RestoreError, "entry" | "dumpId"> {
+  const [, dumpId, entry = message] = /^from TOC entry (\d+); \d+ \d+ (.*)$/.exec(message) ?? []
+  return { entry, dumpId: dumpId === undefined ? undefined : Number(dumpId) }
+}
+
+function parseError(text: string, of: Pick<RestoreError, "entry" | "dumpId">): RestoreError {
   const [said = "", ...commands] = text.trimEnd().split(/\nCommand was: /)
   const [, detail] = /\n((?:[A-Z]+(?: \d+)?: |\t).*)$/s.exec(said) ?? []
   const message = (detail === undefined ? said : said.slice(0, -detail.length)).trim()
@@ -134,7 +138,7 @@ function parseError(text: string, entry: string | null): RestoreError {
   return {
     class: classOf(words, severity),
     message: words,
-    entry: ofEntry ? entry : null,
+    ...(ofEntry ? of : { entry: null }),
     detail: detail ?? null,
     statement: commands.length === 0 ? null : withoutSecrets(commands.join("\nCommand was: ")),
   }

@@ -1,7 +1,7 @@
 import { relateEntries } from "../archive/archive.ts"
 import { type LoadStep, loadSteps } from "../archive/load-steps.ts"
 import type { RestorePlan } from "../archive/plan-restore.ts"
-import { stagesOf } from "../archive/stages.ts"
+import { guardsAmong, stagesOf } from "../archive/stages.ts"
 import { tablesAmong } from "../archive/table-data.ts"
 import type { TocEntry } from "../archive/toc.ts"
 import type { Context } from "../context.ts"
@@ -12,12 +12,13 @@ import { copyIn } from "../postgres/copy-in.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "../postgres/pg-restore.ts"
 import { settingsOfLoading, withSettings } from "../postgres/session-settings.ts"
 import { type PlacedFile, placeFile } from "../processes/place-file.ts"
+import { type Attempt, attempted, inRounds, joined, nothingYet, putOff, type Work } from "./in-rounds.ts"
 import { type RestoreJob, type Restoring, restoringInto } from "./job.ts"
 
 /**
  * Restores the planned entries into a new database, several at once: first what takes rows; then the rows, each
  * stream straight from the storage, and the keys of what has all its rows; at last all that needs what is there by
- * then. It goes on after what PostgreSQL refuses, to find all of it.
+ * then. What PostgreSQL refuses is tried again when more is there; it goes on after that, to find all of it.
  */
 export async function restoreInStages(
   job: RestoreJob,
@@ -32,37 +33,55 @@ export async function restoreInStages(
   const plain = restoringInto(job, database, context, signal)
   const restoring = { ...plain, connection: withSettings(plain.connection, settingsOfLoading) }
   const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env), signal)
+  // One of several passes over it is enough.
+  let isMainRead = false
+  const attempt = async (work: Work): Promise<Attempt> => {
+    const outcome = await outcomeOf(() => runWork(job, head, work, restoring), signal)
+    if (work.kind === "rows" && outcome.state === "ok" && outcome.readToEnd) isMainRead = true
+    // The first failure ends the others.
+    if (outcome.state === "failed") stop.abort(outcome.failure)
+    return attempted(work, outcome)
+  }
+  const define = (stage: string, entries: readonly TocEntry[]) =>
+    attempt({ kind: "definitions", stage, entries })
+  const again = (attempts: readonly Attempt[]) => inRounds(attempts, attempt)
   try {
-    let outcome = await restoreDefinitions(head, "schema", stages.schema, restoring)
-    const load = async (step: LoadStep): Promise<RestoreOutcome> => {
-      const loaded = await outcomeOf(() => runStep(job, head, step, restoring), signal)
-      // The first failure ends the others.
-      if (loaded.state === "failed") stop.abort(loaded.failure)
-      return loaded
+    const schema = await again([await define("schema", stages.schema)])
+    const steps = loadSteps(archive, stages, tablesAmong(plan.entries, job.joined), job.jobs)
+    let areRefused = false
+    const tried = await runSteps(steps, job.jobs, async (step) => {
+      // Rows that another round may bring would not be seen.
+      if (step.readsRows && areRefused) return putOff(step)
+      const done = await attempt(step)
+      if (step.kind !== "keys" && done.left) areRefused = true
+      return done
+    })
+    const attemptsOf = (isOne: (step: LoadStep) => boolean) =>
+      tried.filter((_, index) => steps.slice(index, index + 1).some(isOne))
+    let early = await again(attemptsOf(({ kind, readsRows }) => kind !== "keys" && !readsRows))
+    let late = await again(attemptsOf(({ kind, readsRows }) => kind !== "keys" && readsRows))
+    if (late.length > 0) early = await again(early)
+    let keys = await again(attemptsOf(({ kind }) => kind === "keys"))
+    const rest: Attempt[] = []
+    const isLeft = [...early, ...late].some(({ left }) => left !== undefined)
+    if (!isLeft) rest.push(await define("the rest", stages.rest))
+    else {
+      // They may want what comes here, and must not meet a trigger then.
+      const { guards, others } = guardsAmong(archive, stages.rest)
+      rest.push(await define("the rest", others))
+      early = await again(early)
+      late = await again(late)
+      rest.push(await define("the rest", guards))
     }
-    if (outcome.state !== "failed") {
-      const steps = loadSteps(archive, stages, tablesAmong(plan.entries, job.joined), job.jobs)
-      outcome = (await runSteps(steps, job.jobs, load)).reduce(joined, outcome)
-    }
+    keys = await again([...keys, ...rest])
     context.signal.throwIfAborted()
-    if (outcome.state !== "failed")
-      outcome = joined(outcome, await restoreDefinitions(head, "the rest", stages.rest, restoring))
-    return outcome
+    const outcome = [...schema, ...early, ...late, ...keys]
+      .map((one) => one.outcome)
+      .reduce(joined, nothingYet)
+    return outcome.state === "ok" ? { ...outcome, readToEnd: isMainRead } : outcome
   } finally {
     await head.remove()
   }
-}
-
-const nothingYet: RestoreOutcome = { state: "ok", errors: [], warnings: [], readToEnd: true }
-
-/** What two parts come to together. The failure is that of the first that failed. */
-function joined(before: RestoreOutcome, after: RestoreOutcome): RestoreOutcome {
-  const errors = [...before.errors, ...after.errors]
-  const warnings = [...new Set([...before.warnings, ...after.warnings])]
-  const failed = [before, after].find(({ state }) => state === "failed")
-  if (failed) return { ...failed, errors, warnings }
-  if (before.state !== "ok" || after.state !== "ok") return { state: "errors", errors, warnings }
-  return { state: "ok", errors, warnings, readToEnd: before.readToEnd && after.readToEnd }
 }
 
 async function restoreDefinitions(
@@ -84,27 +103,29 @@ async function restoreDefinitions(
   })
 }
 
-async function runStep(
-  { manifest, main, session, zstd, options: { selection } }: RestoreJob,
+async function runWork(
+  { manifest, main, session, zstd }: RestoreJob,
   head: PlacedFile,
-  step: LoadStep,
+  work: Work,
   restoring: Restoring,
 ): Promise<RestoreOutcome> {
   const { open, show, ...options } = restoring
   const stage = "rows and keys"
-  if (step.kind === "keys") return restoreDefinitions(head, stage, step.entries, restoring)
-  if (step.kind === "rows")
+  if (work.kind === "definitions") return restoreDefinitions(head, work.stage, work.entries, restoring)
+  if (work.kind === "keys") return restoreDefinitions(head, stage, work.entries, restoring)
+  if (work.kind === "rows")
     return restoreMain(open(main), {
       ...options,
       name: `${manifest.id} ${main.name}`,
-      entries: step.entries,
-      partial: selection !== undefined,
+      entries: work.entries,
+      // The last rows may be for another pass.
+      partial: true,
       mode: "collect",
       compressed: true,
       zstd,
       onStep: ({ kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
     })
-  const { segment } = step
+  const { segment } = work
   show(stage, `table data ${segment.table}`)
   const error = await copyIn(open(segment), segment, {
     ...options,

@@ -1,3 +1,4 @@
+import { inOneStream } from "../archive/late-rows.ts"
 import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
 import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
 import { formatBytes, formatCount, formatName } from "../console/format.ts"
@@ -67,15 +68,16 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
   const { manifest, main, joined, name, zstd, options } = job
   const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
   const openRaw = (object: ManifestObject) => decompress(open(object), `${manifest.id} ${object.name}`)
-  const wanted = tablesAmong(plan.entries, joined)
-  const compressed = wanted.length === 0
-  return restoreMain(compressed ? open(main) : joinedArchive(openRaw(main), joined, wanted, openRaw), {
+  const { entries, sources } = inOneStream(plan.entries, tablesAmong(plan.entries, joined))
+  const compressed = sources.length === 1
+  const stream = compressed ? open(main) : joinedArchive(() => openRaw(main), joined, sources, openRaw)
+  return restoreMain(stream, {
     ...restoring,
     compressed,
     zstd,
     name: `${manifest.id} ${main.name}`,
-    entries: plan.entries,
-    partial: options.selection !== undefined,
+    entries,
+    partial: options.selection !== undefined || sources.lastIndexOf("archive") > 0,
     mode: options.clean ? "clean" : "rollBack",
     onStep: ({ stage, kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
   })

@@ -96,7 +96,8 @@ export function restoringInto(
   let doing: { readonly stage: string; readonly detail?: string } = { stage: "schema" }
   const update = () => {
     const stage = `restoring into ${formatName(database)}: ${doing.stage}`
-    progress.update({ stage, doneBytes, totalBytes, detail: doing.detail })
+    // What is read twice counts twice.
+    progress.update({ stage, doneBytes: Math.min(doneBytes, totalBytes), totalBytes, detail: doing.detail })
   }
   const onBytes = (bytes: number) => {
     doneBytes += bytes

@@ -44,5 +44,8 @@ export async function openArchive(
 ): Promise<{ readonly head: Buffer; readonly archive: AsyncGenerator<Buffer> }> {
   const joined = await readArchive(storage, manifest, main, options, options)
   const open = (object: ManifestObject) => openContent(storage, manifest, object, options)
-  return { head: joined.head, archive: joinedArchive(open(main), joined, joined.tables, open) }
+  return {
+    head: joined.head,
+    archive: joinedArchive(() => open(main), joined, ["archive", ...joined.tables], open),
+  }
 }
