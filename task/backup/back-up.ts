@@ -16,9 +16,11 @@ import { type Connection, databaseIn, describe } from "../postgres/connection.ts
 import { LockWaitError } from "../postgres/dump-failure.ts"
 import { readGlobals } from "../postgres/globals.ts"
 import { globalsSql } from "../postgres/globals-sql.ts"
+import { neutralLocale } from "../postgres/money.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
+import { takesSettings, withSettings } from "../postgres/session-settings.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
 import { explainLockWait, readTables } from "../postgres/tables.ts"
@@ -233,12 +235,14 @@ async function writeBackup(
   const installed = await findClients(env, options.clientFolders)
   const newest = newestClients(installed)
   const session = await openSession(newest, options.connection, { env, signal: context.signal })
-  const { connection } = session
+  const { connection: plain } = session
   // A lost session is a lost snapshot: what reads from it ends too.
   const signal = AbortSignal.any([context.signal, session.lost])
   try {
-    await refusePooler(newest, session, connection, context)
-    const { isInRecovery, dataBytes, freeConnections, ...source } = await inspectServer(session)
+    await refusePooler(newest, session, plain, context)
+    const { isInRecovery, dataBytes, freeConnections, money, ...source } = await inspectServer(session)
+    const writtenBy = takesSettings(plain) ? neutralLocale : money?.lcMonetary
+    const connection = money ? withSettings(plain, { lc_monetary: neutralLocale }) : plain
     const clients = chooseClients(installed, session.serverMajor)
     const name = {
       database: options.name ?? source.database,
@@ -300,7 +304,11 @@ async function writeBackup(
         writtenBy: `pgstow ${version}`,
         startedAt: startedAt.toISOString(),
         finishedAt: now().toISOString(),
-        source: { ...source, clientVersion: clients.version },
+        source: {
+          ...source,
+          clientVersion: clients.version,
+          ...(money && writtenBy !== undefined && { money: { ...money, writtenBy } }),
+        },
         tableRows,
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
         compression: { algorithm: "zstd", level: compressLevel },

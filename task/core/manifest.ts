@@ -71,6 +71,11 @@ const manifestSchema = z.object({
     roles: z.array(z.string()),
     extensions: z.array(z.object({ name: z.string(), version: z.string() })),
     tables: count,
+    /**
+     * Only where a column holds the type money: the lc_monetary that its amounts were of, the digits of its smallest
+     * unit, and the lc_monetary that they are written by.
+     */
+    money: z.object({ lcMonetary: z.string(), digits: z.int(), writtenBy: z.string() }).optional(),
   }),
   /**
    * Where the backup was imported from. `source` then holds what the dump tells, and is empty where it does not;

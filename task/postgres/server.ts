@@ -1,16 +1,19 @@
 import * as z from "zod"
 import type { Manifest } from "../core/manifest.ts"
+import { type Money, readMoney } from "./money.ts"
 import type { Session } from "./session.ts"
 import { noTimeLimits } from "./session-settings.ts"
 
 /** What a manifest says of its source, as far as the server knows it. */
-export type SourceDatabase = Omit<Manifest["source"], "clientVersion">
+export type SourceDatabase = Omit<Manifest["source"], "clientVersion" | "money">
 
 export type Server = SourceDatabase & {
   /** A replica: it can be read, and its queries can be cancelled by what it replays. */
   readonly isInRecovery: boolean
   /** What the tables, with what is stored out of line, and the large objects take up: a guess at a dump's size. */
   readonly dataBytes: number
+  /** How amounts are to be understood, where it holds any. */
+  readonly money: Money | undefined
   /** How many more connections it takes, of this user to this database. */
   readonly freeConnections: number
 }
@@ -59,6 +62,7 @@ export async function inspectServer(session: Session): Promise<Server> {
       icuRules: database.daticurules ?? null,
       isInRecovery: database.is_in_recovery,
       dataBytes: one(z.object({ bytes: z.int() })).parse(await session.query(dataQuery))[0].bytes,
+      money: await readMoney(session),
       freeConnections: await countFreeConnections(session),
       settings: names.parse(await session.query(settingsQuery)).map(({ name }) => name),
       roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),

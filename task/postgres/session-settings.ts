@@ -36,11 +36,15 @@ export const settingsOfRestore: Settings = {
  */
 export const settingsOfLoading: Settings = { synchronous_commit: "off" }
 
+/** Whether sessions of the connection can be given settings: some poolers take none. */
+export function takesSettings({ settings }: Connection): boolean {
+  return settings !== undefined && Object.keys(settings).length > 0
+}
+
 /** The connection with further settings for its sessions; as it was where a pooler takes none. */
 export function withSettings(connection: Connection, settings: Settings): Connection {
-  const { settings: before } = connection
-  if (!before || Object.keys(before).length === 0) return connection
-  return { ...connection, settings: { ...before, ...settings } }
+  if (!takesSettings(connection)) return connection
+  return { ...connection, settings: { ...connection.settings, ...settings } }
 }
 
 /** As libpq's `options` take them. */

@@ -11,6 +11,7 @@ import { openSession } from "../postgres/session.ts"
 import { type Contents, describeContents } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { decompress } from "../streams/decompress.ts"
+import { detachSubscriptions } from "./detach-subscriptions.ts"
 import {
   analyze,
   findDamage,
@@ -23,6 +24,7 @@ import {
   restoresAsSuperuser,
   restoringInto,
 } from "./job.ts"
+import { keepAmounts } from "./keep-amounts.ts"
 
 /**
  * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
@@ -56,9 +58,11 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   if (damage) throw damage
   context.progress.clear()
   await askFirst(job, contents)
-  const outcome = await restoreAtOnce(job, plan, context)
+  const kept = await keepAmounts(job, name, { isNew: false }, context)
+  const outcome = await restoreAtOnce(kept.job, plan, context)
   const warnings = [...outcome.warnings]
   if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
+  warnings.push(...(await detachSubscriptions(job, plan, name, context)))
   warnings.push(...(await analyze(job, plan, name, context)))
   return { plan, into: name, state: "restored", outcome, warnings }
 }

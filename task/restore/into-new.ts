@@ -7,8 +7,10 @@ import { QueryError } from "../postgres/conversation.ts"
 import { createDatabase } from "../postgres/create-database.ts"
 import { propertyStatements } from "../postgres/database-properties.ts"
 import { classOf, type RestoreError } from "../postgres/restore-errors.ts"
+import { subscriptionsIn } from "../postgres/subscriptions.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
+import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
 import { restoreInStages } from "./in-stages.ts"
 import {
   analyze,
@@ -21,6 +23,7 @@ import {
   refuseRole,
   restoresAsSuperuser,
 } from "./job.ts"
+import { keepAmounts } from "./keep-amounts.ts"
 
 /**
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
@@ -41,15 +44,24 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   if (lacking) context.log.warn(`${lacking}: what needs them will fail`)
 
   const incomplete = incompleteName(name)
-  await removeLeftover(job, incomplete)
+  await removeLeftover(job, incomplete, context)
   const refused = await createDatabase(session, incomplete, manifest.source, {
     choice: options.locale,
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
   const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
   try {
-    let outcome = await restoreInStages(job, plan, incomplete, context)
-    warnings.push(...outcome.warnings)
+    const kept = await keepAmounts(job, incomplete, { isNew: true }, context).catch(
+      async (error: unknown) => {
+        // Nothing is in it yet.
+        await dropDatabase(session, incomplete)
+        throw error
+      },
+    )
+    let outcome = await restoreInStages(kept.job, plan, incomplete, context)
+    warnings.push(...kept.warnings, ...outcome.warnings)
+    if (outcome.state !== "failed")
+      warnings.push(...(await detachSubscriptions(job, plan, incomplete, context)))
     if (outcome.state === "ok" && !outcome.readToEnd) {
       const failure = await findDamage(job, context)
       if (failure) outcome = { ...outcome, state: "failed", failure }
@@ -75,9 +87,11 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
 
 /** What an earlier restore under this name has left goes only with its user's consent. */
 export async function removeLeftover(
-  { session, options }: Pick<RestoreJob, "session"> & { readonly options: Questions },
+  job: Pick<RestoreJob, "session" | "clients" | "connection"> & { readonly options: Questions },
   incomplete: string,
+  context: Pick<Context, "env" | "signal">,
 ): Promise<void> {
+  const { session, options } = job
   if (!(await databaseExists(session, incomplete))) return
   const question = `An earlier restore has left the database ${formatName(incomplete)}. Drop it? (yes or no) `
   if (!options.yes && (await options.ask?.(question))?.trim().toLowerCase() !== "yes")
@@ -86,6 +100,7 @@ export async function removeLeftover(
       `an earlier restore has left the database ${formatName(incomplete)}`,
       { hint: "Say --yes to drop it, drop it yourself, or restore into another name (--into)." },
     )
+  await dropSubscriptions(job, await subscriptionsIn(session, incomplete), incomplete, context)
   await dropDatabase(session, incomplete)
 }
 

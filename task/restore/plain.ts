@@ -9,6 +9,7 @@ import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import { runPlainDump } from "../postgres/plain-dump.ts"
 import { openSession } from "../postgres/session.ts"
 import { settingsOfRestore } from "../postgres/session-settings.ts"
+import { detachSubscription, subscriptionsIn } from "../postgres/subscriptions.ts"
 import {
   checkDatabaseName,
   databaseExists,
@@ -67,7 +68,7 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
         contents,
       )
     } else {
-      await removeLeftover({ session, options }, into)
+      await removeLeftover({ session, clients, connection, options }, into, context)
       await createDatabase(session, into, { ...unknownSource, encoding: "" }, { choice: "default" })
     }
     const count = { rawBytes: 0 }
@@ -80,6 +81,10 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
       throw error
     }
     const tables = await inDatabase(clients, connection, into, context, async (session) => {
+      for (const subscription of exists ? [] : await subscriptionsIn(session, into)) {
+        await detachSubscription(session, subscription)
+        context.log.warn(`the subscription ${formatName(subscription)} is disabled and has no slot`)
+      }
       if (options.analyze) await session.execute("ANALYZE")
       return (await describeContents(session)).tables
     })
