@@ -17,6 +17,7 @@ import { LockWaitError } from "../postgres/dump-failure.ts"
 import { readGlobals } from "../postgres/globals.ts"
 import { globalsSql } from "../postgres/globals-sql.ts"
 import { neutralLocale } from "../postgres/money.ts"
+import { readOperatorPaths } from "../postgres/operator-paths.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
@@ -268,6 +269,7 @@ async function writeBackup(
     })
 
     const tableRows = await readTableRows(session)
+    const operatorPaths = await readOperatorPaths(session)
     const globals = globalsSql(await readGlobals(session, log.warn))
     const zstd = await findZstd(env)
     const writer = backupWriter(
@@ -310,6 +312,7 @@ async function writeBackup(
           ...(money && writtenBy !== undefined && { money: { ...money, writtenBy } }),
         },
         tableRows,
+        ...(operatorPaths.length > 0 && { operatorPaths }),
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
         compression: { algorithm: "zstd", level: compressLevel },
         encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },

@@ -94,6 +94,13 @@ const manifestSchema = z.object({
     .optional(),
   /** About how many rows the tables with the most had; names as SQL writes them. Not of an imported backup. */
   tableRows: z.array(z.object({ table: z.string(), rows: count })).optional(),
+  /**
+   * What of `main` is to be made with schemas in the search_path, since SQL can't say where its operators are: by the
+   * system table and the oid that its table of contents names. Missing where there is none.
+   */
+  operatorPaths: z
+    .array(z.object({ catalog: count, oid: count, object: z.string(), schemas: z.array(z.string()).min(1) }))
+    .optional(),
   /** What the backup is a picture of. `lsn` is null where the server would not say. */
   snapshot: z.object({ time, lsn: z.string().nullable() }),
   compression: z.object({ algorithm: z.literal("zstd"), level: z.int() }),

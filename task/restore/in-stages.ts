@@ -1,6 +1,7 @@
 import { relateEntries } from "../archive/archive.ts"
 import { type LoadStep, loadSteps } from "../archive/load-steps.ts"
 import type { RestorePlan } from "../archive/plan-restore.ts"
+import { runsByPath, withSearchPath } from "../archive/search-path.ts"
 import { guardsAmong, stagesOf } from "../archive/stages.ts"
 import { tablesAmong } from "../archive/table-data.ts"
 import type { TocEntry } from "../archive/toc.ts"
@@ -32,11 +33,13 @@ export async function restoreInStages(
   const signal = AbortSignal.any([context.signal, stop.signal])
   const plain = restoringInto(job, database, context, signal)
   const restoring = { ...plain, connection: withSettings(plain.connection, settingsOfLoading) }
-  const head = await placeFile(job.joined.ownHead, childEnv(restoring.connection, restoring.env), signal)
+  const heads = headsOf(job, (content) =>
+    placeFile(content, childEnv(restoring.connection, restoring.env), signal),
+  )
   // One of several passes over it is enough.
   let isMainRead = false
   const attempt = async (work: Work): Promise<Attempt> => {
-    const outcome = await outcomeOf(() => runWork(job, head, work, restoring), signal)
+    const outcome = await outcomeOf(() => runWork(job, heads, work, restoring), signal)
     if (work.kind === "rows" && outcome.state === "ok" && outcome.readToEnd) isMainRead = true
     // The first failure ends the others.
     if (outcome.state === "failed") stop.abort(outcome.failure)
@@ -80,39 +83,71 @@ export async function restoreInStages(
       .reduce(joined, nothingYet)
     return outcome.state === "ok" ? { ...outcome, readToEnd: isMainRead } : outcome
   } finally {
-    await head.remove()
+    await heads.remove()
+  }
+}
+
+/** The archive's head in files, by the schemas that names are looked up in. */
+type Heads = {
+  readonly of: (schemas: readonly string[]) => Promise<PlacedFile>
+  readonly remove: () => Promise<void>
+}
+
+function headsOf({ joined }: RestoreJob, place: (content: Buffer) => Promise<PlacedFile>): Heads {
+  const placed = new Map<string, Promise<PlacedFile>>()
+  return {
+    of(schemas) {
+      const key = JSON.stringify(schemas)
+      const head =
+        placed.get(key) ??
+        place(schemas.length > 0 ? withSearchPath(joined.ownHead, schemas) : joined.ownHead)
+      placed.set(key, head)
+      return head
+    },
+    async remove() {
+      for (const head of await Promise.allSettled(placed.values()))
+        if (head.status === "fulfilled") await head.value.remove()
+    },
   }
 }
 
 async function restoreDefinitions(
-  head: PlacedFile,
+  { manifest }: RestoreJob,
+  heads: Heads,
   stage: string,
   entries: readonly TocEntry[],
   { show, ...options }: Restoring,
 ): Promise<RestoreOutcome> {
   if (entries.length === 0) return nothingYet
+  let outcome = nothingYet
   let count = 0
-  return restoreHead(head, {
-    ...options,
-    entries,
-    mode: "collect",
-    onStep({ kind, object }) {
-      count += 1
-      show(stage, `${count} of ${entries.length}, ${kind.toLowerCase()} ${object}`)
-    },
-  })
+  for (const run of runsByPath(entries, manifest.operatorPaths ?? [])) {
+    const more = await restoreHead(await heads.of(run.schemas), {
+      ...options,
+      entries: run.entries,
+      mode: "collect",
+      onStep({ kind, object }) {
+        count += 1
+        show(stage, `${count} of ${entries.length}, ${kind.toLowerCase()} ${object}`)
+      },
+    })
+    outcome = joined(outcome, more)
+    if (outcome.state === "failed") break
+  }
+  return outcome
 }
 
 async function runWork(
-  { manifest, main, session, zstd }: RestoreJob,
-  head: PlacedFile,
+  job: RestoreJob,
+  heads: Heads,
   work: Work,
   restoring: Restoring,
 ): Promise<RestoreOutcome> {
+  const { manifest, main, session, zstd } = job
   const { open, show, ...options } = restoring
   const stage = "rows and keys"
-  if (work.kind === "definitions") return restoreDefinitions(head, work.stage, work.entries, restoring)
-  if (work.kind === "keys") return restoreDefinitions(head, stage, work.entries, restoring)
+  if (work.kind === "definitions") return restoreDefinitions(job, heads, work.stage, work.entries, restoring)
+  if (work.kind === "keys") return restoreDefinitions(job, heads, stage, work.entries, restoring)
   if (work.kind === "rows")
     return restoreMain(open(main), {
       ...options,

@@ -1,5 +1,6 @@
 import { inOneStream } from "../archive/late-rows.ts"
 import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
+import { schemasFor, withSearchPath } from "../archive/search-path.ts"
 import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
 import { formatBytes, formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
@@ -12,6 +13,7 @@ import { type Contents, describeContents } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { decompress } from "../streams/decompress.ts"
 import { detachSubscriptions } from "./detach-subscriptions.ts"
+import { findLostOperators } from "./find-lost-operators.ts"
 import {
   analyze,
   findDamage,
@@ -62,6 +64,7 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   const outcome = await restoreAtOnce(kept.job, plan, context)
   const warnings = [...outcome.warnings]
   if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
+  warnings.push(...(await findLostOperators(job, plan, name, context)))
   warnings.push(...(await detachSubscriptions(job, plan, name, context)))
   warnings.push(...(await analyze(job, plan, name, context)))
   return { plan, into: name, state: "restored", outcome, warnings }
@@ -73,8 +76,11 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
   const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
   const openRaw = (object: ManifestObject) => decompress(open(object), `${manifest.id} ${object.name}`)
   const { entries, sources } = inOneStream(plan.entries, tablesAmong(plan.entries, joined))
-  const compressed = sources.length === 1
-  const stream = compressed ? open(main) : joinedArchive(() => openRaw(main), joined, sources, openRaw)
+  // One stream has one search_path.
+  const schemas = schemasFor(entries, manifest.operatorPaths ?? [])
+  const given = schemas.length > 0 ? { ...joined, head: withSearchPath(joined.head, schemas) } : joined
+  const compressed = sources.length === 1 && schemas.length === 0
+  const stream = compressed ? open(main) : joinedArchive(() => openRaw(main), given, sources, openRaw)
   return restoreMain(stream, {
     ...restoring,
     compressed,

@@ -11,6 +11,7 @@ import { subscriptionsIn } from "../postgres/subscriptions.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
+import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
 import {
   analyze,
@@ -60,6 +61,8 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
     )
     let outcome = await restoreInStages(kept.job, plan, incomplete, context)
     warnings.push(...kept.warnings, ...outcome.warnings)
+    if (outcome.state !== "failed")
+      warnings.push(...(await findLostOperators(job, plan, incomplete, context)))
     if (outcome.state !== "failed")
       warnings.push(...(await detachSubscriptions(job, plan, incomplete, context)))
     if (outcome.state === "ok" && !outcome.readToEnd) {

@@ -37,11 +37,7 @@ describe.for(majors)("a subscription that comes back, with PostgreSQL %i", (majo
     const into = `${scene.database}_copy`
     const result = await scene.json(["restore", "latest", "--into", into])
     expect(await subscriptionsIn(into)).toBe('S "1"|f|none')
-    expect(result).toMatchObject({
-      warnings: expect.arrayContaining([
-        expect.stringContaining(`ALTER SUBSCRIPTION "S ""1""" SET (slot_name = 'slot_${major}')`),
-      ]),
-    })
+    expect(JSON.stringify(result)).toContain(`SET (slot_name = 'slot_${major}')`)
     expect(JSON.stringify(result)).not.toContain("hunter2")
 
     await server.psql(`ALTER DATABASE ${into} RENAME TO "incomplete_${into}"`)
