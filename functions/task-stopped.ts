@@ -50,7 +50,7 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/Spot/i, "AWS took the machine back. Set spot to false if that happens often."],
 ]
 
-/** Speaks for a task that ended without a word: killed, out of memory, or never started. */
+/** Reports a task that stopped without reporting a result: killed, out of memory, or never started. */
 export const handler = lambdaHandler(
   taskStoppedEvent,
   taskStoppedSettings,
@@ -78,7 +78,7 @@ export const handler = lambdaHandler(
       type:
         kind === "verify" ? "Verification Failed" : kind === "restore" ? "Restore Failed" : "Backup Failed",
       database: database ?? "*",
-      error: `task ${taskArn} ended without a word: ${why}`,
+      error: `task ${taskArn} stopped without reporting a result: ${why}`,
       ...(hint === "" ? {} : { hint }),
     }
     // Where another backup of the database runs meanwhile, the starting function leaves it at that.

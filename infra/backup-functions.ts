@@ -29,7 +29,7 @@ export type Level = "all" | "error"
 export type Webhook = {
   /** The secret that is the webhook's URL. */
   readonly secret: ISecret
-  /** Whether it is told of everything, or of failures and warnings alone. */
+  /** Whether it gets everything, or failures and warnings only. */
   readonly level: Level
   /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
   readonly format?: "slack" | "discord" | "teams" | "healthcheck" | "webhook" | undefined
@@ -45,7 +45,7 @@ export type BackupFunctionsProps = {
   readonly retention: RetentionPolicy
   readonly eventBus: IEventBus
   readonly topic: ITopic
-  /** Whether the topic is told of everything, or of failures and warnings alone. */
+  /** Whether the topic gets everything, or failures and warnings only. */
   readonly topicLevel: Level
   readonly webhooks: readonly Webhook[]
 }
@@ -236,7 +236,7 @@ export class BackupFunctions extends Construct {
     const { eventBus, place, tasks } = this.props
     const stopped = backupFunction(this, place, {
       file: "task-stopped",
-      description: "Speaks for tasks that ended without a word",
+      description: "Reports tasks that stopped without reporting a result",
       settings: {
         familyPrefix: `${place.name}-`,
         eventBus: eventBus.eventBusName,

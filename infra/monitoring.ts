@@ -69,7 +69,7 @@ export class Monitoring extends Construct {
             (alarm) => Match.prefix(this.alarmArn(alarm)),
           ),
         ),
-        // That no event came for a while does not say that anything was mended.
+        // That no event came for a while does not mean that anything was fixed.
         detail: {
           $or: [
             { state: { value: ["ALARM"] } },

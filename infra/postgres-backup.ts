@@ -48,11 +48,11 @@ export type PostgresBackupProps = {
   /** @default no lock, no second bucket, no colder class; what was removed can be brought back for 14 days */
   readonly bucket?: z.input<typeof bucketOptionsSchema>
   /**
-   * The topic that is told of what happens. One that has a policy must let cloudwatch.amazonaws.com publish, or no
+   * The topic that gets what happens. One that has a policy must let cloudwatch.amazonaws.com publish, or no
    * alarm arrives. @default a new one
    */
   readonly topic?: ITopic
-  /** Whether the topic is told of everything, or of failures and warnings alone. @default error */
+  /** Whether the topic gets everything, or failures and warnings only. @default error */
   readonly topicLevel?: Level
   /** @default none */
   readonly webhooks?: readonly Webhook[]

@@ -143,7 +143,7 @@ const databaseSchema = z
 /** The options of databases, each with another name: what another app says of them, or these settings. */
 export const databasesSchema = z.array(databaseOptionsSchema).superRefine(needsOwnNames)
 
-/** Told of everything, or of failures and warnings alone. */
+/** Everything, or failures and warnings only. */
 const level = z.enum(["all", "error"], "must be all or error")
 /** An id of EC2's: eight or seventeen digits behind what it is the id of. */
 const idOf = (kind: string) =>
@@ -217,7 +217,7 @@ export const settingsSchema = z.strictObject({
   notifications: z
     .strictObject({
       emails: z.array(z.email("must be an e-mail address")).default([]),
-      /** Whether e-mail tells of everything, or of failures and warnings alone. @default error */
+      /** Whether e-mail gets everything, or failures and warnings only. @default error */
       emailLevel: level.default("error"),
       webhooks: z
         .array(
@@ -225,7 +225,7 @@ export const settingsSchema = z.strictObject({
             /** The secret that is the webhook's URL. */
             secret,
             kmsKeyArn: secretKey,
-            /** Whether it is told of everything, or of failures and warnings alone. @default error */
+            /** Whether it gets everything, or failures and warnings only. @default error */
             level: level.default("error"),
             /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
             format: z.enum(["slack", "discord", "teams", "healthcheck", "webhook"]).optional(),
@@ -288,7 +288,7 @@ function describeIssue(issue: z.core.$ZodIssue, root: readonly PropertyKey[]): s
 
 function wordsOf(issue: z.core.$ZodIssue): string {
   if (issue.code === "unrecognized_keys")
-    return `knows no ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}: a slip of the pen?`
+    return `knows no ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}: a typo?`
   if (issue.code === "invalid_type" && issue.input === undefined && /received undefined/.test(issue.message))
     return "is missing"
   if (issue.code === "too_small" && issue.inclusive === false) return `must be more than ${issue.minimum}`

@@ -1,6 +1,6 @@
 /** The exit codes of the program, one for each kind of failure. The README's table is made from this one. */
 export const exitCodes = {
-  /** Something pgstow did not foresee. */
+  /** An unexpected failure. */
   unexpected: 1,
   /** A flag, a setting or an argument is wrong. */
   usage: 2,

@@ -68,7 +68,7 @@ export async function readToc(archive: AsyncIterable<Uint8Array>): Promise<Toc> 
     if (sizeBytes < tryAtBytes) continue
     const toc = parseToc(Buffer.concat(chunks))
     if (toc) return toc
-    // Only when twice as much is there: to begin anew with each chunk would take quadratic time.
+    // Only when twice as much is there: starting over with each chunk would take quadratic time.
     tryAtBytes = 2 * sizeBytes
   }
   const toc = parseToc(Buffer.concat(chunks))

@@ -24,8 +24,8 @@ export type DatabaseBackup = {
 }
 
 /**
- * Backs up the databases of a server one after another, each as its own backup. One that fails keeps none of the
- * others from being backed up: `backupAllFailure` tells of it.
+ * Backs up the databases of a server one after another, each as its own backup. One
+ * failing does not stop the others: `backupAllFailure` reports it.
  */
 export async function backupAll(options: BackupAllOptions, context: Context): Promise<DatabaseBackup[]> {
   const { connection, clientFolders } = options

@@ -79,11 +79,11 @@ export type BackupCopy = {
 
 /**
  * Backs up one database into every storage, in one pass over its data. A storage that fails is left out while the
- * others go on; `backupFailure` tells of it. One that could not take anything is found out before the database is
+ * others go on; `backupFailure` reports it. One that could not take anything is found out before the database is
  * asked for anything.
  *
  * Where somebody comes to wait for a table that the backup has locked, and has still to lock in another session,
- * neither would ever get on: the backup lets go, and begins anew once, in one stream, which takes all its locks at
+ * neither would ever get on: the backup releases its locks and starts over once, in one stream, which takes all its locks at
  * the beginning.
  *
  * Rejects where no storage holds the backup: then none has a manifest, and what was stored is removed as far as
@@ -95,7 +95,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   const unable = name === undefined ? undefined : await probeStorages(storages, name, context)
   const { manifest, failures } = await writeBackup(options, unable, context).catch((error: unknown) => {
     if (!(error instanceof LockWaitError) || context.signal.aborted) throw error
-    context.log.warn(`${error.message}: the backup begins anew, in one stream`)
+    context.log.warn(`${error.message}: the backup starts over, in one stream`)
     return writeBackup({ ...options, jobs: 1 }, unable, context)
   })
   for (const storage of storages) {
@@ -138,7 +138,7 @@ async function compareWithEarlier(
       for (const warning of warnings) log.warn(warning)
       return { lastStoredBytes: storedBytes(last), warnings }
     } catch (error) {
-      log.debug(`not held against the backups before: ${messageOf(error)}`)
+      log.debug(`not compared with earlier backups: ${messageOf(error)}`)
     }
   }
   return { lastStoredBytes: null, warnings: [] }
@@ -157,7 +157,7 @@ export function backupFailure({ id, database, storages }: BackupResult): PgstowE
     {
       hint: unread
         ? "Verify it from where it may be read; --no-verify says that this is not to be tried here."
-        : "Mend the storage and back up again; the good copies stay.",
+        : "Fix the storage and back up again; the good copies stay.",
     },
   )
 }

@@ -53,7 +53,7 @@ export type ImportResult = { readonly files: readonly ImportedFile[] }
 
 /**
  * Makes backups of files that Emiti and Sentinel left behind, each with its original time. A file that fails
- * leaves nothing, and keeps none of the others from being imported; where it is the only one, this rejects.
+ * leaves nothing and does not stop the others; where it is the only one, this rejects.
  * The same file is the same backup again, and not stored twice.
  */
 export async function importFiles(options: ImportOptions, context: Context): Promise<ImportResult> {
@@ -88,7 +88,7 @@ export function importFailure({ files }: ImportResult): PgstowError | undefined 
   return new PgstowError(
     failed[0]?.error?.kind ?? "partial",
     `${formatCount(names.length, "file")} of ${files.length} could not be imported everywhere: ${names.join(", ")}`,
-    { hint: "Mend what is said of each, and import them again: those that are good are not stored twice." },
+    { hint: "Fix what is said of each and import them again: the good ones are not stored twice." },
   )
 }
 
@@ -117,7 +117,7 @@ async function importFile(file: LegacyFile, options: ImportOptions, context: Con
   return described(file, "imported", manifest, copies)
 }
 
-/** Stores what is in a file, sealed anew, and its manifest, in constant memory. */
+/** Stores what is in a file, encrypted again, and its manifest, in constant memory. */
 async function store(
   file: LegacyFile,
   name: BackupName,

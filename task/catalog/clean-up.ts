@@ -53,7 +53,7 @@ export type CleanupDecision = BackupName & {
 
 /**
  * Applies the policy to every database in every storage, each on its own, and takes away what interrupted
- * backups left. A storage that fails keeps none of the others from being cleaned: its `error` tells.
+ * backups left. A storage that fails does not stop the others: its `error` says why.
  */
 export async function cleanup(
   storages: readonly Storage[],
@@ -164,6 +164,6 @@ export function cleanupFailure({ storages }: CleanupResult): PgstowError | undef
   if (unfinished.length === 0) return undefined
   const what = unfinished.map(({ storage, error }) => `${storage}: ${error}`).join("; ")
   return new PgstowError("storage", `not cleaned up to the end: ${what}`, {
-    hint: "Mend the storage and run it again: what is done is done, and nothing was removed that is to be kept.",
+    hint: "Fix the storage and run it again. Nothing was removed that is to be kept.",
   })
 }

@@ -15,7 +15,7 @@ export type OpenObjectOptions = {
 
 /**
  * The bytes of a backup's object, decrypted and still compressed. The stream fails, instead of ending, where the
- * stored bytes are not what the manifest says: the last 64 KiB come out only when all have been held against its
+ * stored bytes are not what the manifest says: the last 64 KiB come out only when all have been checked against its
  * SHA-256. What came before may then already have been used.
  *
  * Throws a PgstowError of kind "damaged" where the object is missing, cut, changed or swapped for another one, of

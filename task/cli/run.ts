@@ -206,7 +206,7 @@ function asFailure(error: unknown): PgstowError {
     return new PgstowError("usage", "the working directory has been removed", {
       hint: "Change to a directory that exists, then run it again.",
     })
-  return new PgstowError("unexpected", "something went wrong that pgstow did not foresee", {
+  return new PgstowError("unexpected", "something unexpected went wrong", {
     cause: error,
   })
 }

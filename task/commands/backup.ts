@@ -148,7 +148,7 @@ export function formatBackup(result: BackupResult): string {
     ...storages.map(({ storage, state, error }) =>
       formatName(`  ${storage}: ${state}${error === null ? "" : `: ${error}`}`),
     ),
-    ...warnings.map((warning) => `  look at it: ${formatName(warning)}`),
+    ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
   ].join("\n")
 }
 

@@ -3,7 +3,7 @@ import { formatTimestamp, parseTimestamp, randomSuffix } from "./backup-id.ts"
 import type { BackupState } from "./retention.ts"
 
 /**
- * What a check of a backup may find. `verified` and `failed`: the stored bytes, held against the manifest.
+ * What a check of a backup may find. `verified` and `failed`: the stored bytes, compared with the manifest.
  * `deep-verified` and `deep-failed`: what they hold, decrypted and read to its end.
  */
 export const checkKinds = ["verified", "failed", "deep-verified", "deep-failed"] as const

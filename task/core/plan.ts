@@ -46,7 +46,7 @@ export const bigTableBytes = 16 * mebibyte
 /** pg_dump asks the server about each table that it leaves the rows of, and takes them all as arguments. */
 const mostTables = 2_000
 
-/** Enough segments that a restore can share them out anew. */
+/** Enough segments that a restore can spread them over its streams. */
 const wantedSegments = 64
 /** Larger ones cost hardly less, all together: each has programs, a connection and an object of its own, some 40 ms. */
 const ampleSegmentBytes = 128 * mebibyte
@@ -93,7 +93,7 @@ function mayLeave(table: SourceTable, encoding: string): boolean {
   return (
     bytes >= bigTableBytes &&
     !table.ofExtension &&
-    // A segment would go into the table itself; pg_dump has such rows placed anew.
+    // A segment would go into the table itself; pg_dump has the server place such rows again.
     !table.isHashedByEnum &&
     // A replica can't read them: pg_dump knows.
     !table.isUnlogged &&

@@ -5,7 +5,7 @@ import { makeReadable, PgstowError } from "../errors.ts"
 import { openRegularFile } from "../open-regular-file.ts"
 
 /**
- * Holds `file` against the `.sha256` beside it, as `sha256sum` writes it. False where there is none. Throws where
+ * Checks `file` against the `.sha256` next to it, as `sha256sum` writes it. False where there is none. Throws where
  * the checksum differs, or where the `.sha256` does not name the file.
  */
 export async function checkSha256Beside(file: string): Promise<boolean> {
@@ -18,7 +18,7 @@ export async function checkSha256Beside(file: string): Promise<boolean> {
   const expected = sha256In(text, basename(file))
   if (expected === undefined)
     throw new PgstowError("damaged", `${beside} holds no SHA-256 of ${basename(file)}`, {
-      hint: "Mend it, or take it away to do without this check.",
+      hint: "Fix it, or remove it to do without this check.",
     })
   if ((await sha256OfFile(file)).toString("hex") !== expected)
     throw new PgstowError("damaged", `${file} is not what its .sha256 says`, {

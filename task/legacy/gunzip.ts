@@ -8,7 +8,7 @@ export function isGzip(head: Uint8Array): boolean {
 }
 
 /**
- * Decompresses gzip, one member after another, each held against its own CRC and length. Anything after the last
+ * Decompresses gzip, one member after another, each checked against its own CRC and length. Anything after the last
  * member is an error, zeros included: zlib alone would pass over it.
  */
 export async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {

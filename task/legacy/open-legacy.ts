@@ -51,7 +51,7 @@ function unsealed(file: LegacyFile, keys: LegacyKeys): AsyncIterable<Uint8Array>
 /** The longest end of a dump that is looked at: the closing line, and `\unrestrict` with its key behind it. */
 const tailBytes = 512
 
-// Since CVE-2025-8714 was mended, pg_dump writes \unrestrict and a key of letters and digits last.
+// Since CVE-2025-8714 was fixed, pg_dump writes \unrestrict and a key of letters and digits last.
 const closingLine =
   /\n--\r?\n-- PostgreSQL database dump complete\r?\n--\s*(?:\\unrestrict [A-Za-z0-9]+\s*)?$/
 

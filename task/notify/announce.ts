@@ -41,7 +41,7 @@ export type Audience = {
 
 /**
  * Puts events on the event bus, and tells channels of them. One that does not take them is a warning: what was
- * done is done, and the exit code tells of that.
+ * done is done, and the exit code says so.
  */
 export async function announce(
   events: readonly PgstowEvent[],

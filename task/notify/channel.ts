@@ -6,7 +6,7 @@ const levels = ["all", "error", "none"] as const
 /** Somewhere to tell people what happened. */
 export type Channel = {
   readonly kind: (typeof kinds)[number]
-  /** Told of everything, of failures and warnings, or of nothing. A healthcheck needs everything, or nothing. */
+  /** Whether it gets everything, failures and warnings, or nothing. A healthcheck needs everything, or nothing. */
   readonly level: (typeof levels)[number]
   /** A secret: whoever has it may write there. */
   readonly url: string
@@ -43,7 +43,7 @@ export function parseChannels(texts: readonly string[]): Channel[] {
       throw fail(`has an unknown format ${format}`, `Choose one of ${kinds.join(", ")}.`)
     if (format === "healthcheck" && level === "error")
       throw fail(
-        "is a healthcheck told of errors only",
+        "is a healthcheck that gets errors only",
         "It counts on hearing of every good backup: leave the level out.",
       )
     return { kind: format, level, url: address, name: `${format} at ${url.host}` }

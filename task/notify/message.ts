@@ -1,7 +1,7 @@
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
 import type { PgstowEvent } from "./events.ts"
 
-/** What a person is told of an event, before it is put into the form of a channel. */
+/** What a person reads about an event, before it is put into the form of a channel. */
 export type Message = {
   readonly outcome: "success" | "warning" | "failure"
   /** "Backup of orders failed". */
@@ -16,7 +16,7 @@ export type Message = {
   readonly nextStep: string | undefined
 }
 
-/** The event types that people are told of: a backup that has only begun is nothing to tell. */
+/** The event types that people get: the start of a backup is none. */
 export type ToldEvent = Exclude<PgstowEvent, { readonly type: "Backup Started" }>
 
 /** The one wording of every event, for all channels. */
@@ -37,7 +37,7 @@ export function messageFor(event: ToldEvent): Message {
       const title = `Backup of ${database} succeeded`
       return message(
         warnings.length > 0 ? "warning" : "success",
-        warnings.length > 0 ? `${title}, but look at it` : title,
+        warnings.length > 0 ? `${title}, with warnings` : title,
         {
           text:
             warnings.length > 0

@@ -36,7 +36,7 @@ export async function notify(
       if (!failure) return
       const waitMs = Math.max(delayMs, failure.waitMs)
       if (!failure.again || Date.now() + waitMs >= endsAt || signal?.aborted)
-        return log.warn(`${channel.name} was not told of "${event.type}": ${failure.problem}`)
+        return log.warn(`${channel.name} did not take "${event.type}": ${failure.problem}`)
       // Given up meanwhile, the next attempt ends at once and says so.
       await sleep(waitMs, undefined, signal ? { signal } : {}).catch(() => {})
     }

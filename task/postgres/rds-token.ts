@@ -7,7 +7,7 @@ const renewEveryMs = 5 * 60_000
 
 /**
  * The connection with a token of RDS IAM authentication for its password, made with the AWS credentials at hand, and
- * made anew for as long as the program runs: a backup opens connections until its end.
+ * made again for as long as the program runs: a backup opens connections until its end.
  */
 export async function withRdsToken(
   connection: Connection,

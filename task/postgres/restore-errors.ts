@@ -81,7 +81,7 @@ const rules = [
   {
     name: "constraint-violated",
     title: "rows violate a constraint",
-    hint: "They did so in the backup's database, or a function or collation is another here: mend the rows by hand.",
+    hint: "They did so in the backup's database, or a function or collation is another here: fix the rows by hand.",
     pattern:
       /violates |is violated by some row|could not create (unique index|exclusion constraint)|contains null values|no partition of relation|conflicting key value/,
   },
@@ -107,7 +107,7 @@ const rules = [
   {
     name: "missing-object",
     title: "something that is needed is missing",
-    hint: "Mostly this follows from another error: mend that first.",
+    hint: "This usually follows from another error: fix that one first.",
     pattern: / does not exist$|^no schema has been selected|^there is no unique constraint/m,
   },
   {

@@ -157,7 +157,7 @@ async function beginSession(
     clearTimeout(late)
   }
   const beat = () => {
-    if (conversation.isIdle()) execute("SELECT 1").catch(() => {}) // `lost` tells of it.
+    if (conversation.isIdle()) execute("SELECT 1").catch(() => {}) // `lost` says so.
   }
   const heartbeat = setInterval(beat, (options.heartbeatSeconds ?? 20) * 1_000)
   heartbeat.unref()

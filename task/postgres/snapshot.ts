@@ -24,7 +24,7 @@ export type SnapshotOptions = {
  * can be read as it was then. Time limits of the role or the database are off in it: a limit for idle transactions
  * would end the backup midway.
  *
- * The locks come first. A snapshot taken while somebody truncates a table, or writes it anew, shows it empty once
+ * The locks come first. A snapshot taken while somebody truncates a table, or rewrites it, shows it empty once
  * that is done: pg_dump takes its snapshot before its locks, and would store the table so.
  */
 export async function openSnapshot(session: Session, options: SnapshotOptions): Promise<Snapshot> {

@@ -55,7 +55,7 @@ export async function lockTables(session: Session, names: readonly string[]): Pr
 
 /**
  * Refuses a transaction whose snapshot is older than the last change of a table that it sees: TRUNCATE and what
- * writes a table anew leave nothing for such a snapshot to see. The tables must be locked.
+ * rewrites a table leave nothing for such a snapshot to see. The tables must be locked.
  */
 export async function refuseChangedTables(session: Session): Promise<void> {
   // Functions look into the catalog as it is, where queries see that of the snapshot.
@@ -101,7 +101,7 @@ const tableRow = z.object({
   isHashedByEnum: z.boolean(),
 })
 
-const changedHint = "It was dropped, renamed, truncated or written anew in that moment: try again."
+const changedHint = "It was dropped, renamed, truncated or rewritten at that moment: try again."
 
 /** By SQLSTATE. */
 const lockHints: Readonly<Record<string, string>> = {

@@ -77,7 +77,7 @@ export type RestoreResult = {
 /**
  * Restores a backup, or some of it, into a new database or one that exists.
  *
- * Resolves also where PostgreSQL refused some of it, or where it failed midway: `restoreFailure` tells of it.
+ * Resolves also where PostgreSQL refused some of it, or where it failed midway: `restoreFailure` reports it.
  * Rejects where nothing was restored.
  */
 export async function restore(options: RestoreOptions, context: Context): Promise<RestoreResult> {
@@ -286,7 +286,7 @@ export function restoreFailure(result: RestoreResult): PgstowError | undefined {
   const left =
     state === "unchanged"
       ? `Nothing was changed in ${formatName(into)}.`
-      : `What is there is in ${formatName(into)}: look at it, take it as it is (ALTER DATABASE ${from} RENAME TO ${to};), or drop it (DROP DATABASE ${from};).`
+      : `What is there is in ${formatName(into)}: inspect it, accept it as it is (ALTER DATABASE ${from} RENAME TO ${to};), or drop it (DROP DATABASE ${from};).`
   if (failure)
     return new PgstowError(failure.kind, failure.message, {
       hint: [failure.hint, left].filter((part) => part !== null).join(" "),

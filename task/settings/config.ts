@@ -124,7 +124,7 @@ export function readSettings(
     if (parsed.success) return [name, parsed.data] as const
     const where = given === undefined ? variable : flagOf(name)
     throw new PgstowError("usage", `${where} ${parsed.error.issues[0]?.message ?? "is wrong"}`, {
-      hint: `Mend ${where}, or leave it out.`,
+      hint: `Fix ${where}, or leave it out.`,
     })
   })
   // Each entry was parsed by the schema that its type comes from.

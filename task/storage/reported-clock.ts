@@ -1,4 +1,4 @@
-/** A clock elsewhere, as far as it was told of. */
+/** A clock elsewhere, as far as it is known. */
 export type ReportedClock = {
   /** What it said just now. */
   report(time: Date): void

@@ -111,10 +111,7 @@ function connectionReasons(server: string): Record<string, Reason> {
 }
 
 const signIn: Reason = ["the session's credentials have expired", "Sign in again, then run this again."]
-const beingWritten: Reason = [
-  "somebody else is writing it, again and again",
-  "Find out who else writes there.",
-]
+const beingWritten: Reason = ["another writer keeps writing it", "Find out who else writes there."]
 const noAccess: Reason = [
   "access denied",
   "Check that these credentials are the right ones, and what they are allowed in this bucket.",

@@ -5,7 +5,7 @@ export class FrameError extends Error {
 
 /**
  * Cuts a stream of Zstandard frames so that no chunk holds bytes of two of them. Node's decompressor needs that:
- * it drops, without a word, what follows a frame in the same chunk (nodejs/node#66078).
+ * it silently drops what follows a frame in the same chunk (nodejs/node#66078).
  *
  * Throws a FrameError where something else follows. The insides of frames are left to the decompressor.
  */

@@ -107,7 +107,7 @@ it("of two starts at once the second is refused, and a task that is killed is to
   for (const process of cloud.running()) process.kill("SIGKILL")
   await stopped(started)
   const { text } = await cloud.told({ type: "Backup Failed", database: "orders" })
-  expect(text).toContain("ended without a word: exit code 137")
+  expect(text).toContain("stopped without reporting a result: exit code 137")
   await cloud.server.psql(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()",
   )

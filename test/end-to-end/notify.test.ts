@@ -50,7 +50,7 @@ test("a failed one is told with pg_dump's own words, and a channel that refuses 
     "/SECRET",
   ])
   for (const { body } of told) expect(body).toContain("permission denied for table secret_table")
-  expect(stderr).toContain("was not told of")
+  expect(stderr).toContain("did not take")
   expect(stderr).not.toContain("SECRET")
 })
 
@@ -65,7 +65,7 @@ test("channels that are silent delay the end by ten seconds in all, and are name
   })
   expect(exitCode).toBe(4)
   expect(Date.now() - startedAt).toBeLessThan(15_000)
-  expect(
-    stderr.match(/was not told of \\"Backup (Started|Failed)\\": it did not answer in time/g),
-  ).toHaveLength(3)
+  expect(stderr.match(/did not take \\"Backup (Started|Failed)\\": it did not answer in time/g)).toHaveLength(
+    3,
+  )
 })

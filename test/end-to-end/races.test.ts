@@ -119,12 +119,12 @@ describe.for(majors)("where somebody comes between two locks of a backup of Post
     return { ...scene, running, told, release }
   }
 
-  test.each(changes)("the table %s, and a backup of what it is then begins anew", async (_, change) => {
+  test.each(changes)("the table %s, and a backup of what it is then starts over", async (_, change) => {
     const race = await startHeld(1)
     const { outcome } = await race.queue(change)
     await race.release()
     expect(await warningsOf(race.running)).toEqual([
-      expect.stringMatching(/another session waits to change public\.second, .* begins anew, in one stream$/),
+      expect.stringMatching(/another session waits to change public\.second, .* starts over, in one stream$/),
     ])
     expect(await outcome).toBe("done")
     expect(race.told.seen).toHaveLength(1)
@@ -160,7 +160,7 @@ describe.for(majors)("where somebody comes between two locks of a backup of Post
 
     test("a signal ends the second attempt, and leaves nothing", async () => {
       const race = await startLocked(3)
-      while (!race.running.stderr().includes("begins anew")) await sleep(20)
+      while (!race.running.stderr().includes("starts over")) await sleep(20)
       await sleep(500)
       race.running.kill("SIGINT")
       expect(failureOfRun(await race.running.finished).kind).toBe("interrupted")
@@ -168,7 +168,7 @@ describe.for(majors)("where somebody comes between two locks of a backup of Post
     })
   })
 
-  test("before pg_dump has its own, the backup begins anew too", async () => {
+  test("before pg_dump has its own, the backup starts over too", async () => {
     const race = await setRace(await sharedPostgres(major))
     const clients = await clientsWith(
       race.server,
@@ -184,7 +184,7 @@ describe.for(majors)("where somebody comes between two locks of a backup of Post
     const { outcome } = await race.queue("ALTER TABLE second ADD COLUMN added int")
     await writeFile(join(clients, "release"), "")
     expect(await warningsOf(running)).toEqual([
-      expect.stringMatching(/another session waits to change public\.second, .* begins anew, in one stream$/),
+      expect.stringMatching(/another session waits to change public\.second, .* starts over, in one stream$/),
     ])
     expect(await outcome).toBe("done")
     await race.expectBackup(race.database, 0)

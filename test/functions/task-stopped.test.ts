@@ -27,7 +27,7 @@ it("a task out of memory is a failed backup, and people hear what to do", async 
       type: "Backup Failed",
       database: "orders",
       error:
-        "task task/1 ended without a word: exit code 137; Essential container in task exited; OutOfMemoryError: Container killed due to memory usage",
+        "task task/1 stopped without reporting a result: exit code 137; Essential container in task exited; OutOfMemoryError: Container killed due to memory usage",
       hint: "Give the database a larger size in the settings.",
     },
   ])

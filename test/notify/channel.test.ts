@@ -26,7 +26,7 @@ test.each([
   ["level=loud,https://example.com/SECRET", "unknown level loud"],
   ["format=fax,https://example.com/SECRET", "unknown format fax"],
   ["colour=red,https://example.com/SECRET", "unknown option colour"],
-  ["level=error,https://hc-ping.com/SECRET", "healthcheck told of errors only"],
+  ["level=error,https://hc-ping.com/SECRET", "healthcheck that gets errors only"],
 ])("%s is refused, and not repeated", (text, problem) => {
   const error = failureOf(() => parseChannels(["https://example.com", text]))
   expect(error.kind).toBe("usage")

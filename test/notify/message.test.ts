@@ -30,7 +30,7 @@ test.each([
 
 test("a backup with warnings is told as one to look at", () => {
   const warned = messageFor({ ...succeeded, warnings: ["It shrank by half."] })
-  expect(warned).toMatchObject({ outcome: "warning", title: "Backup of orders succeeded, but look at it" })
+  expect(warned).toMatchObject({ outcome: "warning", title: "Backup of orders succeeded, with warnings" })
   expect(plainText(warned)).toContain("It shrank by half.")
   expect(plainText(warned)).toContain("Next step: Look at it with `pgstow show 20260102T030000Z-k3v9x2ab`")
 })

@@ -66,7 +66,7 @@ test("a channel that refuses for good is not tried again", async () => {
   await tell(failed, `${webhook.origin}/SECRET`)
   expect(webhook.seen).toHaveLength(1)
   expect(warnings).toEqual([
-    `webhook at ${webhook.origin.slice(7)} was not told of "Backup Failed": it answered 404`,
+    `webhook at ${webhook.origin.slice(7)} did not take "Backup Failed": it answered 404`,
   ])
 })
 
@@ -98,7 +98,7 @@ test("a redirect is not followed, and counts as not told", async () => {
   expect(webhook.seen).toHaveLength(5)
   expect(warnings).toHaveLength(5)
   expect(warnings[0]).toMatch(
-    /was not told of "Backup Failed": it answered 301, a redirect: give its new address$/,
+    /did not take "Backup Failed": it answered 301, a redirect: give its new address$/,
   )
 })
 
