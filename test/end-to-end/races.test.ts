@@ -228,7 +228,11 @@ describe.for(majors)("while PostgreSQL %i is backed up by two streams", (major) 
     const copies = await holdCopies(race.server, "before")
     const running = race.start(["backup", "--jobs", "2"], { PGSTOW_PG_BIN: copies.folder })
     await Promise.all([dump.reached(), copies.reached()])
-    await terminate(race, "query LIKE '%pg_export_snapshot%' OR query LIKE 'SELECT%pgstow_row%'")
+    await terminate(
+      race,
+      `state = 'idle in transaction'
+       AND EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_stat_activity.pid AND relation = 'first'::regclass)`,
+    )
     await copies.release()
     const failure = failureOfRun(await running.finished)
     expect(failure.message).toMatch(/^lost the connection to .*: terminating connection/)
