@@ -84,7 +84,11 @@ export class FileStorage implements Storage {
     return this.#attempt(`read ${key}`, async () => {
       const handle = await this.#openToRead(key)
       const { size } = await handle.stat()
-      return byteStream(this.#chunks(key, handle, offset, size), () => handle.close())
+      const close = () =>
+        handle.close().catch((error: unknown) => {
+          throw fileFailure(this.url, `read ${key}`, error)
+        })
+      return byteStream(this.#chunks(key, handle, offset, size), close)
     })
   }
 

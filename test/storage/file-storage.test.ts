@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync } from "node:fs"
+import { closeSync, existsSync, readlinkSync } from "node:fs"
 import fsPromises, {
   mkdir,
   mkdtemp,
@@ -245,6 +245,24 @@ describe("a directory", () => {
     expect(failure.message).toContain(
       `cannot read object in ${folder}: the file ends at byte 1000000 of 4000000`,
     )
+  })
+
+  test.skipIf(needsProc)(`tells of a file that was read and can't be closed${needsProc}`, async () => {
+    await storage.put("object", Buffer.from("bytes"))
+    const stream = await storage.read("object")
+    const [open] = (await readdir("/proc/self/fd")).filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === join(folder, "object")
+      } catch {
+        return false
+      }
+    })
+    closeSync(Number(open))
+    const closed = once(stream, "close")
+    stream.destroy()
+    const failure = await rejectionOf(closed)
+    expect(failure.kind).toBe("storage")
+    expect(failure.message).toContain("cannot read object in")
   })
 
   test.skipIf(needsProc)(`keeps no file open that is no longer read or written${needsProc}`, async () => {
