@@ -9,7 +9,7 @@ export default defineConfig({
     ],
     globalSetup: ["test/support/global-set-up.ts"],
     // The tests wait for other programs more than they compute.
-    maxWorkers: "100%",
+    maxWorkers: "200%",
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

@@ -52,7 +52,7 @@ export async function makeBed(signal: AbortSignal): Promise<Bed> {
   try {
     const memoryFolder = await mkdtemp("/dev/shm/pgstow-bench-")
     undo.defer(() => rm(memoryFolder, { recursive: true, force: true }))
-    const server = await startPostgres({ tls: true, settings: serverSettings })
+    const server = await startPostgres({ onDisk: true, tls: true, settings: serverSettings })
     undo.defer(() => server.stop())
     // Whatever it is at work on, for minutes perhaps, then ends at once.
     const crash = () => void server.crash()

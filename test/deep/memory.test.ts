@@ -10,7 +10,10 @@ const limitBytes = 400 * mebibyte
 const twoStreamsLimitBytes = 320 * mebibyte
 
 test("5 GB of rows take no more memory than 0.5 GB, however they are backed up, read and restored", async () => {
-  const server = await startPostgres({ settings: { max_wal_size: "16GB", shared_buffers: "256MB" } })
+  const server = await startPostgres({
+    onDisk: true,
+    settings: { max_wal_size: "16GB", shared_buffers: "256MB" },
+  })
   onTestFinished(() => server.stop())
   const scene = await setScene(server)
   const bucket = await setBucket()

@@ -1,14 +1,13 @@
 import { execFile } from "node:child_process"
-import { join, resolve } from "node:path"
+import { join } from "node:path"
 import { promisify } from "node:util"
-import { expect, test } from "vitest"
+import { expect, inject, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { needsLinux } from "../support/not-run.ts"
 import { setScene } from "../support/scene.ts"
 import { runOnTerminal } from "../support/terminal.ts"
 import { nextSteps } from "./next-steps.ts"
 
-const main = resolve(import.meta.dirname, "../../task/main.ts")
 const run = promisify(execFile)
 
 test.skipIf(needsLinux)(
@@ -17,7 +16,9 @@ test.skipIf(needsLinux)(
     const scene = await setScene()
     const asOnATerminal = join(import.meta.dirname, "as-on-a-terminal.ts")
     const env = { ...scene.env, PATH: process.env.PATH, NO_COLOR: "1" }
-    const piped = await run(process.execPath, ["--import", asOnATerminal, main, "backup"], { env })
+    const piped = await run(process.execPath, ["--import", asOnATerminal, inject("program"), "backup"], {
+      env,
+    })
     const { screen } = await runOnTerminal(scene, ["backup"], { NO_COLOR: "1" })
     const words = (text: string) =>
       text
@@ -26,7 +27,7 @@ test.skipIf(needsLinux)(
           line
             .split("\r\x1b[K")
             .at(-1)
-            ?.replaceAll(/[\d.]+/g, "1"),
+            ?.replaceAll(/[\d.]+( [KM]?i?B)?/g, "1"),
         )
         .join("\n")
         .replaceAll(/\d\w+-\w+/g, "ID")
@@ -39,7 +40,7 @@ test("the demo's last lines back up a database of one's own, and restore it", as
   const { server, database, folder } = await setScene()
   await server.psql("CREATE TABLE orders AS SELECT generate_series(1, 100) AS id", database)
   const commands = nextSteps
-    .replaceAll("npx pgstow", `'${process.execPath}' '${main}'`)
+    .replaceAll("npx pgstow", `'${process.execPath}' '${inject("program")}'`)
     .replace("postgresql://user:password@host/name", server.url(database))
     .replace("file:///var/backups/pgstow", `file://${folder}/backups`)
     .replace("name_restored", `${database}_restored`)

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import { readFile, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
-import { expect, onTestFinished, test } from "vitest"
+import { expect, inject, onTestFinished, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { startS3Endpoint } from "../support/s3-endpoint.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
@@ -29,7 +29,7 @@ test("what the README says of a first backup and its restore works, line by line
   let recipient = "age1…"
   const readersOwn = (commands: string) => {
     const replacements: [string | RegExp, string][] = [
-      ["npx pgstow", `${process.execPath} ${root}/task/main.ts`],
+      ["npx pgstow", `${process.execPath} ${inject("program")}`],
       [/postgresql:\/\/app:secret@db\.example\.com\/orders/, server.url(database)],
       [/postgresql:\/\/admin:secret@new-db\.example\.com\/postgres/, server.url("postgres")],
       ["file:///var/backups/pgstow", `file://${folder}/backups`],

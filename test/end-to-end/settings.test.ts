@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest"
 import { setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
 
 const limits = {
   statement_timeout: 15,
@@ -10,7 +10,7 @@ const limits = {
   transaction_timeout: 100,
 }
 
-test.for(majors)(
+test.for(newestMajor)(
   "settings of role and database touch neither backup nor restore, PostgreSQL %i",
   async (major) => {
     const scene = await setScene(major)

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs"
 import { expect, test } from "vitest"
 import { findPostgres, serverAt, startPostgres } from "../support/postgres.ts"
+import { openTestSession } from "../support/session.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
 test.for(majors)("the shared server of PostgreSQL %i makes databases of any name", async (major) => {
@@ -16,7 +17,7 @@ test("every found PostgreSQL names its major version", () => {
 
 test("a wrong password is refused", async () => {
   const server = await sharedPostgres()
-  await expect(serverAt({ ...server, password: "wrong" }).psql("SELECT 1")).rejects.toThrow(
+  await expect(openTestSession(serverAt({ ...server, password: "wrong" }))).rejects.toThrow(
     "password authentication failed",
   )
 })

@@ -17,8 +17,7 @@ export async function setBackupScene(server?: PostgresServer): Promise<BackupSce
   const bucket = await setBucket()
   await scene.server.psql(
     `CREATE TABLE rows (id int, noise bytea);
-     INSERT INTO rows SELECT i, (SELECT string_agg(sha256((i * j)::text::bytea), '') FROM generate_series(1, 1000) j)
-       FROM generate_series(1, 300) i`,
+     INSERT INTO rows SELECT i, pg_read_binary_file('/dev/urandom', 0, 32000) FROM generate_series(1, 300) i`,
     scene.database,
   )
   const env = { ...scene.env, ...bucket.env, PGSTOW_STORAGE: `${scene.storage} ${bucket.storage}` }

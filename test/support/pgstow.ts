@@ -29,7 +29,13 @@ export function startPgstow(
 ): Running {
   const child = spawn(process.execPath, [inject("program"), ...args], {
     cwd: options.cwd ?? import.meta.dirname,
-    env: { PATH: process.env.PATH, HOME: "/nonexistent", AWS_EC2_METADATA_DISABLED: "true", ...env },
+    env: {
+      PATH: process.env.PATH,
+      HOME: "/nonexistent",
+      AWS_EC2_METADATA_DISABLED: "true",
+      NODE_COMPILE_CACHE: inject("compileCache"),
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
     // A session of its own, by which everything that it starts can be told.
     detached: true,

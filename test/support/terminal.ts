@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process"
-import { resolve } from "node:path"
 import { text } from "node:stream/consumers"
+import { inject } from "vitest"
 import type { Scene } from "./scene.ts"
-
-const main = resolve(import.meta.dirname, "../../task/main.ts")
 
 /**
  * Runs the program on a terminal of 160 columns, made by util-linux's `script`, and gives all that it wrote there and
@@ -14,7 +12,7 @@ export async function runOnTerminal(
   args: readonly string[],
   more: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly exitCode: number | null; readonly screen: string }> {
-  const command = `stty cols 160 -onlcr; exec '${process.execPath}' '${main}' ${args.join(" ")}`
+  const command = `stty cols 160 -onlcr; exec '${process.execPath}' '${inject("program")}' ${args.join(" ")}`
   const child = spawn("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
     cwd: folder,
     env: { PATH: process.env.PATH, SHELL: "/bin/sh", TERM: "xterm", HOME: "/nonexistent", ...env, ...more },
