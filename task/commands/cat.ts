@@ -1,3 +1,4 @@
+import { terminalOutput } from "../console/terminal-output.ts"
 import { PgstowError } from "../errors.ts"
 import { cat } from "../restore/cat.ts"
 import { choiceFlags, choiceOf, identitiesOf, storagesOf } from "../settings/inputs.ts"
@@ -31,7 +32,7 @@ export const catCommand = defineCommand({
         storages: storagesOf(settings, context),
         identities: await identitiesOf(settings, context),
         object,
-        output: stdout,
+        output: terminalOutput(stdout),
       },
       context,
     )

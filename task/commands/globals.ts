@@ -1,3 +1,4 @@
+import { terminalOutput } from "../console/terminal-output.ts"
 import { catGlobals } from "../restore/cat.ts"
 import { choiceFlags, choiceOf, identitiesOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
@@ -17,7 +18,7 @@ export const globalsCommand = defineCommand({
         ...choiceOf(args, flags),
         storages: storagesOf(settings, context),
         identities: await identitiesOf(settings, context),
-        output: stdout,
+        output: terminalOutput(stdout),
       },
       context,
     )

@@ -1,7 +1,9 @@
-import { closeSync, openSync, writeSync } from "node:fs"
-import { PgstowError } from "../errors.ts"
+import { closeSync, constants, openSync, writeSync } from "node:fs"
+import { codeOf, PgstowError } from "../errors.ts"
 import { formatJson } from "./format.ts"
 import type { Colour, Terminal } from "./terminal.ts"
+
+const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants
 
 export const logLevels = ["debug", "info", "warn", "error"] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -38,7 +40,7 @@ export function openLog(options: {
     const { prefix, colour } = looks[own]
     if (show && terminal.interactive) terminal.line(prefix + message, colour)
     else if (show) terminal.line(json)
-    if (fd !== undefined) writeSync(fd, `${json}\n`)
+    if (fd !== undefined) writeLine(fd, json)
   }
   const at =
     (own: LogLevel) =>
@@ -58,12 +60,22 @@ export function openLog(options: {
 
 function openLogFile(file: string): number {
   try {
-    return openSync(file, "a", 0o600)
+    // A FIFO that nobody reads would be waited for, and no signal could end that.
+    return openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   } catch (cause) {
     throw new PgstowError("usage", `the log file ${file} can't be written`, {
       cause,
       hint: "Give LOG_FILE a file in a folder that exists and that you may write to, or leave it out.",
     })
+  }
+}
+
+/** Writes a line, but for one that a pipe has no room for: a log that nobody reads must not hold up a backup. */
+function writeLine(fd: number, line: string): void {
+  try {
+    writeSync(fd, `${line}\n`)
+  } catch (error) {
+    if (codeOf(error) !== "EAGAIN") throw error
   }
 }
 

@@ -1,4 +1,8 @@
-import { expect, test } from "vitest"
+import { execFileSync } from "node:child_process"
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { expect, onTestFinished, test } from "vitest"
 import { openLog } from "../../task/console/log.ts"
 import { describeProgress, openProgress } from "../../task/console/progress.ts"
 import { openTerminal } from "../../task/console/terminal.ts"
@@ -71,4 +75,19 @@ test("the level decides what is logged", () => {
   for (const level of ["debug", "info", "warn", "error"] as const) log[level](level)
   const levels = output.written.map((line) => (JSON.parse(line) as { level: string }).level) // as openLog writes it
   expect(levels).toEqual(["warn", "error"])
+})
+
+test("a log file that is a pipe is not waited for: neither for somebody to read it, nor for room in it", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pgstow-log-"))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, "fifo")
+  execFileSync("mkfifo", [file])
+  const open = () =>
+    openLog({ level: "info", file, terminal: openTerminal(screen(false), {}), now: () => new Date(0) })
+  expect(open).toThrow(`the log file ${file} can't be written`)
+  const reader = openSync(file, constants.O_RDWR | constants.O_NONBLOCK)
+  const log = open()
+  for (let line = 0; line < 3_000; line++) log.info("x".repeat(100))
+  log.close()
+  closeSync(reader)
 })

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { describe, expect, test } from "vitest"
+import { describe, expect, onTestFinished, test } from "vitest"
 import { keyOf, putCheck, putManifest } from "../../task/catalog/catalog.ts"
 import { formatManifest, type Manifest } from "../../task/core/manifest.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
@@ -166,3 +166,21 @@ test("nor do the messages of servers", async () => {
   expect(odd.stderr).toContain("Odd")
   expectBothHarmless(odd)
 })
+
+test.skipIf(needsLinux)(
+  `nor does the SQL that makes roles, which a program gets as it is${needsLinux}`,
+  async () => {
+    const scene = await setScene()
+    const role = `odd_${scene.database}`
+    const name = "\x1b]0;x\x07\u009b31m\u202e"
+    await scene.server.psql(`CREATE ROLE ${role}; ALTER ROLE ${role} SET application_name = '${name}'`)
+    onTestFinished(async () => void (await scene.server.psql(`DROP ROLE ${role}`)))
+    await scene.server.psql(`CREATE TABLE t (a int); GRANT SELECT ON t TO ${role}`, scene.database)
+    onTestFinished(async () => void (await scene.server.psql("DROP TABLE t", scene.database)))
+    await scene.json(["backup"])
+    expect((await scene.run(["globals", "latest"])).stdout).toContain(name)
+    const { screen } = await runOnTerminal(scene, ["globals", "latest"])
+    expect(screen).toContain("\\u001b]0;x\\u0007\\u009b31m\\u202e")
+    expectHarmless(screen.replaceAll("\r\x1b[K", ""))
+  },
+)
