@@ -88,8 +88,11 @@ export function connectionFailure(
   const words = stderr
     .split("\n")
     .filter((line) => line !== "" && !/^(\t|(ERROR|WARNING|NOTICE|DETAIL|HINT|CONTEXT|LINE \d+):)/.test(line))
-    .map((line) => line.replace(/^\w+: (error: )?/, "").trim())
-  const reason = [...new Set(words)].slice(-3).join("; ")
+  // What ended it may stand before a context of many lines.
+  const fatal = words.filter((line) => /^(FATAL|PANIC): /.test(line)).slice(-1)
+  const last = words.filter((line) => !fatal.includes(line)).slice(fatal.length - 3)
+  const reasons = [...fatal, ...last].map((line) => line.replace(/^\w+: (error: )?/, "").trim())
+  const reason = [...new Set(reasons)].join("; ")
   const message = `${failed} ${describe(connection)}`
   if (reason === "") return new PgstowError("postgres", message, { cause })
   return new PgstowError("postgres", `${message}: ${reason}`, { hint: connectionHint(stderr) })

@@ -7,6 +7,7 @@ import { QueryError } from "../postgres/conversation.ts"
 import { createDatabase } from "../postgres/create-database.ts"
 import { propertyStatements } from "../postgres/database-properties.ts"
 import { classOf, type RestoreError } from "../postgres/restore-errors.ts"
+import type { Session } from "../postgres/session.ts"
 import { subscriptionsIn } from "../postgres/subscriptions.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
@@ -23,6 +24,7 @@ import {
   refuseMissingRoles,
   refuseRole,
   restoresAsSuperuser,
+  withSession,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 
@@ -69,11 +71,14 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
       const failure = await findDamage(job, context)
       if (failure) outcome = { ...outcome, state: "failed", failure }
     }
-    const refusedProperties = outcome.state === "ok" ? await setProperties(job, plan, incomplete) : []
+    const refusedProperties =
+      outcome.state === "ok"
+        ? await withSession(job, context, (session) => setProperties(session, options, plan, incomplete))
+        : []
     if (refusedProperties.length > 0) outcome = { ...outcome, state: "errors", errors: refusedProperties }
     if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
     warnings.push(...(await analyze(job, plan, incomplete, context)))
-    const failure = await rename(job, incomplete)
+    const failure = await withSession(job, context, (session) => rename(session, incomplete, name))
     if (!failure) return { plan, into: name, state: "restored", outcome, warnings }
     return {
       plan,
@@ -108,7 +113,7 @@ export async function removeLeftover(
 }
 
 /** Gives the database, which is good now, its name, and resolves to what is in the way. */
-async function rename({ session, name }: RestoreJob, incomplete: string): Promise<PgstowError | undefined> {
+async function rename(session: Session, incomplete: string, name: string): Promise<PgstowError | undefined> {
   try {
     // The server waits some seconds for others to go.
     await renameDatabase(session, incomplete, name)
@@ -128,7 +133,8 @@ async function rename({ session, name }: RestoreJob, incomplete: string): Promis
 
 /** Gives the new database what the old one had beside its contents, and resolves to what was refused. */
 async function setProperties(
-  { session, options }: RestoreJob,
+  session: Session,
+  options: RestoreJob["options"],
   plan: RestorePlan,
   database: string,
 ): Promise<RestoreError[]> {

@@ -12,10 +12,11 @@ import { identifier } from "../core/quote.ts"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
 import type { Clients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
-import { QueryError } from "../postgres/conversation.ts"
 import type { LocaleChoice } from "../postgres/create-database.ts"
+import { gatherStatistics } from "../postgres/gather-statistics.ts"
+import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import type { Owners, PgRestoreOptions, RestoreOutcome } from "../postgres/pg-restore.ts"
-import { openSession, type Session } from "../postgres/session.ts"
+import type { Session } from "../postgres/session.ts"
 import type { TargetServer } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
 import { verifyBackup } from "../verify/verify-backup.ts"
@@ -187,14 +188,26 @@ export async function analyze(
     ? plan.entries.filter(({ kind }) => kind === "TABLE" || kind === "MATERIALIZED VIEW")
     : []
   const names = tables.map(({ schema = "", name }) => `${identifier(schema)}.${identifier(name)}`)
-  const session = await openSession(clients, withDatabase(connection, database), { env, signal })
+  return gatherStatistics(clients, withDatabase(connection, database), names, { env, signal })
+}
+
+/** Calls `step` with a session as the job's: with a new one, where that was lost in the hours of the restore. */
+export async function withSession<Value>(
+  { session, clients, connection, name }: RestoreJob,
+  { env, signal }: Context,
+  step: (session: Session) => Promise<Value>,
+): Promise<Value> {
+  // One that is idle has not noticed yet.
+  const isThere = await session.execute("SELECT 1").then(
+    () => true,
+    () => false,
+  )
+  if (isThere) return step(session)
+  signal.throwIfAborted()
+  const another = await openMaintenanceSession(clients, connection, name, { env, signal })
   try {
-    await session.execute(`ANALYZE ${names.join(", ")}`)
-    return []
-  } catch (error) {
-    if (!(error instanceof QueryError)) throw error
-    return [`could not gather statistics, so run ANALYZE: ${error.message}`]
+    return await step(another)
   } finally {
-    await session.close()
+    await another.close()
   }
 }

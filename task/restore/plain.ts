@@ -5,6 +5,7 @@ import { unknownSource } from "../legacy/dump-facts.ts"
 import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
 import { createDatabase } from "../postgres/create-database.ts"
+import { gatherStatistics } from "../postgres/gather-statistics.ts"
 import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import { runPlainDump } from "../postgres/plain-dump.ts"
 import { openSession } from "../postgres/session.ts"
@@ -80,14 +81,16 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
       if (!exists) await dropDatabase(session, into)
       throw error
     }
-    const tables = await inDatabase(clients, connection, into, context, async (session) => {
+    const { tables } = await inDatabase(clients, connection, into, context, async (session) => {
       for (const subscription of exists ? [] : await subscriptionsIn(session, into)) {
         await detachSubscription(session, subscription)
         context.log.warn(`the subscription ${formatName(subscription)} is disabled and has no slot`)
       }
-      if (options.analyze) await session.execute("ANALYZE")
-      return (await describeContents(session)).tables
+      return describeContents(session)
     })
+    const target = withDatabase(connection, into)
+    const warnings = options.analyze ? await gatherStatistics(clients, target, [], { env, signal }) : []
+    for (const warning of warnings) context.log.warn(warning)
     if (!exists) await renameDatabase(session, into, name)
     return { tables, ...count }
   } finally {

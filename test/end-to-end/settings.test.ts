@@ -12,6 +12,7 @@ const limits = {
 
 test.for(newestMajor)(
   "settings of role and database touch neither backup nor restore, PostgreSQL %i",
+  { timeout: 120_000 },
   async (major) => {
     const scene = await setScene(major)
     const { server, database } = scene
@@ -22,10 +23,10 @@ test.for(newestMajor)(
     })
     await server.psql(
       `CREATE TABLE big AS SELECT i, xmlparse(content 'text <a/>') AS x, ARRAY[NULL, 'a'] AS list, repeat('x', 900) AS pad
-         FROM generate_series(1, 60000) AS i;
+         FROM generate_series(1, 25000) AS i;
        CREATE INDEX ON big (i, pad);
-       CREATE MATERIALIZED VIEW slow AS SELECT pg_sleep(1)::text AS slept, xmlparse(content 'a') AS x;
-       DO $$ BEGIN FOR n IN 1..100 LOOP EXECUTE format('CREATE TABLE t%s (i int PRIMARY KEY)', n); END LOOP; END $$`,
+       CREATE MATERIALIZED VIEW slow AS SELECT pg_sleep(0.7)::text AS slept, xmlparse(content 'a') AS x;
+       DO $$ BEGIN FOR n IN 1..30 LOOP EXECUTE format('CREATE TABLE t%s (i int PRIMARY KEY)', n); END LOOP; END $$`,
       database,
     )
     await server.psql(`CREATE ROLE ${role} SUPERUSER LOGIN PASSWORD 'pw'`)
@@ -67,4 +68,24 @@ test("a server that refuses the first statement is told of, and the program ends
   const { exitCode, stderr } = await scene.run(["backup"], env)
   expect(stderr).toContain("permission denied for aggregate json_agg")
   expect(exitCode).toBe(3)
+})
+
+test("a restore whose waiting session is lost gives the database its name by another", async () => {
+  const scene = await setScene()
+  const { server, database } = scene
+  const [role, copy] = [`restores_${database}`, `${database}_copy`]
+  onTestFinished(async () => {
+    for (const name of [copy, `incomplete_${copy}`]) await server.psql(`DROP DATABASE IF EXISTS ${name}`)
+    await server.psql(`DROP ROLE ${role}`)
+  })
+  await server.psql(`CREATE ROLE ${role} SUPERUSER LOGIN PASSWORD 'pw'`)
+  await server.psql("CREATE MATERIALIZED VIEW slow AS SELECT pg_sleep(3)::text AS slept", database)
+  await scene.json(["backup"])
+  const env = { DATABASE_URL: server.url(database).replace(/postgres:[^/@]+@/, `${role}:pw@`) }
+  const running = scene.start(["restore", "latest", "--into", copy, "--json"], env)
+  const ours = `SELECT pid FROM pg_stat_activity WHERE usename = '${role}'`
+  await expect.poll(() => server.psql(`${ours} AND query LIKE 'REFRESH%'`), { timeout: 20_000 }).not.toBe("")
+  await server.psql(`SELECT pg_terminate_backend(pid) FROM (${ours} AND datname = 'postgres') AS waiting`)
+  expect((await running.finished).exitCode).toBe(0)
+  expect(await server.psql(`SELECT count(*) FROM slow`, copy)).toBe("1")
 })
