@@ -34,7 +34,7 @@ beforeAll(async () => {
   )
   const { exitCode, stderr } = await cloud.deploy(settings)
   if (exitCode !== 0) throw new Error(`cdk deploy exited with ${exitCode}: ${stderr}`)
-}, 300_000)
+}, 900_000)
 afterAll(() => cloud?.stop(), 60_000)
 
 it("the schedule fires, the backup arrives, is verified, and people hear of both", async () => {

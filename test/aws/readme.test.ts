@@ -10,7 +10,7 @@ let cloud: Cloud
 
 beforeAll(async () => {
   cloud = await startCloud()
-}, 300_000)
+}, 900_000)
 afterAll(() => cloud?.stop(), 60_000)
 
 it("the README's deployment, word by word, backs a database up and brings it back", async () => {
@@ -37,4 +37,4 @@ it("the README's deployment, word by word, backs a database up and brings it bac
     if (/cdk deploy/.test(line)) await cloud.mendSecrets()
   }
   expect(await compareDatabases({ server, name: "orders" }, { server, name: "orders_restored" })).toEqual([])
-}, 300_000)
+}, 900_000)
