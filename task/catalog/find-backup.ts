@@ -122,3 +122,11 @@ function notFound({ entries, name }: Scope, wanted: string | Date): PgstowError 
     hint: `The nearest are ${listed(nearest)}.`,
   })
 }
+
+/** Says which newer backups are not taken, though they were asked for as well. */
+export function warnOfPassedOver(passedOver: Found["passedOver"], warn: (message: string) => void): void {
+  for (const { id, state } of passedOver)
+    warn(
+      `passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : "its manifest can't be read"}`,
+    )
+}

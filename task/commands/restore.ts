@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander"
 import * as z from "zod"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { PgstowError } from "../errors.ts"
 import { countOf, type RestoreResult, restore, restoreFailure, restoreFile } from "../restore/restore.ts"
 import {
   choiceFlags,
@@ -35,6 +36,7 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--no-owner", "everything belongs to the role that restores")
     .option("--no-acl", "leave grants out")
     .option("--role <role>", "everything belongs to this role")
+    .option("--create-roles", "first make the backup's roles that the server lacks, without passwords")
     .option(
       "--locale <which>",
       "original, or default: the target's own, where it lacks the original",
@@ -67,6 +69,7 @@ export const restoreCommand = defineCommand({
     owner: z.boolean().default(true),
     acl: z.boolean().default(true),
     role: z.string().optional(),
+    createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
     analyze: z.boolean().default(true),
     yes: z.boolean().default(false),
@@ -78,6 +81,10 @@ export const restoreCommand = defineCommand({
   ],
   async run({ settings, args, flags, ask }, context) {
     const { into, clean, table, schema, owner, acl, role, locale, analyze, yes } = flags
+    if (flags.createRoles && legacyFileIn(args) !== undefined)
+      throw new PgstowError("usage", "a file of Emiti or Sentinel holds no roles", {
+        hint: "Leave --create-roles out, and make them by hand.",
+      })
     const options = {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
@@ -101,6 +108,7 @@ export const restoreCommand = defineCommand({
               storages: storagesOf(settings, context),
               identities: await identitiesOf(settings, context),
               jobs: settings.jobs,
+              createRoles: flags.createRoles,
             },
             context,
           )

@@ -1,13 +1,12 @@
 import type { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import { findBackup, readCatalog } from "../catalog/find-backup.ts"
+import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
 import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { codeOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { openArchive, openContent } from "./open-content.ts"
-import { warnOfPassedOver } from "./restore.ts"
 
 export type CatOptions = {
   readonly storages: readonly Storage[]
@@ -39,7 +38,7 @@ export async function cat(options: CatOptions, context: Context): Promise<CatRes
   const { log, signal } = context
   const catalog = await readCatalog(storages, { database, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, database)
-  warnOfPassedOver(passedOver, log)
+  warnOfPassedOver(passedOver, log.warn)
   const { storage, manifest } = entry
   const object = options.object === undefined ? undefined : objectNamed(manifest, options.object)
   const segments = manifest.objects.filter(({ kind }) => kind === "segment")

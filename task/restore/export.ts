@@ -1,13 +1,12 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { directoryFiles, type FilePiece, tocFile } from "../archive/directory-format.ts"
-import { findBackup, readCatalog } from "../catalog/find-backup.ts"
+import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
 import type { Context } from "../context.ts"
 import { storedBytes } from "../core/manifest.ts"
 import { codeOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { openArchive } from "./open-content.ts"
-import { warnOfPassedOver } from "./restore.ts"
 
 export type ExportOptions = {
   readonly storages: readonly Storage[]
@@ -42,7 +41,7 @@ export async function exportBackup(options: ExportOptions, context: Context): Pr
   const startedAt = now()
   const catalog = await readCatalog(storages, { database, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, database)
-  warnOfPassedOver(passedOver, log)
+  warnOfPassedOver(passedOver, log.warn)
   const { storage, manifest } = entry
   const main = manifest.objects.find(({ kind }) => kind === "main")
   if (!main)

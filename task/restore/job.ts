@@ -156,8 +156,7 @@ export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: T
   const names = missing.map(formatName).join(", ")
   throw new PgstowError("postgres", `the target lacks ${what} that the backup names: ${names}`, {
     hint:
-      `Create what is missing (${missing.map((role) => `CREATE ROLE ${formatName(identifier(role))};`).join(" ")}; ` +
-      "the backup's globals have the roles' rights, too), or leave owners and grants out with --no-owner --no-acl, " +
+      "Let --create-roles make them as the backup has them, or leave owners and grants out with --no-owner --no-acl, " +
       "or give all to one role with --role.",
   })
 }

@@ -4,7 +4,7 @@ import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompress } from "../streams/decompress.ts"
-import { readArchive } from "./restore.ts"
+import { readArchive } from "./read-archive.ts"
 
 export type OpenContentOptions = {
   readonly identities: readonly string[]
@@ -42,7 +42,7 @@ export async function openArchive(
   main: ManifestObject,
   options: OpenContentOptions,
 ): Promise<{ readonly head: Buffer; readonly archive: AsyncGenerator<Buffer> }> {
-  const joined = await readArchive(storage, manifest, main, options, options)
+  const joined = await readArchive(storage, manifest, main, options)
   const open = (object: ManifestObject) => openContent(storage, manifest, object, options)
   return {
     head: joined.head,

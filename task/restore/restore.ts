@@ -1,17 +1,13 @@
-import { type JoinedToc, joinToc } from "../archive/table-data.ts"
-import { readToc } from "../archive/toc.ts"
-import { keyOf } from "../catalog/catalog.ts"
-import { type Found, findBackup, readCatalog } from "../catalog/find-backup.ts"
+import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
 import { openObject } from "../catalog/open-object.ts"
 import { formatCount, formatName } from "../console/format.ts"
-import type { Log } from "../console/log.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { type Manifest, type ManifestObject, rawBytes, storedBytes } from "../core/manifest.ts"
 import { defaultJobs } from "../core/plan.ts"
 import { identifier } from "../core/quote.ts"
 import { restoredName } from "../core/restored-name.ts"
-import { type FailureKind, messageOf, PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
+import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { recognise } from "../legacy/recognise.ts"
 import { chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
@@ -24,12 +20,14 @@ import { settingsOfRestore } from "../postgres/session-settings.ts"
 import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
 import { machine } from "../processes/machine.ts"
 import type { Storage } from "../storage/storage.ts"
-import { decompress, decompressHead } from "../streams/decompress.ts"
+import { decompress } from "../streams/decompress.ts"
 import { findZstd } from "../streams/zstd.ts"
+import { createRoles } from "./create-roles.ts"
 import { restoreIntoExisting } from "./into-existing.ts"
 import { restoreIntoNew } from "./into-new.ts"
 import type { RestoreEnd, RestoreJob, RestoreJobOptions } from "./job.ts"
 import { restorePlain } from "./plain.ts"
+import { readArchive } from "./read-archive.ts"
 
 export type RestoreOptions = RestoreJobOptions & {
   readonly storages: readonly Storage[]
@@ -42,6 +40,8 @@ export type RestoreOptions = RestoreJobOptions & {
   readonly clientFolders: readonly string[]
   /** The database to restore into; undefined makes a new one, named after the original. */
   readonly into: string | undefined
+  /** Whether to make those of the backup's roles that the server lacks. */
+  readonly createRoles: boolean
   /** How many streams at once into a new database, each with a connection; `auto` is what both sides bear. */
   readonly jobs: number | "auto"
 }
@@ -87,7 +87,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
   const catalog = await readCatalog(storages, { database: options.database, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, options.database)
   const { storage, manifest } = entry
-  warnOfPassedOver(passedOver, log)
+  warnOfPassedOver(passedOver, log.warn)
   const plain = manifest.objects.find(({ kind }) => kind === "plain")
   if (plain) return restoreImported(storage, manifest, plain, options, context)
   const [main] = manifest.objects.filter(({ kind }) => kind === "main")
@@ -114,7 +114,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       log.warn(
         `the backup is of PostgreSQL ${serverVersion}, and the server is the older ${session.serverMajor}: what it can't take is reported`,
       )
-    const joined = await readArchive(storage, manifest, main, options, context)
+    const joined = await readArchive(storage, manifest, main, { identities: options.identities, signal })
     const job: RestoreJob = {
       storage,
       manifest,
@@ -134,20 +134,18 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       exists,
       jobs: exists ? 1 : job.jobs,
     })
+    const { identities } = options
+    const notices = options.createRoles
+      ? await createRoles(storage, manifest, session, { identities, signal })
+      : []
     const end = await (exists ? restoreIntoExisting(job, context) : restoreIntoNew(job, context))
-    return resultOf(job, end, (now().getTime() - startedAt.getTime()) / 1000)
+    const { warnings } = end
+    const told = { ...end, warnings: [...notices, ...warnings] }
+    return resultOf(job, told, (now().getTime() - startedAt.getTime()) / 1000)
   } finally {
     progress.clear()
     await session.close()
   }
-}
-
-/** Says which newer backups a restore, or a look into a backup, does not take. */
-export function warnOfPassedOver(passedOver: Found["passedOver"], log: Pick<Log, "warn">): void {
-  for (const { id, state } of passedOver)
-    log.warn(
-      `passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : "its manifest can't be read"}`,
-    )
 }
 
 async function jobsFor(session: Session): Promise<number> {
@@ -164,6 +162,10 @@ async function restoreImported(
 ): Promise<RestoreResult> {
   const { identities, into } = options
   refuseChoices(options)
+  if (options.createRoles)
+    throw new PgstowError("usage", `backup ${manifest.id} was imported, and holds no roles`, {
+      hint: "Leave --create-roles out, and make them by hand.",
+    })
   const startedAt = context.now()
   const name = into ?? restoredName(manifest.source.database, startOf(manifest.id))
   const title = `${manifest.id} ${object.name}`
@@ -188,7 +190,7 @@ const wholly = { state: "restored", errors: [], leftOut: [], warnings: [], failu
 
 export type RestoreFileOptions = Omit<
   RestoreOptions,
-  "storages" | "backup" | "database" | "identities" | "jobs"
+  "storages" | "backup" | "database" | "identities" | "jobs" | "createRoles"
 > & {
   readonly keys: LegacyKeys
 }
@@ -231,29 +233,6 @@ function refuseChoices({
     {
       hint: "Restore all of it into a new database, and take from there what you need.",
     },
-  )
-}
-
-/** The head of the main object. It also shows, before anything is made, that the key fits. */
-export async function readArchive(
-  storage: Storage,
-  manifest: Manifest,
-  main: ManifestObject,
-  { identities }: Pick<RestoreOptions, "identities">,
-  { signal }: Pick<Context, "signal">,
-): Promise<JoinedToc> {
-  const stored = await storage.stat(keyOf(manifest, main.name))
-  if (stored && stored.sizeBytes !== main.sizeBytes)
-    throw new PgstowError(
-      "damaged",
-      `${stored.key} in ${storage.url} has ${stored.sizeBytes} bytes, and ${main.sizeBytes} by its manifest`,
-      { hint: useAnotherCopyOfChanged },
-    )
-  const source = openObject(storage, manifest, main, { identities, signal })
-  const toc = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)
-  return joinToc(
-    toc,
-    manifest.objects.filter((object) => object.kind === "segment"),
   )
 }
 

@@ -1,0 +1,30 @@
+import { type JoinedToc, joinToc } from "../archive/table-data.ts"
+import { readToc } from "../archive/toc.ts"
+import { keyOf } from "../catalog/catalog.ts"
+import { openObject } from "../catalog/open-object.ts"
+import type { Manifest, ManifestObject } from "../core/manifest.ts"
+import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
+import type { Storage } from "../storage/storage.ts"
+import { decompressHead } from "../streams/decompress.ts"
+
+/** The head of the main object. It also shows, before anything is made, that the key fits. */
+export async function readArchive(
+  storage: Storage,
+  manifest: Manifest,
+  main: ManifestObject,
+  { identities, signal }: { readonly identities: readonly string[]; readonly signal: AbortSignal },
+): Promise<JoinedToc> {
+  const stored = await storage.stat(keyOf(manifest, main.name))
+  if (stored && stored.sizeBytes !== main.sizeBytes)
+    throw new PgstowError(
+      "damaged",
+      `${stored.key} in ${storage.url} has ${stored.sizeBytes} bytes, and ${main.sizeBytes} by its manifest`,
+      { hint: useAnotherCopyOfChanged },
+    )
+  const source = openObject(storage, manifest, main, { identities, signal })
+  const toc = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)
+  return joinToc(
+    toc,
+    manifest.objects.filter((object) => object.kind === "segment"),
+  )
+}
