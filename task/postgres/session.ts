@@ -56,12 +56,15 @@ export async function openSession(
   connection: Connection,
   options: SessionOptions,
 ): Promise<Session> {
-  const begin = async (settings: Settings): Promise<Session> => {
+  const begin = async (wanted: Settings): Promise<Session> => {
+    let settings = wanted
     for (let count = 1; ; count++)
       try {
         return await beginSession(clients, { ...connection, settings }, options)
       } catch (error) {
         if (!isOfTimeLimit(error) || count === mostBeginnings) throw error
+        // A limit that has ended the session is one that this server knows.
+        if (Object.keys(settings).length > 0) settings = { ...settings, ...withoutLimit(error) }
       }
   }
   if (connection.settings) return begin(connection.settings)
@@ -73,9 +76,15 @@ export async function openSession(
   }
 }
 
-function isOfTimeLimit(error: unknown): boolean {
+function isOfTimeLimit(error: unknown): error is PgstowError {
   if (error instanceof QueryError) return error.sqlstate === "57014"
   return error instanceof PgstowError && /terminating connection due to [\w-]+ timeout/.test(error.message)
+}
+
+/** What switches off the limit that has ended a session, where that is one which only newer servers know. */
+function withoutLimit(error: PgstowError): Settings {
+  if (error.message.includes("due to idle-session timeout")) return { idle_session_timeout: "0" }
+  return error.message.includes("due to transaction timeout") ? { transaction_timeout: "0" } : {}
 }
 
 /** Stands for nothing: where it is there, the settings made with it are. Some poolers take them and do nothing. */
