@@ -1,3 +1,4 @@
+import { manifestProblems, refuseProblems } from "../archive/manifest-problems.ts"
 import { type JoinedToc, joinToc } from "../archive/table-data.ts"
 import { readToc } from "../archive/toc.ts"
 import { keyOf } from "../catalog/catalog.ts"
@@ -7,7 +8,10 @@ import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompressHead } from "../streams/decompress.ts"
 
-/** The head of the main object. It also shows, before anything is made, that the key fits. */
+/**
+ * The head of the main object. It also shows, before anything is made, that the key fits. Throws a PgstowError "damaged"
+ * where the manifest does not fit what it says of the tables.
+ */
 export async function readArchive(
   storage: Storage,
   manifest: Manifest,
@@ -23,6 +27,7 @@ export async function readArchive(
     )
   const source = openObject(storage, manifest, main, { identities, signal })
   const toc = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)
+  refuseProblems(manifest.id, manifestProblems(toc.entries, manifest))
   return joinToc(
     toc,
     manifest.objects.filter((object) => object.kind === "segment"),

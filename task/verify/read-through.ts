@@ -1,4 +1,6 @@
 import { text } from "node:stream/consumers"
+import { manifestProblems } from "../archive/manifest-problems.ts"
+import { readToc } from "../archive/toc.ts"
 import { openObject } from "../catalog/open-object.ts"
 import type { Context } from "../context.ts"
 import type { Problem } from "../core/check.ts"
@@ -9,7 +11,7 @@ import { ChildError, type Program, startChild } from "../processes/child.ts"
 import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
 import { ExecError } from "../processes/far-side.ts"
 import type { Storage } from "../storage/storage.ts"
-import { decompressInto, type StartConsumer } from "../streams/decompress.ts"
+import { decompressHead, decompressInto, type StartConsumer } from "../streams/decompress.ts"
 import { findZstd } from "../streams/zstd.ts"
 
 export type ReadThroughOptions = {
@@ -20,7 +22,8 @@ export type ReadThroughOptions = {
 
 /**
  * Decrypts, decompresses and reads every object of a backup to its end, the main one by pg_restore, which makes
- * SQL of it for nobody. Gives what is wrong; rejects where that can't be told, as without the right identity.
+ * SQL of it for nobody, and holds the manifest against the table of contents. Gives what is wrong; rejects where that
+ * can't be told, as without the right identity.
  */
 export async function readThrough(
   storage: Storage,
@@ -51,7 +54,12 @@ export async function readThrough(
     try {
       const found = await decompressInto(stored, reading.start, { name, zstd, signal })
       if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
-      else problems.push(...(await reading.problems()))
+      else {
+        problems.push(...(await reading.problems()))
+        if (object.kind !== "main") continue
+        const head = openObject(storage, manifest, object, { identities, signal })
+        problems.push(...manifestProblems((await decompressHead(head, readToc, name)).entries, manifest))
+      }
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof PgstowError) || !tellsOfContent(error)) throw error

@@ -30,13 +30,15 @@ beforeEach(async () => {
   storage = storages.open()
   const server = await sharedPostgres()
   const database = await server.createDatabase()
+  await server.psql("CREATE TABLE t (n int, text text)", database)
+  const dump = await dumpOf(server, database, "--exclude-table-data=t")
   manifest = {
     ...sampleManifest({ id: "20260101T030000Z-aaaaaaaa" }),
     encryption: { algorithm: "none" },
     source: { ...sampleManifest({ id: "20260101T030000Z-aaaaaaaa" }).source, clientVersion: server.version },
   }
   manifest.objects = [
-    { kind: "main", ...(await store("main.dump.zst", await dumpOf(server, database))) },
+    { kind: "main", ...(await store("main.dump.zst", dump)) },
     { kind: "globals", ...(await store("globals.sql.zst", Buffer.from("SELECT 1;\n"))) },
     { ...segment, ...(await store("data/0001.copy.zst", rows)) },
   ]
