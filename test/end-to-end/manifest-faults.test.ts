@@ -1,5 +1,6 @@
 import { closeSync, openSync, writeSync } from "node:fs"
 import { describe, expect, test } from "vitest"
+import { exitCodes } from "../../task/errors.ts"
 import { setBackupScene } from "../support/backup-scene.ts"
 import { type FailureLine, failureOfRun } from "../support/failure-line.ts"
 import type { Inject, S3Endpoint } from "../support/s3-endpoint.ts"
@@ -29,13 +30,15 @@ function overwrite(endpoint: S3Endpoint, key: string): void {
 }
 
 async function failWith(inject: (endpoint: S3Endpoint) => Inject, args: readonly string[] = []) {
-  const { bucket, run, json } = await setBackupScene()
+  const { bucket, run } = await setBackupScene()
   bucket.endpoint.inject(inject(bucket.endpoint))
   const finished = await run(["backup", "--json", ...args], { PGSTOW_STORAGE: bucket.storage })
   const failure: FailureLine = failureOfRun(finished)
   expect(finished.stdout + finished.stderr).not.toContain("verified")
   bucket.endpoint.inject()
-  const { backups } = (await json(["list"])) as { backups: readonly { state: string; readable?: boolean }[] }
+  const listed = await run(["list", "--json"], { PGSTOW_STORAGE: bucket.storage })
+  if (listed.exitCode === exitCodes.notFound) return { failure, backups: [] }
+  const { backups } = JSON.parse(listed.stdout) as { backups: readonly { state: string }[] }
   return { failure, backups }
 }
 

@@ -160,13 +160,14 @@ describe("a backup", () => {
   })
 
   test("where a bucket refuses the manifest, and what it holds is no backup", async () => {
-    const { bucket, run, json } = await setBackupScene()
+    const { bucket, run } = await setBackupScene()
     bucket.endpoint.inject(refusesManifest)
     const failure = failureOfRun(await run(["backup"], { PGSTOW_STORAGE: bucket.storage }))
     expect(failure.kind).toBe("storage")
     expect(failure.message).toMatch(/^cannot write \S+\/manifest\.json in s3:.*: access denied/)
     expect(await bucket.keys()).not.toContainEqual(expect.stringContaining("manifest"))
-    expect(await json(["list"])).toMatchObject({ backups: [] })
+    const listed = failureOfRun(await run(["list"], { PGSTOW_STORAGE: bucket.storage }))
+    expect(listed.kind).toBe("notFound")
   })
 })
 

@@ -51,35 +51,6 @@ describe.concurrent("a service with a passing fault", () => {
     expect(await contentOf(storage, "manifest")).toEqual(Buffer.from("theirs"))
   })
 
-  test("says a few times that another write is under way: it is tried again", async () => {
-    await using world = await startS3World()
-    world.endpoint.inject(first(3, "PutObject", { status: 409, code: "ConditionalRequestConflict" }))
-    await world.storage.put("manifest", part, { ifAbsent: true })
-    expect((await contentOf(world.storage, "manifest")).equals(part)).toBe(true)
-    world.endpoint.inject(({ operation }) =>
-      operation === "PutObject" ? { status: 409, code: "ConditionalRequestConflict" } : undefined,
-    )
-    const failure = await rejectionOf(world.storage.put("another", part, { ifAbsent: true }))
-    expect(failure.message).toContain("cannot write another in s3:")
-    expect(failure.message).toContain("somebody else is writing it")
-  })
-
-  test.each(["GetObject", "HeadObject", "ListObjectsV2"])(
-    "says once that an object is there, where there is none: it is stored, even where %s is refused",
-    async (operation) => {
-      await using world = await startS3World()
-      let refusals = 0
-      world.endpoint.inject((request) => {
-        if (request.operation === operation) return { status: 403, code: "AccessDenied" }
-        if (request.operation !== "PutObject" || refusals++ > 0) return undefined
-        return { status: 412, code: "PreconditionFailed" }
-      })
-      await world.storage.put("manifest", part, { ifAbsent: true })
-      world.endpoint.inject()
-      expect((await contentOf(world.storage, "manifest")).equals(part)).toBe(true)
-    },
-  )
-
   test.each(["break", "stall"] as const)(
     "%s midway through a download: the rest is asked for",
     async (fault) => {
@@ -117,29 +88,62 @@ describe.concurrent("a service with a passing fault", () => {
     },
   )
 
-  test("sends all of an object, whatever part was asked for: what was not wanted is left out", async () => {
-    await using world = await startS3World()
-    const { endpoint, storage } = world
-    await storage.put("object", big)
-    let reads = 0
-    endpoint.inject(({ operation }) => {
-      if (operation !== "GetObject") return undefined
-      return reads++ === 0 ? "break" : "whole"
-    })
-    expect((await contentOf(storage, "object")).equals(big)).toBe(true)
-    expect(reads).toBe(2)
-    expect((await contentOf(storage, "object", 1_000_003)).equals(big.subarray(1_000_003))).toBe(true)
-    expect(await contentOf(storage, "object", big.length)).toHaveLength(0)
-    const beyond = await rejectionOf(contentOf(storage, "object", big.length + 1))
-    expect(beyond.message).toContain("cannot read object in s3:")
-  })
-
   test("is asked again no more than five times", async () => {
     await using world = await startS3World()
     world.endpoint.inject(() => ({ status: 503, code: "ServiceUnavailable" }))
     const failure = await rejectionOf(world.storage.listFolders(""))
     expect(failure.message).toContain("it is overloaded")
     expect(world.countOf("ListObjectsV2")).toBe(5)
+  })
+})
+
+describe("a service of its own mind", () => {
+  const body = randomBytes(10_000)
+
+  test("says a few times that another write is under way: it is tried again", async () => {
+    await using world = await startS3World()
+    world.endpoint.inject(first(3, "PutObject", { status: 409, code: "ConditionalRequestConflict" }))
+    await world.storage.put("manifest", body, { ifAbsent: true })
+    expect((await contentOf(world.storage, "manifest")).equals(body)).toBe(true)
+    world.endpoint.inject(({ operation }) =>
+      operation === "PutObject" ? { status: 409, code: "ConditionalRequestConflict" } : undefined,
+    )
+    const failure = await rejectionOf(world.storage.put("another", body, { ifAbsent: true }))
+    expect(failure.message).toContain("cannot write another in s3:")
+    expect(failure.message).toContain("another writer keeps writing it")
+  })
+
+  test.each(["GetObject", "HeadObject", "ListObjectsV2"])(
+    "says once that an object is there, where there is none: it is stored, even where %s is refused",
+    async (operation) => {
+      await using world = await startS3World()
+      let refusals = 0
+      world.endpoint.inject((request) => {
+        if (request.operation === operation) return { status: 403, code: "AccessDenied" }
+        if (request.operation !== "PutObject" || refusals++ > 0) return undefined
+        return { status: 412, code: "PreconditionFailed" }
+      })
+      await world.storage.put("manifest", body, { ifAbsent: true })
+      world.endpoint.inject()
+      expect((await contentOf(world.storage, "manifest")).equals(body)).toBe(true)
+    },
+  )
+
+  test("sends all of an object, whatever part was asked for: what was not wanted is left out", async () => {
+    await using world = await startS3World()
+    const { endpoint, storage } = world
+    await storage.put("object", part)
+    let reads = 0
+    endpoint.inject(({ operation }) => {
+      if (operation !== "GetObject") return undefined
+      return reads++ === 0 ? "break" : "whole"
+    })
+    expect((await contentOf(storage, "object")).equals(part)).toBe(true)
+    expect(reads).toBe(2)
+    expect((await contentOf(storage, "object", 1_000_003)).equals(part.subarray(1_000_003))).toBe(true)
+    expect(await contentOf(storage, "object", part.length)).toHaveLength(0)
+    const beyond = await rejectionOf(contentOf(storage, "object", part.length + 1))
+    expect(beyond.message).toContain("cannot read object in s3:")
   })
 })
 
