@@ -19,6 +19,8 @@ export type TocEntry = {
   /** When it is to be restored. A remark or a grant, which has no section of its own, is in that of what it is on. */
   readonly section: Section
   readonly definition: string
+  /** Where it lies, if not in the database's own tablespace. */
+  readonly tablespace?: string | undefined
   /** Whether rows or large objects follow for it. */
   readonly hasData: boolean
   /** In the order in which pg_dump wrote them; some are named twice, some are in no archive. */
@@ -153,7 +155,7 @@ function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data
   cursor.skipText() // how to drop it
   cursor.skipText() // the COPY command
   const schema = cursor.text()
-  cursor.skipText() // the tablespace
+  const tablespace = cursor.text()
   cursor.skipText() // the access method
   if (archive >= version.withRelationKind) cursor.integer()
   const owner = cursor.text() ?? ""
@@ -172,6 +174,7 @@ function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data
     schema: schema === "" ? undefined : schema,
     owner,
     definition,
+    tablespace: tablespace === "" ? undefined : tablespace,
     hasData,
     dependsOn,
   }

@@ -25,6 +25,7 @@ import { takesSettings, withSettings } from "../postgres/session-settings.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
 import { explainLockWait, readTables } from "../postgres/tables.ts"
+import { readHidden, readUnloggedTables } from "../postgres/unread-rows.ts"
 import { machine } from "../processes/machine.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
@@ -64,7 +65,7 @@ export type BackupResult = {
   readonly storages: readonly BackupCopy[]
   /** What the backup before took up; null where there is none that could be read. */
   readonly lastStoredBytes: number | null
-  /** What looks as if data was lost since then, a sentence each. */
+  /** What is not in the backup, and what looks as if data was lost since the one before, a sentence each. */
   readonly warnings: readonly string[]
 }
 
@@ -93,11 +94,13 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   const { storages } = options
   const name = options.name ?? databaseIn(options.connection)
   const unable = name === undefined ? undefined : await probeStorages(storages, name, context)
-  const { manifest, failures } = await writeBackup(options, unable, context).catch((error: unknown) => {
-    if (!(error instanceof LockWaitError) || context.signal.aborted) throw error
-    context.log.warn(`${error.message}: the backup starts over, in one stream`)
-    return writeBackup({ ...options, jobs: 1 }, unable, context)
-  })
+  const { manifest, failures, warnings } = await writeBackup(options, unable, context).catch(
+    (error: unknown) => {
+      if (!(error instanceof LockWaitError) || context.signal.aborted) throw error
+      context.log.warn(`${error.message}: the backup starts over, in one stream`)
+      return writeBackup({ ...options, jobs: 1 }, unable, context)
+    },
+  )
   for (const storage of storages) {
     const aheadSeconds = failures.has(storage) ? null : clockAheadSeconds(storage, context.now())
     if (aheadSeconds !== null) context.log.warn(`${describeClock(storage.url, aheadSeconds)}: set it by NTP`)
@@ -110,6 +113,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     else copies.push(await readBack(storage, manifest, context))
     if (context.signal.aborted) throw unread(manifest, context.signal)
   }
+  const earlier = await compareWithEarlier(manifest, options, context)
   return {
     id: manifest.id,
     database: manifest.database,
@@ -117,7 +121,8 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     rawBytes: rawBytes(manifest),
     seconds: (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000,
     storages: copies,
-    ...(await compareWithEarlier(manifest, options, context)),
+    lastStoredBytes: earlier.lastStoredBytes,
+    warnings: [...warnings, ...earlier.warnings],
   }
 }
 
@@ -270,6 +275,16 @@ async function writeBackup(
 
     const tableRows = await readTableRows(session)
     const operatorPaths = await readOperatorPaths(session)
+    const withoutRows = isInRecovery ? await readUnloggedTables(session) : []
+    const warnings = [
+      ...(await readHidden(session)),
+      ...(withoutRows.length > 0
+        ? [
+            `a standby has no rows of unlogged tables, so these are not in the backup: ${withoutRows.join(", ")}`,
+          ]
+        : []),
+    ]
+    for (const warning of warnings) log.warn(warning)
     const globals = globalsSql(await readGlobals(session, log.warn))
     const zstd = await findZstd(env)
     const writer = backupWriter(
@@ -313,6 +328,7 @@ async function writeBackup(
         },
         tableRows,
         ...(operatorPaths.length > 0 && { operatorPaths }),
+        ...(withoutRows.length > 0 && { withoutRows }),
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
         compression: { algorithm: "zstd", level: compressLevel },
         encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
@@ -320,7 +336,7 @@ async function writeBackup(
       }
       signal.throwIfAborted()
       await writer.finish(manifest)
-      return { manifest, failures: writer.failures }
+      return { manifest, failures: writer.failures, warnings }
     } finally {
       await writer.discard()
     }

@@ -35,6 +35,7 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--schema <schema>", "only this schema; may be repeated", each)
     .option("--no-owner", "everything belongs to the role that restores")
     .option("--no-acl", "leave grants out")
+    .option("--no-tablespaces", "everything lies in the database's own tablespace")
     .option("--role <role>", "everything belongs to this role")
     .option("--create-roles", "first make the backup's roles that the server lacks, without passwords")
     .option(
@@ -68,6 +69,7 @@ export const restoreCommand = defineCommand({
     schema: z.array(z.string()).default([]),
     owner: z.boolean().default(true),
     acl: z.boolean().default(true),
+    tablespaces: z.boolean().default(true),
     role: z.string().optional(),
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
@@ -92,6 +94,7 @@ export const restoreCommand = defineCommand({
       selection: table.length + schema.length > 0 ? { tables: table, schemas: schema } : undefined,
       owners: role === undefined ? (owner ? "keep" : "none") : { role },
       grants: acl ? "keep" : "none",
+      tablespaces: flags.tablespaces ? "keep" : "none",
       clean,
       locale,
       analyze,

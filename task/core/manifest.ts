@@ -101,6 +101,8 @@ const manifestSchema = z.object({
   operatorPaths: z
     .array(z.object({ catalog: count, oid: count, object: z.string(), schemas: z.array(z.string()).min(1) }))
     .optional(),
+  /** The tables, by their names in SQL, whose rows a standby does not have: unlogged ones. Missing where there is none. */
+  withoutRows: z.array(z.string()).optional(),
   /** What the backup is a picture of. `lsn` is null where the server would not say. */
   snapshot: z.object({ time, lsn: z.string().nullable() }),
   compression: z.object({ algorithm: z.literal("zstd"), level: z.int() }),

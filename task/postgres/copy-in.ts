@@ -112,7 +112,7 @@ function errorIn({ stderr }: ChildError, table: string): RestoreError | undefine
     []
   if (message === "") return undefined
   return {
-    class: classOf(message, severity),
+    class: classOf(message, severity, { detail }),
     message,
     entry: `TABLE DATA ${table}`,
     detail: detail.trim() === "" ? null : detail.trim(),

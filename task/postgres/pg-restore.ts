@@ -20,6 +20,7 @@ export type PgRestoreOptions = {
   readonly entries: readonly TocEntry[]
   readonly owners: Owners
   readonly grants: "keep" | "none"
+  readonly tablespaces: "keep" | "none"
   /**
    * `collect`: goes on after errors, to find them all, for a database that is thrown away if there are any.
    * `rollBack`: in one transaction, which ends with the first error. `clean`: the same, and first drops what it
@@ -110,13 +111,14 @@ async function runPgRestore(
   }
 }
 
-function argumentsOf({ owners, grants, mode }: PgRestoreOptions): string[] {
+function argumentsOf({ owners, grants, tablespaces, mode }: PgRestoreOptions): string[] {
   return [
     "--format=custom",
     "--verbose",
     ...(owners === "keep" ? [] : ["--no-owner"]),
     ...(typeof owners === "string" ? [] : [`--role=${owners.role}`]),
     ...(grants === "keep" ? [] : ["--no-privileges"]),
+    ...(tablespaces === "keep" ? [] : ["--no-tablespaces"]),
     ...(mode === "collect" ? [] : ["--single-transaction", "--exit-on-error"]),
     ...(mode === "clean" ? ["--clean", "--if-exists"] : []),
   ]

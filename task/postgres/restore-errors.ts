@@ -105,6 +105,13 @@ const rules = [
     pattern: /^out of shared memory/,
   },
   {
+    name: "search-path",
+    title: "a function looks names up in the search_path, which is empty in a restore",
+    hint: "Give the function named in the context its own in the source (ALTER FUNCTION … SET search_path = public, …), and back up again; until then, set it so in the database that is there, and load what is missing by hand.",
+    // No message: see classOf.
+    pattern: /^$/,
+  },
+  {
     name: "missing-object",
     title: "something that is needed is missing",
     hint: "This usually follows from another error: fix that one first.",
@@ -123,6 +130,10 @@ const other = {
   title: "other errors",
   hint: "See what the server says of each.",
 } as const
+
+/** pg_dump names the schema of all that is not PostgreSQL's own. */
+const unqualified =
+  /^(?:(?:function|procedure) [^".(]+\(.*\)|(?:relation|type|table) "[^".]+") does not exist|^operator does not exist/
 
 /** What a person does about an error depends on this. */
 export type RestoreErrorClass = (typeof rules)[number]["name"] | "other"
@@ -152,8 +163,21 @@ export type RestoreErrorGroup = {
   readonly examples: readonly Omit<RestoreError, "dumpId">[]
 }
 
-/** @param severity what the server called it, where it was the server: after an ERROR the connection is still there */
-export function classOf(message: string, severity?: string): RestoreErrorClass {
+/**
+ * @param severity what the server called it, where it was the server: after an ERROR the connection is still there
+ * @param circumstances what it said beside the message, and the statement
+ */
+export function classOf(
+  message: string,
+  severity?: string,
+  {
+    detail,
+    statement,
+  }: { readonly detail?: string | undefined; readonly statement?: string | undefined } = {},
+): RestoreErrorClass {
+  const isOfFunction =
+    /^(CONTEXT: +)?(PL\/pgSQL|SQL) function /m.test(detail ?? "") || statement?.startsWith("REFRESH ")
+  if (isOfFunction && unqualified.test(message)) return "search-path"
   const possible = severity === "ERROR" ? rules.filter(({ name }) => name !== "connection-lost") : rules
   return possible.find(({ pattern }) => pattern.test(message))?.name ?? other.name
 }

@@ -136,7 +136,7 @@ function parseError(text: string, of: Pick<RestoreError, "entry" | "dumpId">): R
   const [before = "", severity] = /^.*?(ERROR|FATAL|PANIC): +/s.exec(message) ?? []
   const words = message.slice(before.length).replace(/^could not execute query: /, "")
   return {
-    class: classOf(words, severity),
+    class: classOf(words, severity, { detail, statement: commands[0] }),
     message: words,
     ...(ofEntry ? of : { entry: null }),
     detail: detail ?? null,

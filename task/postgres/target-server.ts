@@ -8,6 +8,7 @@ export type TargetServer = {
   readonly ownRoles: ReadonlySet<string>
   /** The extensions that CREATE EXTENSION would find. */
   readonly availableExtensions: ReadonlySet<string>
+  readonly tablespaces: ReadonlySet<string>
   /** Those of the session's own database. */
   readonly installedExtensions: readonly string[]
   readonly isSuperuser: boolean
@@ -29,6 +30,7 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
       ),
     ),
     availableExtensions: new Set(await names("SELECT name FROM pg_catalog.pg_available_extensions")),
+    tablespaces: new Set(await names("SELECT spcname AS name FROM pg_catalog.pg_tablespace")),
     installedExtensions: await names("SELECT extname AS name FROM pg_catalog.pg_extension"),
     isSuperuser:
       (

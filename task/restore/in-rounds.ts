@@ -16,6 +16,7 @@ export const nothingYet: RestoreOutcome = { state: "ok", errors: [], warnings: [
 /** Refusals that another order might have prevented. */
 const passing: ReadonlySet<RestoreErrorClass> = new Set([
   "missing-object",
+  "search-path",
   "constraint-violated",
   "bad-data",
   "permission-denied",

@@ -25,6 +25,7 @@ import {
   refuseRole,
   restoresAsSuperuser,
   restoringInto,
+  withoutMissingTablespaces,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 
@@ -60,9 +61,10 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   if (damage) throw damage
   context.progress.clear()
   await askFirst(job, contents)
-  const kept = await keepAmounts(job, name, { isNew: false }, context)
+  const placed = withoutMissingTablespaces(job, plan, target)
+  const kept = await keepAmounts(placed.job, name, { isNew: false }, context)
   const outcome = await restoreAtOnce(kept.job, plan, context)
-  const warnings = [...outcome.warnings]
+  const warnings = [...placed.warnings, ...outcome.warnings]
   if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
   warnings.push(...(await findLostOperators(job, plan, name, context)))
   warnings.push(...(await detachSubscriptions(job, plan, name, context)))

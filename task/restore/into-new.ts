@@ -24,6 +24,7 @@ import {
   refuseMissingRoles,
   refuseRole,
   restoresAsSuperuser,
+  withoutMissingTablespaces,
   withSession,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
@@ -54,7 +55,9 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   })
   const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
   try {
-    const kept = await keepAmounts(job, incomplete, { isNew: true }, context).catch(
+    const placed = withoutMissingTablespaces(job, plan, target)
+    warnings.push(...placed.warnings)
+    const kept = await keepAmounts(placed.job, incomplete, { isNew: true }, context).catch(
       async (error: unknown) => {
         // Nothing is in it yet.
         await dropDatabase(session, incomplete)

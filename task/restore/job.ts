@@ -49,6 +49,8 @@ export type RestoreJobOptions = {
   readonly selection: Selection | undefined
   readonly owners: Owners
   readonly grants: "keep" | "none"
+  /** `none`: all lies in the database's own tablespace. */
+  readonly tablespaces: "keep" | "none"
   /** Into an existing database: drop first what is then restored. */
   readonly clean: boolean
   readonly locale: LocaleChoice
@@ -75,7 +77,7 @@ export type RestoreEnd = {
 }
 
 /** What everything that restores rows or definitions into a database needs. */
-export type Restoring = Pick<PgRestoreOptions, "connection" | "owners" | "grants" | "env"> & {
+export type Restoring = Pick<PgRestoreOptions, "connection" | "owners" | "grants" | "tablespaces" | "env"> & {
   readonly clients: Clients
   readonly signal: AbortSignal
   /** The stored object, decrypted and still compressed; what is read of it counts as done. */
@@ -91,7 +93,7 @@ export function restoringInto(
   { env, progress }: Context,
   signal: AbortSignal,
 ): Restoring {
-  const { identities, owners, grants } = options
+  const { identities, owners, grants, tablespaces } = options
   const totalBytes = storedBytes(manifest)
   let doneBytes = 0
   let doing: { readonly stage: string; readonly detail?: string } = { stage: "schema" }
@@ -109,6 +111,7 @@ export function restoringInto(
     connection: withDatabase(connection, database),
     owners,
     grants,
+    tablespaces,
     env,
     signal,
     open: (object) => openObject(storage, manifest, object, { identities, signal, onBytes }),
@@ -171,6 +174,25 @@ export function missingExtensions(plan: RestorePlan, target: TargetServer): stri
   const missing = plan.extensions.filter((name) => !target.availableExtensions.has(name))
   if (missing.length === 0) return undefined
   return `the target's server does not have ${missing.length === 1 ? "the extension" : "the extensions"} ${missing.join(", ")}`
+}
+
+/** The job without tablespaces, where the target lacks any that the plan names, and a warning that says so. */
+export function withoutMissingTablespaces(
+  job: RestoreJob,
+  plan: RestorePlan,
+  target: TargetServer,
+): { readonly job: RestoreJob; readonly warnings: readonly string[] } {
+  if (job.options.tablespaces === "none") return { job, warnings: [] }
+  const named = new Set(plan.entries.flatMap(({ tablespace }) => tablespace ?? []))
+  const missing = [...named].filter((name) => !target.tablespaces.has(name))
+  if (missing.length === 0) return { job, warnings: [] }
+  const what = missing.length === 1 ? "the tablespace" : "the tablespaces"
+  return {
+    job: { ...job, options: { ...job.options, tablespaces: "none" } },
+    warnings: [
+      `the target lacks ${what} ${missing.map(formatName).join(", ")}, so all lies in the database's own`,
+    ],
+  }
 }
 
 /** Gathers statistics on what was restored; a failure is a warning. */

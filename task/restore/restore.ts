@@ -237,7 +237,14 @@ function refuseChoices({
 }
 
 function resultOf({ storage, manifest, name }: RestoreJob, end: RestoreEnd, seconds: number): RestoreResult {
-  const { plan, into, state, outcome, warnings } = end
+  const { plan, into, state, outcome } = end
+  const { withoutRows = [] } = manifest
+  const warnings = [
+    ...(withoutRows.length > 0
+      ? [`the backup, of a standby, has no rows of unlogged tables: ${withoutRows.join(", ")}`]
+      : []),
+    ...end.warnings,
+  ]
   const failure = outcome.state === "failed" ? outcome.failure : undefined
   return {
     id: manifest.id,

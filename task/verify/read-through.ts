@@ -12,6 +12,7 @@ import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
 import { ExecError } from "../processes/far-side.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompressHead, decompressInto, type StartConsumer } from "../streams/decompress.ts"
+import { lookThroughText, type TextFindings } from "../streams/look-through-text.ts"
 import { findZstd } from "../streams/zstd.ts"
 
 export type ReadThroughOptions = {
@@ -50,7 +51,7 @@ export async function readThrough(
     const expected = `${object.rawBytes} bytes that can be read to their end`
     const name = `${manifest.id} ${object.name}`
     const stored = openObject(storage, manifest, object, { identities, signal, onBytes })
-    const reading = reader(object, pgRestore, env)
+    const reading = reader(object, pgRestore, manifest.source.encoding, env)
     try {
       const found = await decompressInto(stored, reading.start, { name, zstd, signal })
       if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
@@ -95,25 +96,31 @@ type Reading = {
   readonly problems: () => Promise<Problem[]>
 }
 
-function reader(object: ManifestObject, pgRestore: string, environment: Context["env"]): Reading {
+function reader(
+  object: ManifestObject,
+  pgRestore: string,
+  encoding: string,
+  environment: Context["env"],
+): Reading {
   const { PATH, HOME, LANG, [execVariable]: exec, [execTimeoutVariable]: timeout } = environment
   const env = { PATH, HOME, LANG, LC_ALL: "C" }
   const nothing = () => Promise.resolve([])
   switch (object.kind) {
-    case "main":
-      return {
-        start: startReader({
-          file: pgRestore,
-          args: ["--file=/dev/null"],
-          env: { ...env, [execVariable]: exec, [execTimeoutVariable]: timeout },
-        }),
-        problems: nothing,
-      }
+    case "main": {
+      // From afar all of it would have to come back.
+      const isLooked = encoding === "UTF8" && exec === undefined
+      const args = [isLooked ? "--file=-" : "--file=/dev/null"]
+      const far = { [execVariable]: exec, [execTimeoutVariable]: timeout }
+      const program = { file: pgRestore, args, env: { ...env, ...far } }
+      return isLooked ? textReader(program, object.name) : { start: startReader(program), problems: nothing }
+    }
     case "plain":
     case "globals":
       return { start: startReader({ file: "cat", args: [], env }), problems: nothing }
     case "segment":
-      return countingReader(object, env)
+      return encoding === "UTF8"
+        ? textReader({ file: "cat", args: [], env }, object.name, object)
+        : countingReader(object, env)
   }
 }
 
@@ -133,6 +140,37 @@ function countingReader({ name, rows }: SegmentObject, env: Program["env"]): Rea
     problems: async () => {
       const found = Number(await counted)
       return found === rows ? [] : [{ object: name, expected: `${rows} rows`, found: `${found} rows` }]
+    },
+  }
+}
+
+/** Reads what a program makes of an object, which is to be text in UTF-8: SQL, or the rows of a segment. */
+function textReader(program: Program, name: string, segment?: SegmentObject): Reading {
+  let looked: Promise<TextFindings> | undefined
+  return {
+    start: (signal) => {
+      const child = startChild(program, { stdin: "pipe", stdout: "pipe", signal })
+      looked = lookThroughText(child.stdout)
+      // Where it fails, the child says why.
+      looked.catch(() => {})
+      return child
+    },
+    problems: async () => {
+      const { lines, invalid } = (await looked) ?? { lines: 0, invalid: undefined }
+      const problems: Problem[] = []
+      if (segment && lines !== segment.rows)
+        problems.push({ object: name, expected: `${segment.rows} rows`, found: `${lines} rows` })
+      if (invalid) {
+        const where = segment
+          ? `row ${invalid.line} of ${segment.schema}.${segment.table}`
+          : `${invalid.near ?? `line ${invalid.line}`}`
+        problems.push({
+          object: name,
+          expected: "text in UTF8, the encoding of the database",
+          found: `bytes that are no such text, first in ${where}: a restore refuses them`,
+        })
+      }
+      return problems
     },
   }
 }

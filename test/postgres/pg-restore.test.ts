@@ -38,6 +38,7 @@ async function restoreDump(
     partial: false,
     owners: "keep",
     grants: "keep",
+    tablespaces: "keep",
     mode: "collect",
     compressed: true,
     zstd,

@@ -66,3 +66,15 @@ test("groups count every error, keep the order, and say what to do", () => {
     expect(hint).toMatch(/^[A-Z].*\.$/)
   }
 })
+
+test("a name that a function looks for without a schema is told from one that is missing", () => {
+  const detail = "CONTEXT:  PL/pgSQL function public.slug(text) line 1 at RETURN\nCOPY doc, line 1"
+  const message = "function clean(text) does not exist"
+  expect(classOf(message, "ERROR", { detail })).toBe("search-path")
+  expect(classOf(message, "ERROR", { statement: "CREATE VIEW v AS SELECT clean(t) FROM x" })).toBe(
+    "missing-object",
+  )
+  expect(classOf('relation "public.doc" does not exist', "ERROR", { detail })).toBe("missing-object")
+  const statement = "REFRESH MATERIALIZED VIEW public.words;"
+  expect(classOf('relation "doc" does not exist', "ERROR", { statement })).toBe("search-path")
+})

@@ -76,6 +76,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
     selection: undefined,
     owners: "keep",
     grants: "keep",
+    tablespaces: "keep",
     clean: false,
     locale: "original",
     analyze: true,
