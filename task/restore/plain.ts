@@ -1,6 +1,7 @@
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { incompleteName } from "../core/restored-name.ts"
+import { PgstowError } from "../errors.ts"
 import { unknownSource } from "../legacy/dump-facts.ts"
 import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
@@ -18,6 +19,7 @@ import {
   dropDatabase,
   renameDatabase,
 } from "../postgres/target-database.ts"
+import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
 import { askFirst } from "./into-existing.ts"
 import { removeLeftover } from "./into-new.ts"
 import type { Questions } from "./job.ts"
@@ -43,7 +45,7 @@ export type PlainRestoreEnd = { readonly tables: number; readonly rawBytes: numb
 
 /**
  * Restores a plain dump into a new database, or in one transaction into one that exists. The dump is read to its
- * end once before anything is made or asked. Rejects where anything fails: then there is no new database, and an
+ * end once before anything is made or asked, and refused for an existing one where it begins or ends a transaction. Rejects where anything fails: then there is no new database, and an
  * existing one is as it was.
  */
 export async function restorePlain(options: PlainRestoreOptions, context: Context): Promise<PlainRestoreEnd> {
@@ -59,7 +61,10 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
   const { connection } = session
   try {
     const exists = await databaseExists(session, name)
-    await readToEnd(watched(dump(), `checking ${title}`, options, context))
+    const scanner = new TransactionControlScanner()
+    for await (const chunk of watched(dump(), `checking ${title}`, options, context))
+      if (exists) scanner.write(chunk)
+    if (scanner.found) throw ofItsOwn(title, name, scanner.found)
     progress.clear()
     const into = exists ? name : incompleteName(name)
     if (exists) {
@@ -129,6 +134,10 @@ async function* watched(
   }
 }
 
-async function readToEnd(stream: AsyncIterable<Buffer>): Promise<void> {
-  for await (const _ of stream);
+function ofItsOwn(title: string, name: string, { statement, line }: TransactionControl): PgstowError {
+  return new PgstowError(
+    "usage",
+    `${title} holds ${statement} (line ${line}), so it can't be restored into ${formatName(name)} all or not at all`,
+    { hint: "Restore it into a new database: leave --into out, or give a name that no database has." },
+  )
 }
