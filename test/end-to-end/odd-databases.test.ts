@@ -112,7 +112,7 @@ describe("is refused, with what to do", () => {
     expect(failure.kind).toBe("postgres")
     expect(failure.message).toMatch(/: another session keeps public.invoices locked$/)
     expect(failure.hint).toContain("Another session holds a lock")
-    expect(await scene.json(["list"])).toMatchObject({ backups: [] })
+    await scene.expectNoBackup()
   })
 
   test.each([
@@ -149,7 +149,7 @@ describe("is refused, with what to do", () => {
     expect(failure.message).toMatch(message)
     expect(failure.hint).toMatch(hint)
     expect(finished.stderr).not.toContain("hunter2")
-    expect(await scene.json(["list"])).toMatchObject({ backups: [] })
+    await scene.expectNoBackup()
   })
 
   test.skipIf(needsPgbouncer)(

@@ -3,6 +3,7 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import { schedule } from "../../task/schedule/make-schedule.ts"
+import { failureOfRun } from "../support/failure-line.ts"
 import { needsLinux } from "../support/not-run.ts"
 import { run } from "../support/programs.ts"
 import { quiet } from "../support/quiet.ts"
@@ -14,8 +15,7 @@ test("the file for cron backs up, and status then says that all is well", async 
   const settings = join(folder, "settings.env")
   const text = Object.entries(scene.env).map(([name, value]) => `${name}='${value}'`)
   await writeFile(settings, text.join("\n"), { mode: 0o600 })
-  const overdue = await scene.run(["status"])
-  expect(overdue.exitCode).toBe(11)
+  expect(failureOfRun(await scene.run(["status"])).kind).toBe("notFound")
 
   const { exitCode, stdout } = await scene.run(["schedule", "--cron", "--settings", settings, "--at", "4:05"])
   expect(exitCode).toBe(0)

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises"
 import { expect } from "vitest"
 import { type Bucket, setBucket } from "./bucket.ts"
 import type { PostgresServer } from "./postgres.ts"
-import { type Scene, setScene } from "./scene.ts"
+import { expectNoBackup, type Scene, setScene } from "./scene.ts"
 
 /** A scene with a database that has rows, and two storages: a directory and a bucket. */
 export type BackupScene = Scene & {
@@ -21,10 +21,12 @@ export async function setBackupScene(server?: PostgresServer): Promise<BackupSce
     scene.database,
   )
   const env = { ...scene.env, ...bucket.env, PGSTOW_STORAGE: `${scene.storage} ${bucket.storage}` }
+  const run: Scene["run"] = (args, more) => scene.run(args, { ...env, ...more })
   return {
     ...scene,
     env,
-    run: (args, more) => scene.run(args, { ...env, ...more }),
+    run,
+    expectNoBackup: expectNoBackup(run),
     start: (args, more) => scene.start(args, { ...env, ...more }),
     json: (args, more) => scene.json(args, { ...env, ...more }),
     bucket,

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
-import { onTestFinished } from "vitest"
+import { expect, onTestFinished } from "vitest"
+import { failureOfRun } from "./failure-line.ts"
 import { type Finished, type Running, runPgstow, startPgstow } from "./pgstow.ts"
 import type { PostgresServer } from "./postgres.ts"
 import { sharedPostgres } from "./shared-postgres.ts"
@@ -24,6 +25,12 @@ export type Scene = {
   readonly start: (args: readonly string[], env?: Readonly<Record<string, string>>) => Running
   /** Runs the program, and fails the test unless it ends well. Gives what it says with --json. */
   readonly json: (args: readonly string[], env?: Readonly<Record<string, string>>) => Promise<unknown>
+  /** Fails the test where a storage has a backup. */
+  readonly expectNoBackup: () => Promise<void>
+}
+
+export function expectNoBackup(run: Scene["run"]): Scene["expectNoBackup"] {
+  return async () => expect(failureOfRun(await run(["list"])).kind).toBe("notFound")
 }
 
 /** Sets a scene that is taken down when the test ends, on the shared server of a major version or on `from`. */
@@ -60,5 +67,6 @@ export async function setScene(from?: number | PostgresServer): Promise<Scene> {
       const answer: unknown = JSON.parse(stdout)
       return answer
     },
+    expectNoBackup: expectNoBackup(run),
   }
 }
