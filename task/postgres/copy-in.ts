@@ -35,7 +35,7 @@ export type CopyInOptions = {
  */
 export async function copyIn(
   source: AsyncIterable<Buffer>,
-  segment: Pick<SegmentObject, "schema" | "table" | "columns" | "rows">,
+  segment: Pick<SegmentObject, "schema" | "table" | "columns" | "rows" | "rawBytes">,
   options: CopyInOptions,
 ): Promise<RestoreError | undefined> {
   const { clients, connection, name, zstd, signal } = options
@@ -63,6 +63,7 @@ export async function copyIn(
       {
         name,
         zstd,
+        mostBytes: segment.rawBytes,
         signal,
       },
     )

@@ -39,6 +39,8 @@ export type StreamOptions = PgRestoreOptions & {
   readonly partial: boolean
   /** Whether the stream is compressed. */
   readonly compressed: boolean
+  /** How many bytes may come out of it then. */
+  readonly mostBytes?: number | undefined
   /** As `findZstd` gave it. */
   readonly zstd: string | undefined
 }
@@ -66,13 +68,13 @@ export async function restoreMain(
   source: AsyncIterable<Buffer>,
   options: StreamOptions,
 ): Promise<RestoreOutcome> {
-  const { name, partial, compressed, zstd, signal } = options
+  const { name, partial, compressed, mostBytes, zstd, signal } = options
   const passing = { name, signal, mayEndEarly: partial }
   return runPgRestore(options, [], async (program, onStderr) => {
     const start: StartConsumer = (signal) =>
       startChild(program, { stdin: "pipe", counted: "stdin", signal, onStderr })
     const rawBytes = compressed
-      ? await decompressInto(source, start, { ...passing, zstd })
+      ? await decompressInto(source, start, { ...passing, mostBytes, zstd })
       : await feedInto(source, start, passing)
     return rawBytes !== undefined
   })

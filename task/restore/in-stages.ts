@@ -157,6 +157,7 @@ async function runWork(
       partial: true,
       mode: "collect",
       compressed: true,
+      mostBytes: main.rawBytes,
       zstd,
       onStep: ({ kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
     })

@@ -76,7 +76,8 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
 async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Context): Promise<RestoreOutcome> {
   const { manifest, main, joined, name, zstd, options } = job
   const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
-  const openRaw = (object: ManifestObject) => decompress(open(object), `${manifest.id} ${object.name}`)
+  const openRaw = (object: ManifestObject) =>
+    decompress(open(object), `${manifest.id} ${object.name}`, object.rawBytes)
   const { entries, sources } = inOneStream(plan.entries, tablesAmong(plan.entries, joined))
   // One stream has one search_path.
   const schemas = schemasFor(entries, manifest.operatorPaths ?? [])
@@ -86,6 +87,7 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
   return restoreMain(stream, {
     ...restoring,
     compressed,
+    mostBytes: main.rawBytes,
     zstd,
     name: `${manifest.id} ${main.name}`,
     entries,

@@ -25,7 +25,11 @@ export async function* openContent(
 ): AsyncGenerator<Buffer> {
   const name = `${manifest.id} ${object.name}`
   let bytes = 0
-  for await (const chunk of decompress(openObject(storage, manifest, object, options), name)) {
+  for await (const chunk of decompress(
+    openObject(storage, manifest, object, options),
+    name,
+    object.rawBytes,
+  )) {
     bytes += chunk.length
     yield chunk
   }

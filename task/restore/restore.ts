@@ -170,7 +170,11 @@ async function restoreImported(
   const name = into ?? restoredName(manifest.source.database, startOf(manifest.id))
   const title = `${manifest.id} ${object.name}`
   const dump = () =>
-    decompress(openObject(storage, manifest, object, { identities, signal: context.signal }), title)
+    decompress(
+      openObject(storage, manifest, object, { identities, signal: context.signal }),
+      title,
+      object.rawBytes,
+    )
   const end = await restorePlain({ ...options, title, dump, totalBytes: object.rawBytes, name }, context)
   return {
     ...wholly,

@@ -3,7 +3,7 @@ import { createZstdDecompress } from "node:zlib"
 import { codeOf, PgstowError, useAnotherCopy } from "../errors.ts"
 import { type Child, ChildError } from "../processes/child.ts"
 import { type ChildGroup, childGroup } from "../processes/child-group.ts"
-import { decompressorArgs, decompressorTotalIn, startZstd } from "./zstd.ts"
+import { decompressedIn, decompressorArgs, decompressorTotalIn, startZstd } from "./zstd.ts"
 import { cutAtFrames, FrameError } from "./zstd-frames.ts"
 
 export type Decompression = {
@@ -13,6 +13,11 @@ export type Decompression = {
   readonly zstd: string | undefined
   /** The child may stop reading, and exit with 0, before the end of the stream. What it left is not looked at. */
   readonly mayEndEarly?: boolean
+  /**
+   * How many bytes may come out. What is more is an attack on the disk or the time of who opens it: not much of it
+   * is passed on, and the promise rejects.
+   */
+  readonly mostBytes?: number | undefined
   /** Ends the children; the promise rejects with its reason. */
   readonly signal?: AbortSignal | undefined
 }
@@ -34,9 +39,10 @@ export async function decompressInto(
   decompression: Decompression,
 ): Promise<number | undefined> {
   const { zstd } = decompression
-  return passInto(source, start, decompression, (stream, consumer, group) =>
-    zstd ? passBeside(zstd, stream, consumer, group) : passHere(stream, consumer),
-  )
+  return passInto(source, start, decompression, (stream, consumer, group) => {
+    const limit = limitOf(decompression)
+    return zstd ? passBeside(zstd, stream, consumer, group, limit) : passHere(stream, consumer, group, limit)
+  })
 }
 
 /** Passes a stream that is not compressed into a child's stdin; otherwise as `decompressInto`. */
@@ -72,7 +78,8 @@ async function passInto(
     const [passed, consumed] = await Promise.allSettled([pass(watched(), consumer, group), consumer.ended])
     signal?.throwIfAborted()
     if (sourceFailure) throw sourceFailure.error
-    if (passed.status === "rejected") throw decompressionFailure(name, passed.reason)
+    if (passed.status === "rejected")
+      throw passed.reason instanceof TooMuchError ? passed.reason : decompressionFailure(name, passed.reason)
     // What was cut on its way may be why the child failed; one that failed before the end need not have read all.
     const lost = passed.value === undefined || mayEndEarly ? undefined : consumer.lost(passed.value)
     if (lost && (consumed.status === "fulfilled" || lost.isCounted)) throw lost
@@ -109,15 +116,48 @@ export async function decompressHead<Value>(
   return result.value as Value
 }
 
-/** Decompresses Zstandard frames here, in Node, into a stream that fails where they are damaged or cut short. */
-export async function* decompress(source: AsyncIterable<Buffer>, name: string): AsyncGenerator<Buffer> {
+/** More has come out than may. */
+class TooMuchError extends PgstowError {
+  constructor({ name, mostBytes }: Pick<Decompression, "name" | "mostBytes">) {
+    super("damaged", `${name} holds more than the ${mostBytes} bytes that the manifest says`, {
+      hint: useAnotherCopy,
+    })
+    this.name = "TooMuchError"
+  }
+}
+
+/** Says what is wrong with so many bytes, if they are too many; `about` where they are known to three digits only. */
+type Limit = (bytes: number, about?: boolean) => TooMuchError | undefined
+
+function limitOf(decompression: Pick<Decompression, "name" | "mostBytes">): Limit {
+  const { mostBytes = Number.POSITIVE_INFINITY } = decompression
+  return (bytes, about = false) =>
+    bytes > (about ? 1.01 * mostBytes : mostBytes) ? new TooMuchError(decompression) : undefined
+}
+
+/**
+ * Decompresses Zstandard frames here, in Node, into a stream that fails where they are damaged or cut short, or more
+ * than `mostBytes` come out.
+ */
+export async function* decompress(
+  source: AsyncIterable<Buffer>,
+  name: string,
+  mostBytes?: number,
+): AsyncGenerator<Buffer> {
+  const limit = limitOf({ name, mostBytes })
+  let bytes = 0
   const decompressor = createZstdDecompress()
   const feeding = pipeline(cutAtFrames(source), decompressor)
   // It is awaited below; until then a failure is not an unhandled one.
   feeding.catch(() => {})
   try {
     const raw: AsyncIterable<Buffer> = decompressor
-    yield* raw
+    for await (const chunk of raw) {
+      bytes += chunk.length
+      const tooMuch = limit(bytes)
+      if (tooMuch) throw tooMuch
+      yield chunk
+    }
     await feeding
   } catch (error) {
     throw error instanceof FrameError || isFromZlib(error) ? decompressionFailure(name, error) : error
@@ -130,15 +170,22 @@ async function passBeside(
   source: AsyncIterable<Buffer>,
   consumer: Child,
   group: ChildGroup,
+  limit: Limit,
 ): Promise<number | undefined> {
+  let tooMuch: TooMuchError | undefined
+  const onStderr = (line: string) => {
+    tooMuch ??= limit(decompressedIn(line) ?? 0, true)
+    if (tooMuch) void group.end()
+  }
   const decompressor = group.add(
-    startZstd(zstd, decompressorArgs, { stdout: consumer.stdin, signal: group.signal }),
+    startZstd(zstd, decompressorArgs, { stdout: consumer.stdin, signal: group.signal, onStderr }),
   )
   // Where it can't be fed, it has ended, and that tells why.
   await Promise.allSettled([pipeline(source, decompressor.stdin)])
   try {
     await decompressor.ended
   } catch (error) {
+    if (tooMuch) throw tooMuch
     if (error instanceof ChildError && (error.signal === "SIGPIPE" || /write error/i.test(error.stderr)))
       return undefined
     throw error
@@ -166,11 +213,23 @@ async function passOn(source: AsyncIterable<Buffer>, consumer: Child): Promise<n
 }
 
 /** As `passBeside`. */
-async function passHere(source: AsyncIterable<Buffer>, consumer: Child): Promise<number | undefined> {
+async function passHere(
+  source: AsyncIterable<Buffer>,
+  consumer: Child,
+  group: ChildGroup,
+  limit: Limit,
+): Promise<number | undefined> {
   let rawBytes = 0
+  let tooMuch: TooMuchError | undefined
   async function* counted(chunks: AsyncIterable<Buffer>) {
     for await (const chunk of chunks) {
       rawBytes += chunk.length
+      tooMuch = limit(rawBytes)
+      if (tooMuch) {
+        // Before its input ends.
+        await group.end()
+        throw tooMuch
+      }
       yield chunk
     }
   }
@@ -178,6 +237,7 @@ async function passHere(source: AsyncIterable<Buffer>, consumer: Child): Promise
     await pipeline(cutAtFrames(source), createZstdDecompress(), counted, consumer.stdin)
     return rawBytes
   } catch (error) {
+    if (tooMuch) throw tooMuch
     if (error instanceof FrameError || isFromZlib(error)) throw error
     return undefined
   }

@@ -41,7 +41,8 @@ export function compressorArgs(level: number): string[] {
   return [`-${level}`, "-T1", "-vv", "--progress"]
 }
 
-export const decompressorArgs: readonly string[] = ["-d", "-v", "--no-progress"]
+/** With one -v it says how far it is a few times a second, and not with every block. */
+export const decompressorArgs: readonly string[] = ["-d", "-v", "--progress"]
 
 /** The bytes compressed so far, where this line of a compressor's stderr says them. */
 export function progressIn(line: string): number | undefined {
@@ -54,6 +55,12 @@ export function compressorTotalsIn(
 ): { rawBytes: number; compressedBytes: number } | undefined {
   const [rawBytes, compressedBytes] = numbersIn(stderr, /\(\s*(\d+) B =>\s*(\d+) B,/) ?? []
   return rawBytes === undefined || compressedBytes === undefined ? undefined : { rawBytes, compressedBytes }
+}
+
+/** The bytes decompressed so far, to three digits, where this line of a decompressor's stderr says them. */
+export function decompressedIn(line: string): number | undefined {
+  const [, number, unit = ""] = /: ([\d.]+) ([KMGTPE]?)i?B\.\.\./.exec(line) ?? []
+  return number === undefined ? undefined : Number(number) * 1024 ** " KMGTPE".indexOf(unit || " ")
 }
 
 /** The bytes that a decompressor says it has written in all. */

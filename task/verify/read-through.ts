@@ -53,7 +53,12 @@ export async function readThrough(
     const stored = openObject(storage, manifest, object, { identities, signal, onBytes })
     const reading = reader(object, pgRestore, manifest.source.encoding, env)
     try {
-      const found = await decompressInto(stored, reading.start, { name, zstd, signal })
+      const found = await decompressInto(stored, reading.start, {
+        name,
+        zstd,
+        mostBytes: object.rawBytes,
+        signal,
+      })
       if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
       else {
         problems.push(...(await reading.problems()))

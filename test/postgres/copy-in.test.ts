@@ -14,7 +14,7 @@ import { clientsOf, connectionTo } from "../support/session.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 
 const zstd = await findZstd(process.env)
-const segment = { schema: "s s", table: 'o"x', columns: ["n", "select"], rows: 3 }
+const segment = { schema: "s s", table: 'o"x', columns: ["n", "select"], rows: 3, rawBytes: 1_000_000 }
 const rows = "1\ta\\tb\n2\t\\N\n3\t\\\\.\n"
 
 describe.for(majors)("rows for PostgreSQL %i", (major) => {

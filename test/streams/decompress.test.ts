@@ -7,7 +7,12 @@ import { constants, zstdCompressSync } from "node:zlib"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
 import { type Child, type Program, startChild } from "../../task/processes/child.ts"
-import { type Decompression, decompressHead, decompressInto } from "../../task/streams/decompress.ts"
+import {
+  type Decompression,
+  decompress,
+  decompressHead,
+  decompressInto,
+} from "../../task/streams/decompress.ts"
 import { findZstd } from "../../task/streams/zstd.ts"
 import { failing, inPieces } from "../support/bytes.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -25,6 +30,12 @@ const skippable = Buffer.concat([Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 5, 0, 0, 0
 
 async function* endless() {
   for (;;) yield frame(randomBytes(100_000))
+}
+
+/** A little that becomes ever more. */
+async function* bomb() {
+  const much = frame(Buffer.alloc(64_000_000, "1\tone row\n"))
+  for (;;) yield much
 }
 
 /** Decompresses into a program, and remembers the child. */
@@ -184,6 +195,26 @@ describe.each([
     expect(existsSync(committed)).toBe(true)
   })
 
+  it("more than may come out ends the child, which does not take it for the whole", async () => {
+    const committed = join(folder, zstd ? "much beside" : "much here")
+    const { rawBytes, started } = into(fixture("commit-at-end", committed), bomb(), {
+      zstd,
+      mostBytes: 2_000_000,
+    })
+    expect(await rejectionOf(rawBytes)).toMatchObject({
+      kind: "damaged",
+      message: "main holds more than the 2000000 bytes that the manifest says",
+    })
+    expect(started.map(({ pid }) => isRunning(pid))).toEqual([false])
+    expect(existsSync(committed)).toBe(false)
+  })
+
+  it("as much as may come out is passed on", async () => {
+    const source = inPieces(frame(Buffer.alloc(3_000_000, "1\tone row\n")))
+    const { rawBytes } = into(fixture("read-then-exit", 1e12, 0), source, { zstd, mostBytes: 3_000_000 })
+    expect(await rawBytes).toBe(3_000_000)
+  })
+
   it("an abort ends the children, and is the failure", async () => {
     for (const program of [fixture("hang"), fixture("commit-at-end", join(folder, "aborted"))]) {
       const abort = new AbortController()
@@ -209,6 +240,18 @@ it("a zstd program that dies fails in its own name, not the child's", async () =
     signal: "SIGKILL",
   })
   expect(error.hint).toContain("run out of memory")
+})
+
+it("decompressing here fails where more comes out than may", async () => {
+  let bytes = 0
+  const reading = async () => {
+    for await (const chunk of decompress(bomb(), "main", 5_000_000)) bytes += chunk.length
+  }
+  expect(await rejectionOf(reading())).toMatchObject({ kind: "damaged" })
+  expect(bytes).toBeLessThanOrEqual(5_000_000)
+  expect(await buffer(decompress(inPieces(frame(Buffer.from("whole"))), "main", 5))).toEqual(
+    Buffer.from("whole"),
+  )
 })
 
 describe("decompressing the head of a stream", () => {
