@@ -1,3 +1,4 @@
+import { relateEntries } from "./archive.ts"
 import { inCleanOrder, type Selection, selectEntries } from "./select-entries.ts"
 import type { TocEntry } from "./toc.ts"
 
@@ -18,28 +19,66 @@ export type RestorePlanOptions = {
     | { readonly isNew: true }
     | { readonly isNew: false; readonly extensions: readonly string[] }
   readonly clean: boolean
+  readonly leaveOut?: LeaveOut | undefined
   /** Whether a superuser restores: nobody else may comment on an extension that an administrator has installed. */
   readonly asSuperuser: boolean
+}
+
+/** What a user wants to go without. What can't be made without it goes, too. */
+export type LeaveOut = {
+  readonly extensions: readonly string[]
+  /** Materialized views stay empty. */
+  readonly refreshes: boolean
+  readonly publications: boolean
+  readonly subscriptions: boolean
+  readonly eventTriggers: boolean
+  readonly foreignServers: boolean
 }
 
 /** Decides what to restore of an archive. Throws what `selectEntries` throws. */
 export function planRestore(
   archive: readonly TocEntry[],
-  { selection, target, clean, asSuperuser }: RestorePlanOptions,
+  { selection, target, clean, asSuperuser, leaveOut }: RestorePlanOptions,
 ): RestorePlan {
   const selected = selection
     ? selectEntries(archive, selection, { withDependencies: target.isNew })
     : { entries: archive, leftOut: [] }
   const installed = new Set(target.isNew ? [] : target.extensions)
-  const wanted = selected.entries.filter(({ kind, name }) => {
+  const { kept, needing } = withoutThose(selected.entries, leaveOut)
+  const wanted = kept.filter(({ kind, name }) => {
     if (kind === "EXTENSION") return !installed.has(name)
     if (kind !== "COMMENT" || !name.startsWith("EXTENSION ")) return true
     return asSuperuser && !installed.has(unquoted(name.slice("EXTENSION ".length)))
   })
   return {
     entries: clean ? inCleanOrder(wanted) : wanted,
-    leftOut: selected.leftOut,
+    leftOut: [...selected.leftOut, ...needing],
     extensions: wanted.filter(({ kind }) => kind === "EXTENSION").map(({ name }) => name),
+  }
+}
+
+/** Entries without what is not wanted, and those of the others that need it. */
+function withoutThose(entries: readonly TocEntry[], leaveOut: LeaveOut | undefined) {
+  if (!leaveOut) return { kept: entries, needing: [] }
+  const kinds = new Set([
+    ...(leaveOut.refreshes ? ["MATERIALIZED VIEW DATA"] : []),
+    ...(leaveOut.publications ? ["PUBLICATION"] : []),
+    ...(leaveOut.subscriptions ? ["SUBSCRIPTION"] : []),
+    ...(leaveOut.eventTriggers ? ["EVENT TRIGGER"] : []),
+    ...(leaveOut.foreignServers ? ["SERVER"] : []),
+  ])
+  const isUnwanted = ({ kind, name }: TocEntry) =>
+    kinds.has(kind) || (kind === "EXTENSION" && leaveOut.extensions.includes(name))
+  const { dependencies } = relateEntries(entries)
+  const gone = new Set<TocEntry>()
+  // What an entry depends on stands before it.
+  for (const entry of entries)
+    if (isUnwanted(entry) || dependencies(entry).some((one) => gone.has(one))) gone.add(entry)
+  const goesUnsaid = (entry: TocEntry) =>
+    isUnwanted(entry) || /^(COMMENT|ACL|SECURITY LABEL|PUBLICATION .*)$/.test(entry.kind)
+  return {
+    kept: entries.filter((entry) => !gone.has(entry)),
+    needing: [...gone].filter((entry) => !goesUnsaid(entry)),
   }
 }
 

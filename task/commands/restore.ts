@@ -35,6 +35,13 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--schema <schema>", "only this schema; may be repeated", each)
     .option("--no-owner", "everything belongs to the role that restores")
     .option("--no-acl", "leave grants out")
+    .option("--skip-extension <name>", "without this extension and what needs it; may be repeated", each)
+    .option("--no-refresh", "leave materialized views empty")
+    .option("--no-publications", "without publications")
+    .option("--no-subscriptions", "without subscriptions")
+    .option("--no-event-triggers", "without event triggers")
+    .option("--no-foreign-servers", "without foreign servers and what needs them")
+    .option("--not-valid", "make foreign keys that rows violate for new rows alone, in a new database")
     .option("--no-tablespaces", "everything lies in the database's own tablespace")
     .option("--role <role>", "everything belongs to this role")
     .option("--create-roles", "first make the backup's roles that the server lacks, without passwords")
@@ -70,6 +77,13 @@ export const restoreCommand = defineCommand({
     owner: z.boolean().default(true),
     acl: z.boolean().default(true),
     tablespaces: z.boolean().default(true),
+    skipExtension: z.array(z.string()).default([]),
+    refresh: z.boolean().default(true),
+    publications: z.boolean().default(true),
+    subscriptions: z.boolean().default(true),
+    eventTriggers: z.boolean().default(true),
+    foreignServers: z.boolean().default(true),
+    notValid: z.boolean().default(false),
     role: z.string().optional(),
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
@@ -95,6 +109,15 @@ export const restoreCommand = defineCommand({
       owners: role === undefined ? (owner ? "keep" : "none") : { role },
       grants: acl ? "keep" : "none",
       tablespaces: flags.tablespaces ? "keep" : "none",
+      leaveOut: {
+        extensions: flags.skipExtension,
+        refreshes: !flags.refresh,
+        publications: !flags.publications,
+        subscriptions: !flags.subscriptions,
+        eventTriggers: !flags.eventTriggers,
+        foreignServers: !flags.foreignServers,
+      },
+      notValid: flags.notValid,
       clean,
       locale,
       analyze,

@@ -35,7 +35,11 @@ const hints: readonly (readonly [RegExp, string])[] = [
     "A table was changed or dropped while the backup began: try again.",
   ],
   [
-    /invalid page|could not read block|missing chunk number|unexpected chunk number|invalid memory alloc request size/,
+    /invalid memory alloc request size|Cannot enlarge string buffer|string buffer exceeds maximum/,
+    "COPY writes no row of more than 1 GB as text, and each byte of a bytea as two characters: look for such a value in this table, and store it as a large object or in pieces. Where there is none, the table is damaged.",
+  ],
+  [
+    /invalid page|could not read block|missing chunk number|unexpected chunk number/,
     "The server can't read its own data: look into its log, and into what you have for a restore.",
   ],
   [

@@ -81,7 +81,7 @@ const rules = [
   {
     name: "constraint-violated",
     title: "rows violate a constraint",
-    hint: "They did so in the backup's database, or a function or collation is another here: fix the rows by hand.",
+    hint: "They did so in the backup's database, or a function or collation is another here: fix the rows by hand; --not-valid makes foreign keys in spite of them.",
     pattern:
       /violates |is violated by some row|could not create (unique index|exclusion constraint)|contains null values|no partition of relation|conflicting key value/,
   },

@@ -47,6 +47,7 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   const { target, contents } = await lookInto(job, context)
   const plan = planRestore(archive, {
     selection: options.selection,
+    leaveOut: options.leaveOut,
     target: { isNew: false, extensions: target.installedExtensions },
     clean: options.clean,
     asSuperuser: restoresAsSuperuser(options, target),

@@ -28,6 +28,7 @@ import {
   withSession,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
+import { makeNotValid } from "./make-not-valid.ts"
 
 /**
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
@@ -38,6 +39,7 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   const target = await inspectTarget(session)
   const plan = planRestore(archive, {
     selection: options.selection,
+    leaveOut: options.leaveOut,
     target: { isNew: true },
     clean: false,
     asSuperuser: restoresAsSuperuser(options, target),
@@ -45,7 +47,8 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   refuseRole(job, target)
   refuseMissingRoles(job, plan, target)
   const lacking = missingExtensions(plan, target)
-  if (lacking) context.log.warn(`${lacking}: what needs them will fail`)
+  if (lacking)
+    context.log.warn(`${lacking}: what needs them will fail, unless it is left out by --skip-extension`)
 
   const incomplete = incompleteName(name)
   await removeLeftover(job, incomplete, context)
@@ -66,6 +69,11 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
     )
     let outcome = await restoreInStages(kept.job, plan, incomplete, context)
     warnings.push(...kept.warnings, ...outcome.warnings)
+    if (options.notValid) {
+      const made = await makeNotValid(kept.job, plan, incomplete, outcome, context)
+      outcome = made.outcome
+      warnings.push(...made.warnings)
+    }
     if (outcome.state !== "failed")
       warnings.push(...(await findLostOperators(job, plan, incomplete, context)))
     if (outcome.state !== "failed")

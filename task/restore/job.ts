@@ -1,4 +1,4 @@
-import { type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
+import { type LeaveOut, type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
 import type { Selection } from "../archive/select-entries.ts"
 import type { JoinedToc } from "../archive/table-data.ts"
 import type { TocEntry } from "../archive/toc.ts"
@@ -51,6 +51,9 @@ export type RestoreJobOptions = {
   readonly grants: "keep" | "none"
   /** `none`: all lies in the database's own tablespace. */
   readonly tablespaces: "keep" | "none"
+  readonly leaveOut?: LeaveOut | undefined
+  /** Into a new database: foreign keys that rows violate are made, and hold for new rows alone. */
+  readonly notValid?: boolean
   /** Into an existing database: drop first what is then restored. */
   readonly clean: boolean
   readonly locale: LocaleChoice
