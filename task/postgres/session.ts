@@ -90,11 +90,12 @@ function withoutLimit(error: PgstowError): Settings {
 /** Stands for nothing: where it is there, the settings made with it are. Some poolers take them and do nothing. */
 const sign = { "pgstow.settings": "made" }
 
-const firstRow = z.tuple([z.object({ major: z.int(), made: z.boolean() })])
+const firstRow = z.tuple([z.object({ major: z.int(), made: z.boolean(), encoding: z.string() })])
 
 /** What only newer servers know can't be set before the version is known, and must not wait for another statement. */
 const firstQuery = `
   SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major, made,
+         pg_catalog.current_setting('server_encoding') AS encoding,
          ${["idle_session_timeout", "transaction_timeout"]
            .map(
              (name) =>
@@ -174,7 +175,9 @@ async function beginSession(
 
   const limit = options.env[execVariable] ? setTimeout(giveUp, firstAnswerWithinMs(options.env)) : undefined
   try {
-    const [{ major, made }] = firstRow.parse(await query(firstQuery))
+    const [{ major, made, encoding }] = firstRow.parse(await query(firstQuery))
+    // Its names may be no text at all: the server would refuse to say them. Here they become text that no name is.
+    if (encoding === "SQL_ASCII") await execute("SET client_encoding TO 'SQL_ASCII'")
     state = "open"
     return {
       connection: { ...connection, settings: made ? { ...settings, ...settingsOfEach(major) } : {} },

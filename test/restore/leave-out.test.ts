@@ -7,11 +7,11 @@ describe.for(majors)("with PostgreSQL %i", (major) => {
     const scene = await setScene(major)
     const { server, database } = scene
     await server.psql(
-      `CREATE EXTENSION citext; CREATE EXTENSION postgres_fdw;
+      `CREATE EXTENSION citext; CREATE FOREIGN DATA WRAPPER wrapper;
        CREATE TABLE plain (i int); INSERT INTO plain VALUES (1);
        CREATE TABLE needing (t citext); COMMENT ON TABLE needing IS 'x';
        CREATE VIEW over_that AS SELECT * FROM needing;
-       CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;
+       CREATE SERVER far FOREIGN DATA WRAPPER wrapper;
        CREATE FOREIGN TABLE far_table (i int) SERVER far;
        CREATE MATERIALIZED VIEW empty AS SELECT 1 / (i - 1) AS n FROM plain WITH NO DATA;
        CREATE MATERIALIZED VIEW filled AS SELECT i FROM plain;
