@@ -15,12 +15,14 @@ function diamond(): Named[] {
 test("each begins once what it comes after has ended, and no more at once than allowed", async () => {
   const log: string[] = []
   let now = 0
+  const dEnded = Promise.withResolvers<undefined>()
   const results = await runSteps(diamond(), 2, async ({ name }) => {
     log.push(name)
     expect(++now).toBeLessThanOrEqual(2)
-    await sleep(name === "a" ? 30 : 5)
+    await (name === "a" ? dEnded.promise : sleep(5))
     now--
     log.push(name.toUpperCase())
+    if (name === "d") dEnded.resolve(undefined)
     return name
   })
   expect(results).toEqual(["e", "a", "b", "c", "d"])
