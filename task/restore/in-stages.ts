@@ -137,6 +137,13 @@ async function restoreDefinitions(
   return outcome
 }
 
+/** Whether pg_restore must read the archive to its end to restore these. */
+function holdsLastRows({ archive, joined: { tables } }: RestoreJob, entries: readonly TocEntry[]): boolean {
+  const elsewhere = new Set(tables.map(({ entry }) => entry))
+  const last = archive.findLast((entry) => entry.hasData && !elsewhere.has(entry))
+  return last !== undefined && entries.includes(last)
+}
+
 async function runWork(
   job: RestoreJob,
   heads: Heads,
@@ -153,8 +160,8 @@ async function runWork(
       ...options,
       name: `${manifest.id} ${main.name}`,
       entries: work.entries,
-      // The last rows may be for another pass.
-      partial: true,
+      // The last rows may be for another pass, or for none.
+      partial: !holdsLastRows(job, work.entries),
       mode: "collect",
       compressed: true,
       mostBytes: main.rawBytes,
