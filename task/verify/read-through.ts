@@ -6,6 +6,7 @@ import type { Context } from "../context.ts"
 import type { Problem } from "../core/check.ts"
 import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
+import { describe, headBytes, isPlainDump } from "../legacy/recognise.ts"
 import { chooseForRestore, findClients } from "../postgres/clients.ts"
 import { ChildError, type Program, startChild } from "../processes/child.ts"
 import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
@@ -62,9 +63,11 @@ export async function readThrough(
       if (found !== object.rawBytes) problems.push({ object: object.name, expected, found: `${found} bytes` })
       else {
         problems.push(...(await reading.problems()))
-        if (object.kind !== "main") continue
         const head = openObject(storage, manifest, object, { identities, signal })
-        problems.push(...manifestProblems((await decompressHead(head, readToc, name)).entries, manifest))
+        if (object.kind === "main")
+          problems.push(...manifestProblems((await decompressHead(head, readToc, name)).entries, manifest))
+        else if (object.kind === "plain")
+          problems.push(...plainProblems(await decompressHead(head, firstBytes, name), object, manifest))
       }
     } catch (error) {
       signal.throwIfAborted()
@@ -72,6 +75,29 @@ export async function readThrough(
       problems.push({ object: object.name, expected, found: messageOf(error) })
     }
   }
+  return problems
+}
+
+async function firstBytes(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  let head = Buffer.alloc(0)
+  for await (const chunk of chunks) {
+    head = Buffer.concat([head, chunk])
+    if (head.length >= headBytes) break
+  }
+  return head.subarray(0, headBytes)
+}
+
+/** What a restore would give to psql is SQL of pg_dump's, and all of the backup. */
+function plainProblems(head: Buffer, { name }: ManifestObject, { objects }: Manifest): Problem[] {
+  const problems: Problem[] = []
+  if (!isPlainDump(head)) problems.push({ object: name, expected: "SQL of pg_dump", found: describe(head) })
+  for (const object of objects)
+    if (object.kind === "segment")
+      problems.push({
+        object: object.name,
+        expected: "no rows beside the SQL",
+        found: `rows of ${object.table}`,
+      })
   return problems
 }
 

@@ -44,6 +44,25 @@ beforeEach(async () => {
   ]
 })
 
+const plainHead = "--\n-- PostgreSQL database dump\n--\n\n"
+
+test("what is to be given to psql must be SQL of pg_dump, and all of the backup", async () => {
+  const [main, , rowsOfT] = manifest.objects
+  if (!main || !rowsOfT) throw new Error("the backup has no such objects")
+  manifest.objects = [{ ...(await store("main.sql.zst", Buffer.from("PGDMP and so forth"))), kind: "plain" }]
+  expect(await read()).toEqual([
+    {
+      object: "main.sql.zst",
+      expected: "SQL of pg_dump",
+      found: "pg_dump's custom format (pg_restore reads it)",
+    },
+  ])
+  manifest.objects = [{ ...(await store("dump.sql.zst", Buffer.from(plainHead))), kind: "plain" }, rowsOfT]
+  expect(await read()).toEqual([
+    { object: rowsOfT.name, expected: "no rows beside the SQL", found: "rows of t" },
+  ])
+})
+
 const contents = new Map<string, Buffer>()
 
 type Stored = Pick<ManifestObject, "name" | "sizeBytes" | "sha256" | "rawBytes">
@@ -96,7 +115,7 @@ test("bytes that are missing are found, though the checksum is right", async () 
 
 test("imported SQL is read without any program of PostgreSQL", async () => {
   manifest.objects = [
-    { kind: "plain", ...(await store("main.sql.zst", Buffer.from("CREATE TABLE t ();\n"))) },
+    { kind: "plain", ...(await store("main.sql.zst", Buffer.from(`${plainHead}CREATE TABLE t ();\n`))) },
   ]
   const context = testContext({ env: { ...process.env, PGSTOW_EXEC: "/nonexistent/program" } })
   expect(await readThrough(storage, manifest, { identities: [], clientFolders: [] }, context)).toEqual([])
