@@ -1,9 +1,11 @@
 import { configDefaults, defineConfig } from "vitest/config"
+import { slowTests } from "./test/support/slow-tests.ts"
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: [
+      ...slowTests,
       ...configDefaults.exclude,
       ...["deep", "majors", "aws", "image"].map((suite) => `test/${suite}/**`),
     ],

@@ -9,7 +9,7 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { setScene } from "../support/scene.ts"
-import { newestMajor } from "../support/shared-postgres.ts"
+import { majors } from "../support/shared-postgres.ts"
 
 /**
  * Big tables of every kind, in rows that take up a page each but take no time to make. Few columns have a default:
@@ -177,7 +177,7 @@ const restoreSchema = z.object({
   ),
 })
 
-describe.for(newestMajor)("a backup of big tables of PostgreSQL %i", (major) => {
+describe.for(majors)("a backup of big tables of PostgreSQL %i", (major) => {
   test("comes back equal, in however many streams it was taken, and wherever it is restored into", async () => {
     const scene = await setScene(major)
     const { server, database, json } = scene

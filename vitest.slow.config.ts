@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config"
+import { slowTests } from "./test/support/slow-tests.ts"
+
+export default defineConfig({
+  test: {
+    include: slowTests,
+    globalSetup: ["test/support/global-set-up.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+})
