@@ -9,7 +9,7 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { dumpOf } from "../support/dump.ts"
 import { notRun } from "../support/not-run.ts"
 import type { PostgresServer } from "../support/postgres.ts"
-import { fillSampleDatabase } from "../support/sample-database.ts"
+import { fillSampleDatabase, makeSampleRoles } from "../support/sample-database.ts"
 import { clientsOf, connectionTo } from "../support/session.ts"
 import { majors, needsOlder, sharedPostgres } from "../support/shared-postgres.ts"
 
@@ -78,6 +78,7 @@ describe.each([
 
 test.skipIf(needsOlder)(`a dump of the oldest server comes back on the newest${needsOlder}`, async () => {
   const source = await sampleOf(oldest)
+  await makeSampleRoles(newest)
   const { database, outcome } = await restoreDump(await dumpOf(oldest, source), newest)
   expect(outcome).toMatchObject({ state: "ok", errors: [] })
   const differences = await compareDatabases(
