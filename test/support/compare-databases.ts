@@ -24,12 +24,17 @@ export async function compareDatabases(a: Database, b: Database): Promise<string
   return [...compareSchemas(schemaA, schemaB), ...compareContents(contentsA, contentsB)]
 }
 
-/** The lines of the schema, without those that tell of versions or hold a random key. */
+/**
+ * The lines of the schema, without those that tell of versions or hold a random key: newer minor versions of a server
+ * number the columns' versions, which an older pg_dump takes for an option.
+ */
 async function readSchema({ server, name }: Database, binDir: string): Promise<string[]> {
   const env = { ...server.env, PGDATABASE: name, PGTZ: "UTC", PGDATESTYLE: "ISO, YMD" }
   const dump = startChild({ file: join(binDir, "pg_dump"), args: ["--schema-only"], env }, { stdout: "pipe" })
   const [schema] = await Promise.all([text(dump.stdout), dump.ended])
-  return schema.split("\n").filter((line) => !/^(-- Dumped |\\(un)?restrict )/.test(line))
+  return schema
+    .split("\n")
+    .filter((line) => !/^(-- Dumped |\\(un)?restrict )| SET \(pg_attver=\d+\);$/.test(line))
 }
 
 const schemaLinesShown = 20

@@ -284,6 +284,10 @@ async function startPostmaster(binDir: string, folder: string) {
     // In a session of its own, so that Ctrl-C in a terminal reaches us and not the server under us.
     const postmaster = spawn(join(binDir, "postgres"), ["-D", join(folder, "data"), "-p", String(port)], {
       ...serverUser(),
+      // The extensions of a package find the package's own libpq, and not the system's older one.
+      env: binDir.startsWith(installRoot)
+        ? { ...process.env, LD_LIBRARY_PATH: join(binDir, "../lib") }
+        : process.env,
       stdio: ["ignore", log, log],
       detached: true,
     })
