@@ -47,6 +47,13 @@ const programs = {
     found: () => onPath("pgbouncer") || existsSync("/usr/sbin/pgbouncer"),
     packages: { "apt-get": "pgbouncer", dnf: "pgbouncer", brew: "pgbouncer" },
   },
+  faketime: {
+    // A library that programs are started with, so that only Linux's way of doing that is of use.
+    found: () =>
+      process.platform !== "linux" ||
+      readdirSync("/usr/lib").some((name) => existsSync(join("/usr/lib", name, "faketime"))),
+    packages: { "apt-get": "libfaketime", dnf: "libfaketime" },
+  },
 }
 
 const wanted = process.argv.slice(2)
