@@ -33,8 +33,9 @@ async function readSchema({ server, name }: Database, binDir: string): Promise<s
   const dump = startChild({ file: join(binDir, "pg_dump"), args: ["--schema-only"], env }, { stdout: "pipe" })
   const [schema] = await Promise.all([text(dump.stdout), dump.ended])
   return schema
+    .replaceAll(/^ALTER TABLE (?:"(?:[^"]|"")*"|[^";])* SET \(pg_attver=\d+\);\n/gm, "")
     .split("\n")
-    .filter((line) => !/^(-- Dumped |\\(un)?restrict )| SET \(pg_attver=\d+\);$/.test(line))
+    .filter((line) => !/^(-- Dumped |\\(un)?restrict )/.test(line))
 }
 
 const schemaLinesShown = 20
