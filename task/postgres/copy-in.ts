@@ -1,3 +1,4 @@
+import { basename } from "node:path"
 import type { SegmentObject } from "../core/manifest.ts"
 import { identifier, literal } from "../core/quote.ts"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
@@ -69,8 +70,9 @@ export async function copyIn(
     )
   } catch (error) {
     signal?.throwIfAborted()
-    if (!(error instanceof ChildError)) throw error
-    const refused = errorIn(error, segment.table)
+    // Only what psql says itself, before any row is there, is a refusal that may be got over by trying again.
+    if (!(error instanceof ChildError) || error.program !== basename(clients.psql)) throw error
+    const refused = rows === undefined ? errorIn(error, segment.table) : undefined
     if (!refused) throw error
     if (refused.class !== "connection-lost") return refused
     const message = `copying ${table} into ${describe(connection)} failed: ${refused.message}`
@@ -105,8 +107,9 @@ function copyCommand(table: string, columns: readonly string[], encoding: string
   return `\\copy ${table} (${columns.map(identifier).join(", ")}) FROM pstdin WITH (ENCODING ${literal(encoding)})`
 }
 
-/** What the server said, or psql in its place; undefined where that is nothing. */
-function errorIn({ stderr }: ChildError, table: string): RestoreError | undefined {
+/** What the server said, or psql in its place; undefined where that is nothing, or where psql was killed. */
+function errorIn({ stderr, exitStatus }: ChildError, table: string): RestoreError | undefined {
+  if (exitStatus === undefined) return undefined
   const [, severity, message = "", detail = ""] =
     /^(ERROR|FATAL): +(.*)\n?([\s\S]*)$/m.exec(stderr) ??
     /^(psql: error: )?(.+)\n?([\s\S]*)$/m.exec(stderr) ??

@@ -1,4 +1,4 @@
-import { access, mkdtemp, rm } from "node:fs/promises"
+import { access, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -8,6 +8,7 @@ import { PgstowError } from "../../task/errors.ts"
 import { type CopyInOptions, copyIn } from "../../task/postgres/copy-in.ts"
 import { findZstd } from "../../task/streams/zstd.ts"
 import { failing, inPieces } from "../support/bytes.ts"
+import { clientsWith } from "../support/client-folder.ts"
 import { rejectionOf } from "../support/failure.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { clientsOf, connectionTo } from "../support/session.ts"
@@ -131,6 +132,32 @@ describe.for(majors)("rows for PostgreSQL %i", (major) => {
     const source = failing([zstdCompressSync(rows)], swapped)
     await expect(load(source)).rejects.toBe(swapped)
     expect(await content()).toBe("")
+  })
+
+  test("that a killed program has passed on in part are no refusal, and not to be loaded again", async () => {
+    const { load } = await target()
+    const folder = await mkdtemp(join(tmpdir(), "pgstow-copy-in-"))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const killed = join(folder, "zstd")
+    // It says something before, as the real one does.
+    const script = `#!/bin/sh\necho '*** Zstandard CLI ***' >&2\nprintf '1\\tone\\n2\\ttw'\nkill -TERM $$\n`
+    await writeFile(killed, script, { mode: 0o755 })
+    const failure = await rejectionOf(load(compressed(), { zstd: killed }))
+    expect(failure.kind).toBe("postgres")
+    expect(failure.message).toContain("zstd was ended by SIGTERM")
+  })
+
+  test("that were loaded by a psql which is then killed are not to be loaded again", async () => {
+    const { load, content } = await target()
+    const folder = await clientsWith(
+      server,
+      "psql",
+      '"$real" "$@"; echo "WARNING:  the machine is short of memory" >&2; kill -KILL $$',
+    )
+    const failure = await rejectionOf(load(compressed(), { clients: { psql: join(folder, "psql") } }))
+    expect(failure.kind).toBe("postgres")
+    expect(failure.message).toContain("was ended by SIGKILL")
+    expect(await content()).not.toBe("")
   })
 
   test("end with the connection, and with the signal", async () => {
