@@ -149,7 +149,7 @@ async function attack(world: World, { index, random }: Trial, tally: Tally): Pro
   if (problems.length > 0)
     tally.broke(fault, problems.map((problem) => `${problem} [${toldBy(ended)}]`).join("; "))
   else for (let each = 0; each < (name === storm ? count : Math.min(count, 1)); each++) tally.held(fault)
-  await rm(folder, { recursive: true })
+  await rm(folder, { recursive: true, force: true })
 }
 
 type Case = {

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto"
 import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
+import { text } from "node:stream/consumers"
 import { setTimeout as wait } from "node:timers/promises"
 import { freePort } from "./postgres.ts"
 
@@ -45,8 +46,9 @@ export async function startVersitygw(folder: string, bucket: string): Promise<Ve
   ]
   const child = spawn(program, args, {
     env: { ROOT_ACCESS_KEY_ID: accessKeyId, ROOT_SECRET_ACCESS_KEY: secretAccessKey },
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: ["ignore", "ignore", "pipe"],
   })
+  const words = text(child.stderr)
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()))
   const stop = async () => {
     child.kill("SIGTERM")
@@ -54,7 +56,10 @@ export async function startVersitygw(folder: string, bucket: string): Promise<Ve
   }
   const url = `http://127.0.0.1:${port}`
   try {
-    await Promise.race([answers(url), ended.then(() => Promise.reject(new Error("versitygw ended")))])
+    await Promise.race([
+      answers(url),
+      ended.then(async () => Promise.reject(new Error(`versitygw ended: ${await words}`))),
+    ])
   } catch (error) {
     await stop()
     throw error
