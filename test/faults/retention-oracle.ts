@@ -34,8 +34,10 @@ export function keptBy(policy: Policy, backups: readonly Dated[], now: Date): Se
       .filter((backup) => {
         if (backup.startedAt > now) return true
         const newerGood = newer(backup).length
-        if (backup.state === "failed") return newerGood === 0
-        if (backup.state === "unverified") return newerGood === 0 || isYoung(backup)
+        // Of those of one second it is not known which is newer: what is not proven stays.
+        const isLeftBehind = good.some((one) => one.startedAt > backup.startedAt)
+        if (backup.state === "failed") return !isLeftBehind
+        if (backup.state === "unverified") return !isLeftBehind || isYoung(backup)
         return (
           newerGood === 0 ||
           newerGood < (policy.last ?? 0) ||
