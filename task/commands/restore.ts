@@ -2,7 +2,9 @@ import { InvalidArgumentError } from "commander"
 import * as z from "zod"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
-import { countOf, type RestoreResult, restore, restoreFailure, restoreFile } from "../restore/restore.ts"
+import { restoreFile } from "../restore/from-sql.ts"
+import { restore } from "../restore/restore.ts"
+import { countOf, type RestoreResult, restoreFailure } from "../restore/result.ts"
 import {
   choiceFlags,
   choiceOf,

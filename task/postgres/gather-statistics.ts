@@ -1,7 +1,5 @@
 import { messageOf, PgstowError } from "../errors.ts"
-import type { Clients } from "./clients.ts"
-import type { Connection } from "./connection.ts"
-import { openSession, type SessionOptions } from "./session.ts"
+import type { Session } from "./session.ts"
 
 /**
  * Runs ANALYZE, without which queries are planned badly, on tables by their names in SQL, or on all without any.
@@ -9,21 +7,16 @@ import { openSession, type SessionOptions } from "./session.ts"
  * of the signal only.
  */
 export async function gatherStatistics(
-  clients: Pick<Clients, "psql">,
-  connection: Connection,
+  connect: () => Promise<Session>,
   tables: readonly string[],
-  { env, signal }: SessionOptions,
+  signal: AbortSignal,
 ): Promise<string[]> {
   try {
-    const session = await openSession(clients, connection, { env, signal })
-    try {
-      await session.execute(`ANALYZE ${tables.join(", ")}`)
-    } finally {
-      await session.close()
-    }
+    const session = await connect()
+    await session.execute(`ANALYZE ${tables.join(", ")}`)
     return []
   } catch (error) {
-    signal?.throwIfAborted()
+    signal.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error
     return [`could not gather statistics, so run ANALYZE: ${messageOf(error)}`]
   }

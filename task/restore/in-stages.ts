@@ -150,7 +150,7 @@ async function runWork(
   work: Work,
   restoring: Restoring,
 ): Promise<RestoreOutcome> {
-  const { manifest, main, session, zstd } = job
+  const { manifest, main, target, zstd } = job
   const { open, show, ...options } = restoring
   const stage = "rows and keys"
   if (work.kind === "definitions") return restoreDefinitions(job, heads, work.stage, work.entries, restoring)
@@ -173,7 +173,7 @@ async function runWork(
   const error = await copyIn(open(segment), segment, {
     ...options,
     name: `${manifest.id} ${segment.name}`,
-    serverMajor: session.serverMajor,
+    serverMajor: target.serverMajor,
     encoding: manifest.source.encoding,
     zstd,
   })

@@ -8,7 +8,6 @@ import type { ManifestObject } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
 import { describe, withDatabase } from "../postgres/connection.ts"
 import { type RestoreOutcome, restoreMain } from "../postgres/pg-restore.ts"
-import { openSession } from "../postgres/session.ts"
 import { type Contents, describeContents } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { decompress } from "../streams/decompress.ts"
@@ -18,7 +17,6 @@ import {
   analyze,
   findDamage,
   missingExtensions,
-  type Questions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -28,33 +26,36 @@ import {
   withoutMissingTablespaces,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
+import type { Questions } from "./options.ts"
 
 /**
  * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
  * verified, and where the database holds anything, its user is shown what that is and has to say yes.
  */
 export async function restoreIntoExisting(job: RestoreJob, context: Context): Promise<RestoreEnd> {
-  const { archive, name, options, clients, session } = job
+  const { archive, name, options, clients, target } = job
   // It sets transaction_timeout, which came with 17, and in one transaction it can't go on without.
-  if (clients.major >= 17 && session.serverMajor < 17)
+  if (clients.major >= 17 && target.serverMajor < 17)
     throw new PgstowError(
       "postgres",
-      `pg_restore ${clients.version} can't restore into PostgreSQL ${session.serverMajor} in one transaction`,
+      `pg_restore ${clients.version} can't restore into PostgreSQL ${target.serverMajor} in one transaction`,
       {
         hint: "Restore into a new database (leave --into out), and rename it or take from it what you need.",
       },
     )
-  const { target, contents } = await lookInto(job, context)
+  const session = await target.inside(name)
+  const server = await inspectTarget(session)
+  const contents = await describeContents(session)
   const plan = planRestore(archive, {
     selection: options.selection,
     leaveOut: options.leaveOut,
-    target: { isNew: false, extensions: target.installedExtensions },
+    target: { isNew: false, extensions: server.installedExtensions },
     clean: options.clean,
-    asSuperuser: restoresAsSuperuser(options, target),
+    asSuperuser: restoresAsSuperuser(options, server),
   })
-  refuseRole(job, target)
-  refuseMissingRoles(job, plan, target)
-  const lacking = missingExtensions(plan, target)
+  refuseRole(job, server)
+  refuseMissingRoles(job, plan, server)
+  const lacking = missingExtensions(plan, server)
   if (lacking)
     throw new PgstowError("postgres", lacking, { hint: "Install it there first, or choose tables." })
 
@@ -62,13 +63,14 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   if (damage) throw damage
   context.progress.clear()
   await askFirst(job, contents)
-  const placed = withoutMissingTablespaces(job, plan, target)
-  const kept = await keepAmounts(placed.job, name, { isNew: false }, context)
+  const placed = withoutMissingTablespaces(job, plan, server)
+  const kept = await keepAmounts(placed.job, name, { isNew: false })
+  await target.leave()
   const outcome = await restoreAtOnce(kept.job, plan, context)
   const warnings = [...placed.warnings, ...outcome.warnings]
   if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
-  warnings.push(...(await findLostOperators(job, plan, name, context)))
-  warnings.push(...(await detachSubscriptions(job, plan, name, context)))
+  warnings.push(...(await findLostOperators(job, plan, name)))
+  warnings.push(...(await detachSubscriptions(target, plan, name)))
   warnings.push(...(await analyze(job, plan, name, context)))
   return { plan, into: name, state: "restored", outcome, warnings }
 }
@@ -96,15 +98,6 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
     mode: options.clean ? "clean" : "rollBack",
     onStep: ({ stage, kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
   })
-}
-
-async function lookInto({ clients, connection, name }: RestoreJob, { env, signal }: Context) {
-  const session = await openSession(clients, withDatabase(connection, name), { env, signal })
-  try {
-    return { target: await inspectTarget(session), contents: await describeContents(session) }
-  } finally {
-    await session.close()
-  }
 }
 
 /** Shows what is there, and goes on only when the database's name has been typed. */

@@ -7,8 +7,8 @@ import { QueryError } from "../postgres/conversation.ts"
 import { createDatabase } from "../postgres/create-database.ts"
 import { propertyStatements } from "../postgres/database-properties.ts"
 import { classOf, type RestoreError } from "../postgres/restore-errors.ts"
-import type { Session } from "../postgres/session.ts"
 import { subscriptionsIn } from "../postgres/subscriptions.ts"
+import type { Target } from "../postgres/target.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
@@ -18,78 +18,55 @@ import {
   analyze,
   findDamage,
   missingExtensions,
-  type Questions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
   refuseRole,
   restoresAsSuperuser,
   withoutMissingTablespaces,
-  withSession,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 import { makeNotValid } from "./make-not-valid.ts"
+import type { Questions } from "./options.ts"
 
 /**
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
  * one. On errors it stays under that name.
  */
 export async function restoreIntoNew(job: RestoreJob, context: Context): Promise<RestoreEnd> {
-  const { archive, session, manifest, name, options } = job
-  const target = await inspectTarget(session)
+  const { archive, target, manifest, name, options } = job
+  const server = await inspectTarget(await target.outside())
   const plan = planRestore(archive, {
     selection: options.selection,
     leaveOut: options.leaveOut,
     target: { isNew: true },
     clean: false,
-    asSuperuser: restoresAsSuperuser(options, target),
+    asSuperuser: restoresAsSuperuser(options, server),
   })
-  refuseRole(job, target)
-  refuseMissingRoles(job, plan, target)
-  const lacking = missingExtensions(plan, target)
+  refuseRole(job, server)
+  refuseMissingRoles(job, plan, server)
+  const lacking = missingExtensions(plan, server)
   if (lacking)
     context.log.warn(`${lacking}: what needs them will fail, unless it is left out by --skip-extension`)
 
   const incomplete = incompleteName(name)
-  await removeLeftover(job, incomplete, context)
-  const refused = await createDatabase(session, incomplete, manifest.source, {
+  await removeLeftover(target, incomplete, options)
+  const refused = await createDatabase(await target.outside(), incomplete, manifest.source, {
     choice: options.locale,
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
-  const warnings = refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`)
   try {
-    const placed = withoutMissingTablespaces(job, plan, target)
-    warnings.push(...placed.warnings)
-    const kept = await keepAmounts(placed.job, incomplete, { isNew: true }, context).catch(
-      async (error: unknown) => {
-        // Nothing is in it yet.
-        await dropDatabase(session, incomplete)
-        throw error
-      },
-    )
-    let outcome = await restoreInStages(kept.job, plan, incomplete, context)
-    warnings.push(...kept.warnings, ...outcome.warnings)
-    if (options.notValid) {
-      const made = await makeNotValid(kept.job, plan, incomplete, outcome, context)
-      outcome = made.outcome
-      warnings.push(...made.warnings)
-    }
-    if (outcome.state !== "failed")
-      warnings.push(...(await findLostOperators(job, plan, incomplete, context)))
-    if (outcome.state !== "failed")
-      warnings.push(...(await detachSubscriptions(job, plan, incomplete, context)))
-    if (outcome.state === "ok" && !outcome.readToEnd) {
-      const failure = await findDamage(job, context)
-      if (failure) outcome = { ...outcome, state: "failed", failure }
-    }
-    const refusedProperties =
-      outcome.state === "ok"
-        ? await withSession(job, context, (session) => setProperties(session, options, plan, incomplete))
-        : []
-    if (refusedProperties.length > 0) outcome = { ...outcome, state: "errors", errors: refusedProperties }
+    const placed = withoutMissingTablespaces(job, plan, server)
+    const filled = await fill(placed.job, plan, incomplete, context)
+    const warnings = [
+      ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
+      ...placed.warnings,
+      ...filled.warnings,
+    ]
+    const { outcome } = filled
     if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
     warnings.push(...(await analyze(job, plan, incomplete, context)))
-    const failure = await withSession(job, context, (session) => rename(session, incomplete, name))
+    const failure = await rename(target, incomplete, name)
     if (!failure) return { plan, into: name, state: "restored", outcome, warnings }
     return {
       plan,
@@ -104,14 +81,40 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   }
 }
 
+/** Restores all that is planned into the database, which is new and empty, and looks whether it is what it was. */
+async function fill(
+  job: RestoreJob,
+  plan: RestorePlan,
+  database: string,
+  context: Context,
+): Promise<Pick<RestoreEnd, "outcome" | "warnings">> {
+  const { target, options } = job
+  const kept = await keepAmounts(job, database, { isNew: true }).catch(async (error: unknown) => {
+    // Nothing is in it yet.
+    await target.leave()
+    await dropDatabase(await target.outside(), database)
+    throw error
+  })
+  await target.leave()
+  const loaded = await restoreInStages(kept.job, plan, database, context)
+  const made = options.notValid
+    ? await makeNotValid(job, plan, database, loaded)
+    : { outcome: loaded, warnings: [] }
+  const { outcome } = made
+  const warnings = [...kept.warnings, ...loaded.warnings, ...made.warnings]
+  if (outcome.state === "failed") return { outcome, warnings }
+  warnings.push(...(await findLostOperators(job, plan, database)))
+  warnings.push(...(await detachSubscriptions(target, plan, database)))
+  if (outcome.state !== "ok") return { outcome, warnings }
+  const failure = outcome.readToEnd ? undefined : await findDamage(job, context)
+  if (failure) return { outcome: { ...outcome, state: "failed", failure }, warnings }
+  const errors = await setProperties(target, options, plan, database)
+  return { outcome: errors.length > 0 ? { ...outcome, state: "errors", errors } : outcome, warnings }
+}
+
 /** What an earlier restore under this name has left goes only with its user's consent. */
-export async function removeLeftover(
-  job: Pick<RestoreJob, "session" | "clients" | "connection"> & { readonly options: Questions },
-  incomplete: string,
-  context: Pick<Context, "env" | "signal">,
-): Promise<void> {
-  const { session, options } = job
-  if (!(await databaseExists(session, incomplete))) return
+export async function removeLeftover(target: Target, incomplete: string, options: Questions): Promise<void> {
+  if (!(await databaseExists(await target.outside(), incomplete))) return
   const question = `An earlier restore has left the database ${formatName(incomplete)}. Drop it? (yes or no) `
   if (!options.yes && (await options.ask?.(question))?.trim().toLowerCase() !== "yes")
     throw new PgstowError(
@@ -119,12 +122,16 @@ export async function removeLeftover(
       `an earlier restore has left the database ${formatName(incomplete)}`,
       { hint: "Say --yes to drop it, drop it yourself, or restore into another name (--into)." },
     )
-  await dropSubscriptions(job, await subscriptionsIn(session, incomplete), incomplete, context)
+  const session = await target.outside()
+  await dropSubscriptions(target, await subscriptionsIn(session, incomplete), incomplete)
+  await target.leave()
   await dropDatabase(session, incomplete)
 }
 
 /** Gives the database, which is good now, its name, and resolves to what is in the way. */
-async function rename(session: Session, incomplete: string, name: string): Promise<PgstowError | undefined> {
+async function rename(target: Target, incomplete: string, name: string): Promise<PgstowError | undefined> {
+  await target.leave()
+  const session = await target.outside()
   try {
     // The server waits some seconds for others to go.
     await renameDatabase(session, incomplete, name)
@@ -144,11 +151,12 @@ async function rename(session: Session, incomplete: string, name: string): Promi
 
 /** Gives the new database what the old one had beside its contents, and resolves to what was refused. */
 async function setProperties(
-  session: Session,
+  target: Target,
   options: RestoreJob["options"],
   plan: RestorePlan,
   database: string,
 ): Promise<RestoreError[]> {
+  const session = await target.outside()
   const errors: RestoreError[] = []
   for (const { entry, sql } of propertyStatements(plan.entries, database, options)) {
     try {

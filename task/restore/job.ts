@@ -1,5 +1,4 @@
-import { type LeaveOut, type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
-import type { Selection } from "../archive/select-entries.ts"
+import { type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
 import type { JoinedToc } from "../archive/table-data.ts"
 import type { TocEntry } from "../archive/toc.ts"
 import { openObject } from "../catalog/open-object.ts"
@@ -12,14 +11,13 @@ import { identifier } from "../core/quote.ts"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
 import type { Clients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
-import type { LocaleChoice } from "../postgres/create-database.ts"
 import { gatherStatistics } from "../postgres/gather-statistics.ts"
-import { openMaintenanceSession } from "../postgres/maintenance.ts"
-import type { Owners, PgRestoreOptions, RestoreOutcome } from "../postgres/pg-restore.ts"
-import type { Session } from "../postgres/session.ts"
+import type { PgRestoreOptions, RestoreOutcome } from "../postgres/pg-restore.ts"
+import type { Target } from "../postgres/target.ts"
 import type { TargetServer } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
 import { verifyBackup } from "../verify/verify-backup.ts"
+import type { RestoreJobOptions } from "./options.ts"
 
 /** What to restore, how, and into what. */
 export type RestoreJob = {
@@ -32,9 +30,8 @@ export type RestoreJob = {
   readonly joined: JoinedToc
   /** The database to restore into. */
   readonly name: string
-  /** A session with another database of the target's server. */
-  readonly session: Session
-  /** As the session has it: with its settings. */
+  readonly target: Target
+  /** For what loads: as the target's, and with what the rows need beside. */
   readonly connection: Connection
   readonly clients: Clients
   readonly zstd: string | undefined
@@ -42,31 +39,6 @@ export type RestoreJob = {
   readonly jobs: number
   readonly options: RestoreJobOptions
 }
-
-export type RestoreJobOptions = {
-  readonly identities: readonly string[]
-  /** All there is, where it is undefined. */
-  readonly selection: Selection | undefined
-  readonly owners: Owners
-  readonly grants: "keep" | "none"
-  /** `none`: all lies in the database's own tablespace. */
-  readonly tablespaces: "keep" | "none"
-  readonly leaveOut?: LeaveOut | undefined
-  /** Into a new database: foreign keys that rows violate are made, and hold for new rows alone. */
-  readonly notValid?: boolean
-  /** Into an existing database: drop first what is then restored. */
-  readonly clean: boolean
-  readonly locale: LocaleChoice
-  /** Whether to ANALYZE what was restored, without which queries are planned badly. */
-  readonly analyze: boolean
-  /** Yes to all questions. */
-  readonly yes: boolean
-  /** Asks a person and resolves to the answer; undefined where there is nobody. */
-  readonly ask: ((question: string) => Promise<string>) | undefined
-}
-
-/** What a person is asked. */
-export type Questions = Pick<RestoreJobOptions, "yes" | "ask">
 
 /** What has become of a job. */
 export type RestoreEnd = {
@@ -140,9 +112,9 @@ export async function findDamage(
 }
 
 /** Throws a PgstowError where nothing can be restored as the role that is to own all of it. */
-export function refuseRole({ options: { owners } }: RestoreJob, target: TargetServer): void {
-  if (typeof owners === "string" || target.ownRoles.has(owners.role)) return
-  if (!target.roles.has(owners.role))
+export function refuseRole({ options: { owners } }: RestoreJob, server: TargetServer): void {
+  if (typeof owners === "string" || server.ownRoles.has(owners.role)) return
+  if (!server.roles.has(owners.role))
     throw new PgstowError("usage", `the target has no role ${formatName(owners.role)}`, {
       hint: "Give --role one that is there, or create it.",
     })
@@ -152,11 +124,11 @@ export function refuseRole({ options: { owners } }: RestoreJob, target: TargetSe
 }
 
 /** Throws a PgstowError where the target lacks a role that the plan takes: before anything is restored. */
-export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: TargetServer): void {
+export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, server: TargetServer): void {
   const { manifest, options } = job
   const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
   const needed = rolesNeeded(plan.entries, manifest.source.roles, keep)
-  const missing = needed.filter((role) => !target.roles.has(role))
+  const missing = needed.filter((role) => !server.roles.has(role))
   if (missing.length === 0) return
   const what = missing.length === 1 ? "a role" : `${missing.length} roles`
   const names = missing.map(formatName).join(", ")
@@ -168,13 +140,13 @@ export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, target: T
 }
 
 /** Everything that is given to a role is also done as that role. */
-export function restoresAsSuperuser({ owners }: RestoreJobOptions, target: TargetServer): boolean {
-  return target.isSuperuser && typeof owners === "string"
+export function restoresAsSuperuser({ owners }: RestoreJobOptions, server: TargetServer): boolean {
+  return server.isSuperuser && typeof owners === "string"
 }
 
 /** What is planned to be made and can't be found on the target, in words. */
-export function missingExtensions(plan: RestorePlan, target: TargetServer): string | undefined {
-  const missing = plan.extensions.filter((name) => !target.availableExtensions.has(name))
+export function missingExtensions(plan: RestorePlan, server: TargetServer): string | undefined {
+  const missing = plan.extensions.filter((name) => !server.availableExtensions.has(name))
   if (missing.length === 0) return undefined
   return `the target's server does not have ${missing.length === 1 ? "the extension" : "the extensions"} ${missing.join(", ")}`
 }
@@ -183,11 +155,11 @@ export function missingExtensions(plan: RestorePlan, target: TargetServer): stri
 export function withoutMissingTablespaces(
   job: RestoreJob,
   plan: RestorePlan,
-  target: TargetServer,
+  server: TargetServer,
 ): { readonly job: RestoreJob; readonly warnings: readonly string[] } {
   if (job.options.tablespaces === "none") return { job, warnings: [] }
   const named = new Set(plan.entries.flatMap(({ tablespace }) => tablespace ?? []))
-  const missing = [...named].filter((name) => !target.tablespaces.has(name))
+  const missing = [...named].filter((name) => !server.tablespaces.has(name))
   if (missing.length === 0) return { job, warnings: [] }
   const what = missing.length === 1 ? "the tablespace" : "the tablespaces"
   return {
@@ -203,35 +175,14 @@ export async function analyze(
   job: RestoreJob,
   plan: RestorePlan,
   database: string,
-  { env, progress, signal }: Context,
+  { progress, signal }: Context,
 ): Promise<string[]> {
-  const { clients, connection, options } = job
+  const { target, options } = job
   if (!options.analyze) return []
   progress.update({ stage: `analyzing ${formatName(database)}`, doneBytes: 0 })
   const tables = options.selection
     ? plan.entries.filter(({ kind }) => kind === "TABLE" || kind === "MATERIALIZED VIEW")
     : []
   const names = tables.map(({ schema = "", name }) => `${identifier(schema)}.${identifier(name)}`)
-  return gatherStatistics(clients, withDatabase(connection, database), names, { env, signal })
-}
-
-/** Calls `step` with a session as the job's: with a new one, where that was lost in the hours of the restore. */
-export async function withSession<Value>(
-  { session, clients, connection, name }: RestoreJob,
-  { env, signal }: Context,
-  step: (session: Session) => Promise<Value>,
-): Promise<Value> {
-  // One that is idle has not noticed yet.
-  const isThere = await session.execute("SELECT 1").then(
-    () => true,
-    () => false,
-  )
-  if (isThere) return step(session)
-  signal.throwIfAborted()
-  const another = await openMaintenanceSession(clients, connection, name, { env, signal })
-  try {
-    return await step(another)
-  } finally {
-    await another.close()
-  }
+  return gatherStatistics(() => target.inside(database), names, signal)
 }

@@ -3,15 +3,13 @@ import type { Context } from "../context.ts"
 import { incompleteName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { unknownSource } from "../legacy/dump-facts.ts"
-import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
+import { findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
 import { createDatabase } from "../postgres/create-database.ts"
 import { gatherStatistics } from "../postgres/gather-statistics.ts"
-import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import { runPlainDump } from "../postgres/plain-dump.ts"
-import { openSession } from "../postgres/session.ts"
-import { settingsOfRestore } from "../postgres/session-settings.ts"
 import { detachSubscription, subscriptionsIn } from "../postgres/subscriptions.ts"
+import { openTarget, type Target } from "../postgres/target.ts"
 import {
   checkDatabaseName,
   databaseExists,
@@ -22,7 +20,7 @@ import {
 import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
 import { askFirst } from "./into-existing.ts"
 import { removeLeftover } from "./into-new.ts"
-import type { Questions } from "./job.ts"
+import type { Questions } from "./options.ts"
 
 export type PlainRestoreOptions = Questions & {
   /** What it is, in messages: a backup's id, or a file. */
@@ -45,77 +43,70 @@ export type PlainRestoreEnd = { readonly tables: number; readonly rawBytes: numb
 
 /**
  * Restores a plain dump into a new database, or in one transaction into one that exists. The dump is read to its
- * end once before anything is made or asked, and refused for an existing one where it begins or ends a transaction. Rejects where anything fails: then there is no new database, and an
- * existing one is as it was.
+ * end once before anything is made or asked, and refused for an existing one where it begins or ends a transaction.
+ * Rejects where anything fails: then there is no new database, and an existing one is as it was.
  */
 export async function restorePlain(options: PlainRestoreOptions, context: Context): Promise<PlainRestoreEnd> {
   const { title, dump, name } = options
   const { env, signal, progress } = context
   checkDatabaseName(name)
   const clients = newestClients(await findClients(env, options.clientFolders))
-  const session = await openMaintenanceSession(clients, options.connection, name, {
-    env,
-    signal,
-    settings: settingsOfRestore,
-  })
-  const { connection } = session
+  const target = await openTarget(clients, options.connection, name, { env, signal })
+  const { connection } = target
   try {
-    const exists = await databaseExists(session, name)
-    const scanner = new TransactionControlScanner()
-    for await (const chunk of watched(dump(), `checking ${title}`, options, context))
-      if (exists) scanner.write(chunk)
-    if (scanner.found) throw ofItsOwn(title, name, scanner.found)
+    const exists = await databaseExists(await target.outside(), name)
+    await readThrough(options, exists, context)
     progress.clear()
     const into = exists ? name : incompleteName(name)
     if (exists) {
-      const contents = await inDatabase(clients, connection, name, context, describeContents)
+      const contents = await describeContents(await target.inside(name))
       await askFirst(
         { name, connection, options: { ...options, clean: false }, manifest: { id: title } },
         contents,
       )
     } else {
-      await removeLeftover({ session, clients, connection, options }, into, context)
-      await createDatabase(session, into, { ...unknownSource, encoding: "" }, { choice: "default" })
+      await removeLeftover(target, into, options)
+      const original = { ...unknownSource, encoding: "" }
+      await createDatabase(await target.outside(), into, original, { choice: "default" })
     }
+    await target.leave()
     const count = { rawBytes: 0 }
     const sql = watched(dump(), `restoring into ${formatName(into)}`, options, context, count)
     try {
       await runPlainDump(sql, { psql: clients.psql, connection: withDatabase(connection, into), env, signal })
     } catch (error) {
       // All of it was one transaction: nothing is in there.
-      if (!exists) await dropDatabase(session, into)
+      if (!exists) await dropDatabase(await target.outside(), into)
       throw error
     }
-    const { tables } = await inDatabase(clients, connection, into, context, async (session) => {
-      for (const subscription of exists ? [] : await subscriptionsIn(session, into)) {
-        await detachSubscription(session, subscription)
-        context.log.warn(`the subscription ${formatName(subscription)} is disabled and has no slot`)
-      }
-      return describeContents(session)
-    })
-    const target = withDatabase(connection, into)
-    const warnings = options.analyze ? await gatherStatistics(clients, target, [], { env, signal }) : []
+    if (!exists) await detachAll(target, into, context)
+    const { tables } = await describeContents(await target.inside(into))
+    const warnings = options.analyze ? await gatherStatistics(() => target.inside(into), [], signal) : []
     for (const warning of warnings) context.log.warn(warning)
-    if (!exists) await renameDatabase(session, into, name)
+    await target.leave()
+    if (!exists) await renameDatabase(await target.outside(), into, name)
     return { tables, ...count }
   } finally {
     progress.clear()
-    await session.close()
+    await target.close()
   }
 }
 
-async function inDatabase<Value>(
-  clients: Clients,
-  connection: Connection,
-  name: string,
-  { env, signal }: Context,
-  step: (session: Awaited<ReturnType<typeof openSession>>) => Promise<Value>,
-): Promise<Value> {
-  const session = await openSession(clients, withDatabase(connection, name), { env, signal })
-  try {
-    return await step(session)
-  } finally {
-    await session.close()
+/** Reads all of the dump, and throws a PgstowError where it can't be restored into a database that exists. */
+async function readThrough(options: PlainRestoreOptions, exists: boolean, context: Context): Promise<void> {
+  const { title, name, dump } = options
+  const scanner = new TransactionControlScanner()
+  for await (const chunk of watched(dump(), `checking ${title}`, options, context))
+    if (exists) scanner.write(chunk)
+  if (scanner.found) throw ofItsOwn(title, name, scanner.found)
+}
+
+/** A copy must neither take what the original waits for, nor drop its slot when it goes. */
+async function detachAll(target: Target, database: string, { log }: Context): Promise<void> {
+  const session = await target.inside(database)
+  for (const subscription of await subscriptionsIn(session, database)) {
+    await detachSubscription(session, subscription)
+    log.warn(`the subscription ${formatName(subscription)} is disabled and has no slot`)
   }
 }
 

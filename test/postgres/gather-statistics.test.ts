@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { gatherStatistics } from "../../task/postgres/gather-statistics.ts"
-import { clientsOf, connectionTo } from "../support/session.ts"
+import { connectionTo, openTestSession } from "../support/session.ts"
 import { sharedPostgres } from "../support/shared-postgres.ts"
 
 /** A database whose ANALYZE takes for ever. */
@@ -25,7 +25,8 @@ async function slowDatabase() {
 
 test("a lost connection is a warning", async () => {
   const { server, database, running, begun } = await slowDatabase()
-  const gathering = gatherStatistics(clientsOf(server), connectionTo(server, database), [], { env: {} })
+  const connect = () => openTestSession(server, connectionTo(server, database))
+  const gathering = gatherStatistics(connect, [], new AbortController().signal)
   await begun()
   await server.psql(`SELECT pg_terminate_backend(pid) FROM (${running}) AS running`)
   expect(await gathering).toEqual([
@@ -38,10 +39,9 @@ test("a lost connection is a warning", async () => {
 test("an interruption is none", async () => {
   const { server, database, begun } = await slowDatabase()
   const interruption = new AbortController()
-  const gathering = gatherStatistics(clientsOf(server), connectionTo(server, database), [], {
-    env: {},
-    signal: interruption.signal,
-  })
+  const { signal } = interruption
+  const connect = () => openTestSession(server, connectionTo(server, database), { signal })
+  const gathering = gatherStatistics(connect, [], signal)
   await begun()
   const reason = new Error("enough")
   interruption.abort(reason)

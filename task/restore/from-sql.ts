@@ -1,0 +1,101 @@
+import { openObject } from "../catalog/open-object.ts"
+import type { Context } from "../context.ts"
+import { startOf } from "../core/backup-id.ts"
+import type { Manifest, ManifestObject } from "../core/manifest.ts"
+import { restoredName } from "../core/restored-name.ts"
+import { PgstowError } from "../errors.ts"
+import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
+import { recognise } from "../legacy/recognise.ts"
+import type { Storage } from "../storage/storage.ts"
+import { decompress } from "../streams/decompress.ts"
+import type { RestoreOptions } from "./options.ts"
+import { restorePlain } from "./plain.ts"
+import type { RestoreResult } from "./result.ts"
+
+/** Restores what was imported: SQL, all of it or nothing. */
+export async function restoreImported(
+  storage: Storage,
+  manifest: Manifest,
+  object: ManifestObject,
+  options: RestoreOptions,
+  context: Context,
+): Promise<RestoreResult> {
+  const { identities, into } = options
+  refuseChoices(options)
+  if (options.createRoles)
+    throw new PgstowError("usage", `backup ${manifest.id} was imported, and holds no roles`, {
+      hint: "Leave --create-roles out, and make them by hand.",
+    })
+  const startedAt = context.now()
+  const name = into ?? restoredName(manifest.source.database, startOf(manifest.id))
+  const title = `${manifest.id} ${object.name}`
+  const dump = () =>
+    decompress(
+      openObject(storage, manifest, object, { identities, signal: context.signal }),
+      title,
+      object.rawBytes,
+    )
+  const end = await restorePlain({ ...options, title, dump, totalBytes: object.rawBytes, name }, context)
+  return {
+    ...wholly,
+    ...end,
+    id: manifest.id,
+    database: manifest.database,
+    storage: storage.url,
+    into: name,
+    name,
+    storedBytes: object.sizeBytes,
+    seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+/** What a restore comes to that can only succeed. */
+const wholly = { state: "restored", errors: [], leftOut: [], warnings: [], failure: null } as const
+
+export type RestoreFileOptions = Omit<
+  RestoreOptions,
+  "storages" | "backup" | "database" | "identities" | "jobs" | "createRoles"
+> & {
+  readonly keys: LegacyKeys
+}
+
+/** Restores a file of Emiti or Sentinel from where it lies. */
+export async function restoreFile(
+  path: string,
+  options: RestoreFileOptions,
+  context: Context,
+): Promise<RestoreResult> {
+  refuseChoices(options)
+  const startedAt = context.now()
+  const file = await recognise(path)
+  const name = options.into ?? restoredName(file.title, file.madeAt)
+  const dump = () => openLegacy(file, options.keys)
+  const end = await restorePlain({ ...options, title: path, dump, totalBytes: undefined, name }, context)
+  return {
+    ...wholly,
+    ...end,
+    id: path,
+    database: file.title,
+    storage: path,
+    into: name,
+    name,
+    storedBytes: file.sizeBytes,
+    seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+/** Throws where more is asked for than all of the SQL as it is. */
+function refuseChoices({
+  selection,
+  clean,
+  owners,
+}: Pick<RestoreOptions, "selection" | "clean" | "owners">): void {
+  if (selection === undefined && !clean && typeof owners === "string") return
+  throw new PgstowError(
+    "usage",
+    "a plain dump is restored as it is: --table, --schema, --clean and --role can't be",
+    {
+      hint: "Restore all of it into a new database, and take from there what you need.",
+    },
+  )
+}

@@ -1,0 +1,93 @@
+import { formatCount, formatName } from "../console/format.ts"
+import { rawBytes, storedBytes } from "../core/manifest.ts"
+import { identifier } from "../core/quote.ts"
+import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
+import { groupErrors, type RestoreErrorGroup } from "../postgres/restore-errors.ts"
+import type { RestoreEnd, RestoreJob } from "./job.ts"
+
+/** What is reported of a restore. */
+export type RestoreResult = {
+  readonly id: string
+  /** The name in the catalog. */
+  readonly database: string
+  readonly storage: string
+  /** The database that holds what was restored. */
+  readonly into: string
+  /** What `into` is to be called when it is complete. */
+  readonly name: string
+  /** `incomplete`: the database is new and must not be used as it is. `unchanged`: it is as it was before. */
+  readonly state: "restored" | "incomplete" | "unchanged"
+  readonly tables: number
+  readonly storedBytes: number
+  readonly rawBytes: number
+  readonly seconds: number
+  /** What PostgreSQL refused, by classes. */
+  readonly errors: readonly RestoreErrorGroup[]
+  /** What belongs to the tables that were asked for, but not without others. */
+  readonly leftOut: readonly string[]
+  readonly warnings: readonly string[]
+  /** Why it did not come to its end. */
+  readonly failure: {
+    readonly kind: FailureKind
+    readonly message: string
+    readonly hint: string | null
+  } | null
+}
+
+/** What a job has come to. */
+export function resultOf(
+  { storage, manifest, name }: RestoreJob,
+  end: RestoreEnd,
+  seconds: number,
+): RestoreResult {
+  const { plan, into, state, outcome } = end
+  const { withoutRows = [] } = manifest
+  const warnings = [
+    ...(withoutRows.length > 0
+      ? [`the backup, of a standby, has no rows of unlogged tables: ${withoutRows.join(", ")}`]
+      : []),
+    ...end.warnings,
+  ]
+  const failure = outcome.state === "failed" ? outcome.failure : undefined
+  return {
+    id: manifest.id,
+    database: manifest.database,
+    storage: storage.url,
+    into,
+    name,
+    state,
+    tables: plan.entries.filter(({ kind }) => kind === "TABLE").length,
+    storedBytes: storedBytes(manifest),
+    rawBytes: rawBytes(manifest),
+    seconds,
+    errors: groupErrors(outcome.errors),
+    leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),
+    warnings,
+    failure: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
+  }
+}
+
+/** What is to be said, and exited with, of a restore that is not complete. */
+export function restoreFailure(result: RestoreResult): PgstowError | undefined {
+  const { id, into, name, state, errors, failure } = result
+  if (state === "restored") return undefined
+  const [from, to] = [identifier(into), identifier(name)].map(formatName)
+  const left =
+    state === "unchanged"
+      ? `Nothing was changed in ${formatName(into)}.`
+      : `What is there is in ${formatName(into)}: inspect it, accept it as it is (ALTER DATABASE ${from} RENAME TO ${to};), or drop it (DROP DATABASE ${from};).`
+  if (failure)
+    return new PgstowError(failure.kind, failure.message, {
+      hint: [failure.hint, left].filter((part) => part !== null).join(" "),
+    })
+  const what = errors.map(({ title, count }) => `${title} (${count})`).join(", ")
+  return new PgstowError(
+    "restoreErrors",
+    `${id} was restored with ${formatCount(countOf(errors), "error")}: ${what}`,
+    { hint: left },
+  )
+}
+
+export function countOf(errors: readonly RestoreErrorGroup[]): number {
+  return errors.reduce((sum, { count }) => sum + count, 0)
+}
