@@ -3,13 +3,13 @@ import { join } from "node:path"
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
-import { bundle } from "../task/build/bundle.ts"
+import { bundleProgram } from "../task/build/bundle-program.ts"
 import { withFolder } from "./with-folder.ts"
 
 /** Puts what the image is built from into a folder: the Dockerfile, and the program as one file. */
 export function stageImage(folder: string): void {
   copyFileSync(join(import.meta.dirname, "../task/Dockerfile"), join(folder, "Dockerfile"))
-  bundle("task/main.ts", join(folder, "pgstow.mjs"))
+  bundleProgram(join(folder, "pgstow.mjs"))
 }
 
 /** The image of the tasks, built from this checkout by `cdk deploy` (which needs Docker, or what CDK_DOCKER names). */

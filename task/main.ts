@@ -57,7 +57,8 @@ for (const [signal, kind] of [
 // Where an error that nothing catches ends it.
 process.once("exit", killChildren)
 
-process.exitCode = await run(process.argv.slice(2), {
+// No `await` at the top: an older Node could not even read the bundle, to say that it is too old.
+void run(process.argv.slice(2), {
   env: process.env,
   stdin: process.stdin,
   stdout: process.stdout,
@@ -65,5 +66,7 @@ process.exitCode = await run(process.argv.slice(2), {
   signal: interruption.signal,
   now: () => new Date(),
   problem,
+}).then((exitCode) => {
+  process.exitCode = exitCode
+  hasEnded = true
 })
-hasEnded = true

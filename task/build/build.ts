@@ -1,4 +1,5 @@
-import { bundle } from "./bundle.ts"
+import { join } from "node:path"
+import { bundleProgram } from "./bundle-program.ts"
 
 /** Bundles the program into one file that runs alone: `node dist/pgstow.mjs`. */
-bundle("task/main.ts", "dist/pgstow.mjs")
+bundleProgram(join(import.meta.dirname, "../../dist/pgstow.mjs"))

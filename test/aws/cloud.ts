@@ -6,7 +6,7 @@ import { join, resolve } from "node:path"
 import { text } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as z from "zod"
-import { bundle } from "../../task/build/bundle.ts"
+import { bundleProgram } from "../../task/build/bundle-program.ts"
 import { freePort, type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { startDockerStandIn } from "./docker-stand-in.ts"
 import { startEmulator } from "./emulator.ts"
@@ -67,7 +67,7 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
   const folder = await mkdtemp(join(tmpdir(), "pgstow-cloud-"))
   parts.defer(() => rm(folder, { recursive: true, force: true }))
   const program = join(folder, "pgstow.mjs")
-  bundle("task/main.ts", program)
+  bundleProgram(program)
   const server = await startPostgres({ tls: true })
   parts.defer(() => server.stop())
   const webhook = await startWebhook()

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { bundle } from "../../task/build/bundle.ts"
+import { bundleProgram } from "../../task/build/bundle-program.ts"
 import { outputOf } from "../../task/processes/child.ts"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { pythonTools } from "../support/python-tools.ts"
@@ -60,7 +61,7 @@ export async function makeBed(signal: AbortSignal): Promise<Bed> {
     undo.defer(() => signal.removeEventListener("abort", crash))
     signal.throwIfAborted()
     const [program, uploader] = [join(folder, "pgstow.mjs"), join(folder, "upload.mjs")]
-    bundle("task/main.ts", program)
+    bundleProgram(program)
     bundle("test/bench/upload.ts", uploader)
     const python = join(pythonTools(["cryptography==50.0.2"]), "python3")
     const keyFile = join(folder, "sentinel.key")

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
-import { bundle } from "../../task/build/bundle.ts"
+import { bundleProgram } from "../../task/build/bundle-program.ts"
 import { exitCodes } from "../../task/errors.ts"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { startVersitygw, type Versitygw } from "../support/versitygw.ts"
@@ -63,7 +63,7 @@ export async function makeBed(options: { readonly program?: string | undefined }
   const program = options.program ?? join(folder, "pgstow.mjs")
   const work = join(folder, "work")
   await mkdir(work)
-  if (options.program === undefined) bundle("task/main.ts", program)
+  if (options.program === undefined) bundleProgram(program)
   const identity = await generateX25519Identity()
   const secrets = new Set([identity])
   let folders = 0

@@ -3,7 +3,7 @@ import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
-import { bundle } from "../../task/build/bundle.ts"
+import { bundleProgram } from "../../task/build/bundle-program.ts"
 import { type PostgresCluster, rememberPostgres, startPostgres } from "./postgres.ts"
 
 declare module "vitest" {
@@ -25,7 +25,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   rememberPostgres()
   const folder = await mkdtemp(join(tmpdir(), "pgstow-program-"))
   const program = join(folder, "pgstow.mjs")
-  bundle("task/main.ts", program)
+  bundleProgram(program)
   project.provide("program", program)
   project.provide("compileCache", join(folder, "compiled"))
 

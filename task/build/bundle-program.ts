@@ -1,0 +1,33 @@
+import { join } from "node:path"
+import { buildSync } from "esbuild"
+import { bundleOptions } from "./bundle.ts"
+
+/** What pgstow needs. */
+const leastMajor = 24
+
+/** The oldest Node that must be able to read the bundle, so that it can say that it is too old: that of Ubuntu 22.04. */
+const oldestReader = "node12.22"
+
+/**
+ * What runs before all else. A module links its imports before its first line runs, and an older Node lacks some of
+ * them: so this has the one import that every Node can link, and the program `require`s the others after it.
+ */
+const firstStage = `import { createRequire as pgstowCreateRequire } from "module";
+if (parseInt(process.versions.node, 10) < ${leastMajor}) {
+  const hint = "Install it, or run pgstow by \`npx node@${leastMajor}\`.";
+  process.stderr.write("error: pgstow needs Node ${leastMajor} or newer, and this is " + process.versions.node + ". " + hint + "\\n");
+  process.exit(2);
+}
+const require = pgstowCreateRequire(import.meta.url);`
+
+/** Bundles the program into one file that runs alone. An older Node than it needs says so in one line, and exits 2. */
+export function bundleProgram(outfile: string): void {
+  buildSync({
+    ...bundleOptions,
+    entryPoints: [join(import.meta.dirname, "../main.ts")],
+    outfile,
+    target: oldestReader,
+    format: "cjs",
+    banner: { js: firstStage },
+  })
+}
