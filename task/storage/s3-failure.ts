@@ -112,6 +112,10 @@ function connectionReasons(server: string): Record<string, Reason> {
 
 const signIn: Reason = ["the session's credentials have expired", "Sign in again, then run this again."]
 const beingWritten: Reason = ["another writer keeps writing it", "Find out who else writes there."]
+const changed: Reason = [
+  "what arrived is not what was sent (BadDigest)",
+  "Try again; where it happens again, look for what changes data between here and the service.",
+]
 const noAccess: Reason = [
   "access denied",
   "Check that these credentials are the right ones, and what they are allowed in this bucket.",
@@ -147,6 +151,8 @@ function bucketReasons(bucket: string, server: string): Record<string, Reason> {
       "the storage class is not known there",
       "Correct or leave out storage-class in the storage's URL.",
     ],
+    BadDigest: changed,
+    XAmzContentSHA256Mismatch: changed,
     ConditionalRequestConflict: beingWritten,
     OperationAborted: beingWritten,
     InvalidObjectState: ["the object is in an archive", "Ask for it with aws s3api restore-object first."],

@@ -13,13 +13,14 @@ import {
   type ListObjectsV2CommandOutput,
   PutObjectCommand,
   type PutObjectCommandInput,
-  S3Client,
+  type S3Client,
 } from "@aws-sdk/client-s3"
 import { PgstowError } from "../errors.ts"
 import { byteStream } from "./byte-stream.ts"
 import { type Found, putIfAbsent } from "./put-if-absent.ts"
-import { type ReportedClock, reportedClock } from "./reported-clock.ts"
+import { reportedClock } from "./reported-clock.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
+import { s3Client } from "./s3-client.ts"
 import { isS3Error, s3Failure } from "./s3-failure.ts"
 import { nextMarkers, nextToken, type UploadMarkers } from "./s3-pages.ts"
 import { S3Upload } from "./s3-upload.ts"
@@ -36,8 +37,6 @@ import {
   type StoredObject,
 } from "./storage.ts"
 
-const connectSeconds = 10
-const maxAttempts = 5
 const removeAtOnce = 1000
 /** How long the beginning of an upload may still take after an interruption. */
 const beginMs = 3_000
@@ -140,7 +139,12 @@ export class S3Storage implements Storage {
     checkKey(this.url, key)
     return this.#attempt(`write ${key}`, async () => {
       const target = this.#object(key)
-      const command = new CreateMultipartUploadCommand({ ...target, ...this.#newObject() })
+      const byCrc32 = this.#settings.checksum === "crc32"
+      const command = new CreateMultipartUploadCommand({
+        ...target,
+        ...this.#newObject(),
+        ...(byCrc32 ? { ChecksumAlgorithm: "CRC32" } : {}),
+      })
       // Broken off, it might begin an upload that nobody could end, since its id would be lost.
       using patience = later(this.#signal, beginMs)
       const created = await this.#client.send(command, { abortSignal: patience.signal })
@@ -155,6 +159,7 @@ export class S3Storage implements Storage {
           maxParts: this.maxParts,
           attempt: (run) => this.#attempt(`write ${key}`, run),
           ifAbsent: this.#settings.writeOnce,
+          byCrc32,
           storedBytes: () => this.#sizeOf(key),
         },
       )
@@ -345,46 +350,6 @@ export class S3Storage implements Storage {
       ...(kmsKey === undefined ? {} : { ServerSideEncryption: "aws:kms", SSEKMSKeyId: kmsKey }),
     }
   }
-}
-
-function s3Client(settings: S3Settings, timeoutSeconds: number, clock: ReportedClock): S3Client {
-  const { region, endpoint, credentials, profile, pathStyle } = settings
-  const client = new S3Client({
-    ...(region === undefined ? {} : { region }),
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
-    ...(profile === undefined ? {} : { profile }),
-    forcePathStyle: pathStyle,
-    maxAttempts,
-    requestHandler: { connectionTimeout: connectSeconds * 1000, socketTimeout: timeoutSeconds * 1000 },
-    // The SDK would make a new connection for every part.
-    expectContinueHeader: false,
-    // All that is read is checked by its SHA-256; the service's own checksum would cost as much again.
-    responseChecksumValidation: "WHEN_REQUIRED",
-  })
-  // By TLS nobody can change a body on its way, and its CRC-32 is in a header that is signed: a SHA-256 of it beside
-  // that would be the most that a part takes here.
-  client.middlewareStack.add(
-    (next) => (args) => {
-      // All of the SDK's requests are HTTP's.
-      const { protocol, headers } = args.request as { protocol: string; headers: Record<string, string> }
-      if (protocol === "https:" && headers["x-amz-checksum-crc32"] !== undefined)
-        headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
-      return next(args)
-    },
-    { step: "build", priority: "low", name: "leavePayloadUnsigned" },
-  )
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      const result = await next(args)
-      // All of the SDK's responses are HTTP's.
-      const { date } = (result.response as { headers: Record<string, string> }).headers
-      if (date !== undefined) clock.report(new Date(date))
-      return result
-    },
-    { step: "deserialize", priority: "low", name: "readClock" },
-  )
-  return client
 }
 
 /** What follows the first `count` bytes. */

@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib"
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
@@ -21,6 +22,8 @@ export type S3UploadOptions = {
   readonly attempt: <T>(run: () => Promise<T>) => Promise<T>
   /** Whether there must be no object of the key yet. */
   readonly ifAbsent: boolean
+  /** Whether the upload was begun as one whose parts have a CRC-32 each. */
+  readonly byCrc32: boolean
   /** The size of the object now readable at the upload's key. */
   readonly storedBytes: () => Promise<number | undefined>
 }
@@ -66,16 +69,18 @@ export class S3Upload implements ObjectWriter {
   }
 
   async #send(part: Uint8Array, number: number): Promise<CompletedPart> {
-    const { client, place, key, maxParts } = this.#options
+    const { byCrc32, client, place, key, maxParts } = this.#options
     if (number > maxParts)
       throw new PgstowError("storage", `cannot write ${key} in ${place.url}: more than ${maxParts} parts`, {
         hint: "Make the parts larger.",
       })
+    // Told again for each part at the end: there may be no other proof that the service has not mixed them up.
+    const proof = byCrc32 ? { ChecksumCRC32: crc32Of(part) } : {}
     const { ETag } = await client.send(
-      new UploadPartCommand({ ...this.#upload, PartNumber: number, Body: part }),
+      new UploadPartCommand({ ...this.#upload, ...proof, PartNumber: number, Body: part }),
       { abortSignal: this.#signal },
     )
-    return { ETag, PartNumber: number }
+    return { ETag, PartNumber: number, ...proof }
   }
 
   async #complete(Parts: CompletedPart[]): Promise<void> {
@@ -108,4 +113,11 @@ export class S3Upload implements ObjectWriter {
       throw s3Failure(place, `end the upload of ${key}`, deadline.aborted ? deadline.reason : error)
     }
   }
+}
+
+/** In S3's way: the four bytes, highest first, in Base64. */
+function crc32Of(bytes: Uint8Array): string {
+  const sum = Buffer.alloc(4)
+  sum.writeUInt32BE(crc32(bytes))
+  return sum.toString("base64")
 }

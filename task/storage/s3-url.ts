@@ -12,6 +12,10 @@ export type S3Settings = {
   readonly prefix: string
   /** Undefined for AWS. */
   readonly endpoint: string | undefined
+  /** Whether the service is AWS's own, by whatever endpoint. */
+  readonly isAws: boolean
+  /** What a request proves its body by. */
+  readonly checksum: "crc32" | "md5"
   /** Undefined where the SDK is to look for it in the profile. */
   readonly region: string | undefined
   readonly pathStyle: boolean
@@ -38,6 +42,7 @@ const parameters = [
   "path-style",
   "storage-class",
   "sse-kms-key",
+  "checksum",
   "max-parts",
   "write-once",
   "profile",
@@ -71,6 +76,7 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
 
   const given = readParameters(url.searchParams, fail)
   const endpoint = readEndpoint(given("endpoint") ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL, fail)
+  const isAws = endpoint === undefined || isAwsHost(new URL(endpoint).hostname)
   const prefix = readPrefix(url.pathname, fail)
   const profile = given("profile") ?? env.AWS_PROFILE
   const credentials = given("credentials")
@@ -82,6 +88,8 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     bucket,
     prefix,
     endpoint,
+    isAws,
+    checksum: readChecksum(given("checksum"), fail) ?? (isAws ? "crc32" : "md5"),
     region: given("region") ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? (endpoint && "us-east-1"),
     pathStyle: readSwitch("path-style", given("path-style"), fail) ?? endpoint !== undefined,
     storageClass: readStorageClass(given("storage-class"), fail),
@@ -170,6 +178,16 @@ function readSwitch(name: string, value: string | undefined, fail: Fail): boolea
   if (value === undefined) return undefined
   if (value === "true" || value === "false") return value === "true"
   throw fail(`${name} is ${JSON.stringify(value)}`, `Write ${name}=true or ${name}=false.`)
+}
+
+/** A region's endpoint, or one in a network of its own (vpce), in any of AWS's partitions. */
+function isAwsHost(host: string): boolean {
+  return /\.(amazonaws\.com(\.cn)?|api\.aws)$/.test(host)
+}
+
+function readChecksum(value: string | undefined, fail: Fail): "crc32" | "md5" | undefined {
+  if (value === undefined || value === "crc32" || value === "md5") return value
+  throw fail(`checksum is ${JSON.stringify(value)}`, "Write checksum=md5 or checksum=crc32.")
 }
 
 function readMaxParts(value: string | undefined, fail: Fail): number {

@@ -48,6 +48,7 @@ describe("a storage's URL", () => {
     ["s3://bucket?path-style=yes", 'path-style is "yes"', "path-style=true or path-style=false"],
     ["s3://bucket?write-once=1", 'write-once is "1"', "write-once=true or write-once=false"],
     ["s3://bucket?max-parts=0", 'max-parts is "0"', "from 1 to 10000"],
+    ["s3://bucket?checksum=sha256", 'checksum is "sha256"', "checksum=md5"],
     ["s3://bucket?max-parts=1e9", 'max-parts is "1e9"', "from 1 to 10000"],
     ["s3://bucket?storage-class=DEEP_ARCHIVE", "can't be read back", "GLACIER_IR"],
     ["s3://bucket?endpoint=localhost:9000", "not an http URL", "endpoint=http://127.0.0.1:9000"],
@@ -80,6 +81,8 @@ describe("what an S3 storage is opened with", () => {
       bucket: "bucket",
       prefix: "a/b/",
       endpoint: undefined,
+      isAws: true,
+      checksum: "crc32",
       region: undefined,
       pathStyle: false,
       storageClass: undefined,
@@ -108,6 +111,8 @@ describe("what an S3 storage is opened with", () => {
       bucket: "bucket",
       prefix: "a/",
       endpoint: "http://127.0.0.1:9000",
+      isAws: false,
+      checksum: "md5",
       region: "eu-central-1",
       pathStyle: false,
       storageClass: "STANDARD_IA",
@@ -117,6 +122,19 @@ describe("what an S3 storage is opened with", () => {
       profile: undefined,
       credentials: { accessKeyId: "id", secretAccessKey: "secret", sessionToken: "token" },
     })
+  })
+
+  test.each([
+    "https://s3.eu-central-1.amazonaws.com",
+    "https://bucket.vpce-1a2b3c-5e6f.s3.us-east-1.vpce.amazonaws.com",
+    "https://s3.cn-north-1.amazonaws.com.cn",
+  ])("is AWS behind an endpoint of AWS's own, %s", (endpoint) => {
+    expect(parseS3Url(`s3://bucket?endpoint=${endpoint}`, {})).toMatchObject({
+      isAws: true,
+      checksum: "crc32",
+    })
+    const elsewhere = `s3://bucket?endpoint=${endpoint}.example.com&checksum=crc32`
+    expect(parseS3Url(elsewhere, {})).toMatchObject({ isAws: false, checksum: "crc32" })
   })
 
   test("is what AWS's own variables say, where the URL does not", () => {

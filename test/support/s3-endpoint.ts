@@ -1,18 +1,25 @@
 import { randomBytes } from "node:crypto"
 import { mkdir, mkdtemp, rm } from "node:fs/promises"
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http"
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import { type Fault, faultyBody, firstHalf } from "./s3/fault.ts"
+import { type Fault, faultyBody, firstHalf, flipped } from "./s3/fault.ts"
 import { type Answer, carryOut, type Operation, operationOf, type Service } from "./s3/operations.ts"
 import { bodyOf } from "./s3/request-body.ts"
+import { checkRules, type Rule } from "./s3/rules.ts"
 import { S3Error } from "./s3/s3-error.ts"
 import { verifySignature } from "./s3/signature.ts"
-import { findVersion, type StoredVersion } from "./s3/store.ts"
+import { findVersion, newBucket } from "./s3/store.ts"
 import { formatXml } from "./s3/xml.ts"
 import { selfSignedCertificate } from "./self-signed-certificate.ts"
 
@@ -25,10 +32,19 @@ export type S3EndpointOptions = {
   readonly secretAccessKey?: string
   /** Speaks https, by a self-signed certificate of its own. */
   readonly tls?: boolean
+  /** What its URL has after the host: "/storage/v1/s3". */
+  readonly path?: string
+  /** What it asks for, or lacks, as services do that are not AWS. */
+  readonly rules?: readonly Rule[]
 }
 
 /** A request that has come, by its operation. */
-export type SeenRequest = { readonly operation: Operation; readonly bucket: string; readonly key: string }
+export type SeenRequest = {
+  readonly operation: Operation
+  readonly bucket: string
+  readonly key: string
+  readonly headers: IncomingHttpHeaders
+}
 
 /** Says what is to go wrong with a request, if anything is. */
 export type Inject = (request: SeenRequest) => Fault | undefined
@@ -47,6 +63,14 @@ export type S3Endpoint = {
   headersOf(bucket: string, key: string): Readonly<Record<string, string>>
   /** Uploads begun and neither completed nor aborted, as "bucket/key". */
   openUploads(): string[]
+  /** The rules, to add to and to take from. */
+  readonly rules: Set<Rule>
+  /** Refuses from now on to remove an object. */
+  lock(bucket: string, key: string): void
+  /** Keeps what is removed from a bucket from now on as older versions. */
+  keepVersions(bucket: string): void
+  /** Takes no access key, or secret, but these from now on: with a token, only with that one. */
+  setKeys(keys: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }): void
   /** Makes requests go wrong from now on; without an argument, none. */
   inject(inject?: Inject): void
   /** Sets the service's clock so many minutes ahead of this machine's, in its answers and in what it takes. */
@@ -65,14 +89,18 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
   await mkdir(folder, { recursive: true })
   const accessKeyId = options.accessKeyId ?? "pgstow-test"
   const secretAccessKey = options.secretAccessKey ?? randomBytes(20).toString("hex")
-  const service: Service = { folder, buckets: new Map() }
-  for (const name of options.buckets ?? [])
-    service.buckets.set(name, { name, isVersioned: false, objects: new Map(), uploads: new Map() })
+  const service: Service = { folder, buckets: new Map(), rules: new Set(options.rules) }
+  for (const name of options.buckets ?? []) service.buckets.set(name, newBucket(name))
 
+  const path = options.path ?? ""
   const requests: SeenRequest[] = []
   let injected: Inject | undefined
   let aheadMs = 0
-  const secretOf = (id: string) => (id === accessKeyId ? secretAccessKey : undefined)
+  let keys: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } = {
+    accessKeyId,
+    secretAccessKey,
+  }
+  const secretOf = (id: string) => (id === keys.accessKeyId ? keys.secretAccessKey : undefined)
 
   const listener: RequestListener = (request, response) => {
     // Only a connection that is gone ends here: by a fault, or by the client.
@@ -86,10 +114,12 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
     try {
       verifySignature({ method, url, headers }, secretOf, now)
       const { pathname, searchParams: query } = new URL(url, "http://endpoint")
-      const [, bucket = "", key = ""] = /^\/([^/]*)\/?(.*)$/s.exec(decodeURIComponent(pathname)) ?? []
+      if (!pathname.startsWith(path)) throw new S3Error(404, "NoSuchKey", { message: "nothing is here" })
+      const [, bucket = "", key = ""] =
+        /^\/([^/]*)\/?(.*)$/s.exec(decodeURIComponent(pathname.slice(path.length))) ?? []
       const operation = operationOf(method, key, query)
       if (!operation) throw new S3Error(501, "NotImplemented", { message: `${method} ${url}` })
-      const seen = { operation, bucket, key }
+      const seen = { operation, bucket, key, headers }
       requests.push(seen)
 
       const fault = injected?.(seen)
@@ -104,7 +134,11 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
         await drain(request)
         return await send(response, { headers: { etag: '"swallowed"' } })
       }
-      const bytes = request.iterator({ destroyOnReturn: false })
+      if (keys.sessionToken !== undefined && headers["x-amz-security-token"] !== keys.sessionToken)
+        throw new S3Error(400, "ExpiredToken", { message: "The provided token has expired." })
+      checkRules(service.rules, { ...seen, query })
+      const sent = request.iterator({ destroyOnReturn: false })
+      const bytes = fault === "flip" ? flipped(sent) : sent
       const body = bodyOf(headers, faultyBody(fault, bytes, Number(headers["content-length"] ?? 0), socket))
       const result = await carryOut(service, {
         ...seen,
@@ -133,15 +167,28 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
   })
   // A server that listens on a port has an address of this kind.
   const { port } = server.address() as AddressInfo
+  const bucketNamed = (name: string) => {
+    const found = service.buckets.get(name)
+    if (!found) throw new Error(`there is no bucket ${name}`)
+    return found
+  }
 
   return {
-    url: `${tls ? "https" : "http"}://127.0.0.1:${port}`,
+    url: `${tls ? "https" : "http"}://127.0.0.1:${port}${path}`,
+    rules: service.rules,
+    lock: (bucket, key) => void bucketNamed(bucket).locked.add(key),
+    keepVersions: (bucket) => {
+      bucketNamed(bucket).isVersioned = true
+    },
+    setKeys: (given) => {
+      keys = given
+    },
     accessKeyId,
     secretAccessKey,
     certificate: tls?.cert,
     requests,
-    filesOf: (bucket, key) => newest(service, bucket, key).pieces.map(({ path }) => path),
-    headersOf: (bucket, key) => newest(service, bucket, key).headers,
+    filesOf: (bucket, key) => findVersion(bucketNamed(bucket), key).pieces.map((piece) => piece.path),
+    headersOf: (bucket, key) => findVersion(bucketNamed(bucket), key).headers,
     openUploads: () =>
       [...service.buckets.values()].flatMap(({ name, uploads }) =>
         [...uploads.values()].map((upload) => `${name}/${upload.key}`),
@@ -181,10 +228,4 @@ function refusal(method: string, error: unknown): Answer {
     headers: { "content-type": "application/xml", ...headers },
     ...(method === "HEAD" ? {} : { body }),
   }
-}
-
-function newest({ buckets }: Service, bucket: string, key: string): StoredVersion {
-  const found = buckets.get(bucket)
-  if (!found) throw new Error(`there is no bucket ${bucket}`)
-  return findVersion(found, key)
 }

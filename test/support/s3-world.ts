@@ -1,6 +1,6 @@
 import { openStorage } from "../../task/storage/open-storage.ts"
 import type { Storage } from "../../task/storage/storage.ts"
-import { type Inject, type S3Endpoint, startS3Endpoint } from "./s3-endpoint.ts"
+import { type Inject, type S3Endpoint, type S3EndpointOptions, startS3Endpoint } from "./s3-endpoint.ts"
 
 export type OpenOptions = {
   /** By default the folder "root" of the bucket "backups". */
@@ -23,8 +23,9 @@ export type S3World = AsyncDisposable & {
   countOf(operation: string): number
 }
 
-export async function startS3World(): Promise<S3World> {
-  const endpoint = await startS3Endpoint({ buckets: ["backups"] })
+/** @param options of the endpoint */
+export async function startS3World(options: S3EndpointOptions = {}): Promise<S3World> {
+  const endpoint = await startS3Endpoint({ buckets: ["backups"], ...options })
   const keys = { TEST_ACCESS_KEY: endpoint.accessKeyId, TEST_SECRET_KEY: endpoint.secretAccessKey }
   const opened: Storage[] = []
   const open = ({ bucket = "backups/root", parameters = "", env, ...options }: OpenOptions = {}) => {

@@ -20,6 +20,8 @@ export type Fault =
   | "whole"
   /** The request is carried out with the first half of its body, as if that were all. */
   | "truncate"
+  /** The first byte of the request's body comes as another. */
+  | "flip"
   /** The request is refused by this answer. */
   | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
   /** The request is not carried out, and this is the answer, with success and no type. */
@@ -31,6 +33,16 @@ export type Fault =
 export async function* firstHalf(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const whole = await buffer(body)
   yield whole.subarray(0, whole.length / 2)
+}
+
+/** A body whose first byte was changed on its way. */
+export async function* flipped(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let isFirst = true
+  for await (const chunk of body) {
+    if (isFirst) chunk[0] = (chunk[0] ?? 0) ^ 1
+    isFirst = false
+    yield chunk
+  }
 }
 
 /** Passes on a body of `sizeBytes` as the fault has it. */

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http"
 import { text } from "node:stream/consumers"
+import type { Rule } from "./rules.ts"
 import { S3Error } from "./s3-error.ts"
 import {
   abortUpload,
@@ -11,12 +12,14 @@ import {
   deleteObject,
   findUpload,
   findVersion,
+  newBucket,
   newETag,
   type Piece,
   readPieces,
   removePieces,
   type StoredVersion,
   storePiece,
+  type Upload,
 } from "./store.ts"
 import { elementsOf, formatXml, textOf, type Xml } from "./xml.ts"
 
@@ -24,6 +27,8 @@ export type Service = {
   /** Where the bytes of all objects are kept. */
   readonly folder: string
   readonly buckets: Map<string, Bucket>
+  /** What it asks for beside what S3 does. */
+  readonly rules: Set<Rule>
 }
 
 export type S3Request = {
@@ -52,7 +57,7 @@ const kept = [
 const operations = {
   async CreateBucket({ buckets }: Service, { bucket: name }: S3Request): Promise<Answer> {
     if (buckets.has(name)) throw new S3Error(409, "BucketAlreadyOwnedByYou")
-    buckets.set(name, { name, isVersioned: false, objects: new Map(), uploads: new Map() })
+    buckets.set(name, newBucket(name))
     return {}
   },
 
@@ -70,7 +75,9 @@ const operations = {
     const bucket = bucketOf(service, request)
     const piece = await storePiece(service.folder, request.body)
     const object = { etag: newETag(), pieces: [piece], headers: keptHeaders(request) }
-    return { headers: versionHeaders(await addVersion(bucket, request.key, object, ifAbsent(request))) }
+    return {
+      headers: versionHeaders(await addVersion(bucket, request.key, object, ifAbsent(service, request))),
+    }
   },
 
   async GetObject(service: Service, request: S3Request): Promise<Answer> {
@@ -91,8 +98,8 @@ const operations = {
   },
 
   async DeleteObject(service: Service, request: S3Request): Promise<Answer> {
-    await deleteObject(bucketOf(service, request), request.key, request.query.get("versionId"))
-    return { status: 204 }
+    const marker = await deleteObject(bucketOf(service, request), request.key, request.query.get("versionId"))
+    return { status: 204, headers: marker ? { "x-amz-delete-marker": "true" } : {} }
   },
 
   async DeleteObjects(service: Service, request: S3Request): Promise<Answer> {
@@ -102,10 +109,20 @@ const operations = {
     const xml = await text(request.body)
     const objects = elementsOf(xml, "Object")
     if (objects.length > 1000) throw new S3Error(400, "MalformedXML", { message: "more than 1000 objects" })
-    for (const object of objects)
-      await deleteObject(bucket, textOf(object, "Key") ?? "", textOf(object, "VersionId"))
-    const Deleted = objects.map((object) => ({ Key: textOf(object, "Key") }))
-    return xmlAnswer("DeleteResult", textOf(xml, "Quiet") === "true" ? {} : { Deleted })
+    const Deleted: Xml[] = []
+    const Errors: Xml[] = []
+    for (const object of objects) {
+      const Key = textOf(object, "Key") ?? ""
+      try {
+        const isMarked = await deleteObject(bucket, Key, textOf(object, "VersionId"))
+        Deleted.push(isMarked ? { Key, DeleteMarker: true } : { Key })
+      } catch (error) {
+        if (!(error instanceof S3Error)) throw error
+        Errors.push({ Key, Code: error.code, Message: error.message })
+      }
+    }
+    const isQuiet = textOf(xml, "Quiet") === "true"
+    return xmlAnswer("DeleteResult", { ...(isQuiet ? {} : { Deleted }), Error: Errors })
   },
 
   async ListObjectsV2(service: Service, request: S3Request): Promise<Answer> {
@@ -160,7 +177,9 @@ const operations = {
     const { key } = request
     const id = randomBytes(16).toString("hex")
     const headers = keptHeaders(request)
-    bucket.uploads.set(id, { id, key, startedAt: new Date(), headers, parts: new Map() })
+    const declared = request.headers["x-amz-checksum-algorithm"]
+    const checksumHeader = declared && `x-amz-checksum-${String(declared).toLowerCase()}`
+    bucket.uploads.set(id, { id, key, startedAt: new Date(), headers, checksumHeader, parts: new Map() })
     return xmlAnswer("InitiateMultipartUploadResult", { Bucket: bucket.name, Key: key, UploadId: id })
   },
 
@@ -169,12 +188,18 @@ const operations = {
     const uploadId = request.query.get("uploadId")
     const number = Number(request.query.get("partNumber"))
     if (!Number.isInteger(number) || number < 1 || number > 10_000) throw new S3Error(400, "InvalidArgument")
-    findUpload(bucket, request.key, uploadId)
+    const { checksumHeader } = findUpload(bucket, request.key, uploadId)
+    const checksums = Object.entries(request.headers).filter(([name]) => name.startsWith("x-amz-checksum-"))
+    if (service.rules.has("parts-declare-checksums"))
+      for (const [name] of checksums)
+        if (name !== checksumHeader)
+          throw new S3Error(400, "InvalidRequest", { message: `${name} was not declared for this upload` })
     const piece = await storePiece(service.folder, request.body)
     const { parts } = await uploadStillOpen(bucket, request.key, uploadId, piece)
     const before = parts.get(number)
     const etag = newETag()
-    parts.set(number, { ...piece, etag, modifiedAt: new Date() })
+    const checksum = checksums.map(([, value]) => String(value))[0]
+    parts.set(number, { ...piece, etag, checksum, modifiedAt: new Date() })
     await removePieces(before ? [before] : [])
     return { headers: { etag } }
   },
@@ -186,8 +211,12 @@ const operations = {
     const named = elementsOf(xml, "Part").map((part) => ({
       number: Number(textOf(part, "PartNumber")),
       etag: textOf(part, "ETag") ?? "",
+      checksum: ["CRC32", "CRC32C", "SHA1", "SHA256"].flatMap(
+        (name) => textOf(part, `Checksum${name}`) ?? [],
+      )[0],
     }))
-    const { etag } = await completeUpload(bucket, upload, named, ifAbsent(request))
+    checkNamedParts(service, upload, named)
+    const { etag } = await completeUpload(bucket, upload, named, ifAbsent(service, request))
     return xmlAnswer("CompleteMultipartUploadResult", { Bucket: bucket.name, Key: upload.key, ETag: etag })
   },
 
@@ -280,8 +309,28 @@ async function uploadStillOpen(bucket: Bucket, key: string, id: string | null, p
   }
 }
 
-function ifAbsent({ headers }: S3Request): boolean {
+/** Throws where the parts that are to make an object are against one of the service's rules, or not what came. */
+function checkNamedParts(
+  { rules }: Service,
+  { checksumHeader, parts }: Upload,
+  named: readonly { readonly number: number; readonly checksum: string | undefined }[],
+): void {
+  const sizes = named.slice(0, -1).map(({ number }) => parts.get(number)?.sizeBytes)
+  if (rules.has("equal-parts") && new Set(sizes).size > 1)
+    throw new S3Error(400, "InvalidPart", { message: "All non-trailing parts must have the same length." })
+  for (const { number, checksum } of named) {
+    if (rules.has("complete-needs-checksums") && checksumHeader !== undefined && checksum === undefined)
+      throw new S3Error(400, "InvalidRequest", {
+        message: `The upload was created using a checksum, part ${number} lacks one`,
+      })
+    if (checksum !== undefined && checksum !== parts.get(number)?.checksum)
+      throw new S3Error(400, "InvalidPart", { message: `the checksum of part ${number}` })
+  }
+}
+
+function ifAbsent({ rules }: Service, { headers }: S3Request): boolean {
   const condition = headers["if-none-match"]
+  if (rules.has("ignores-if-none-match")) return false
   if (condition !== undefined && condition !== "*") throw new S3Error(501, "NotImplemented")
   return condition === "*"
 }

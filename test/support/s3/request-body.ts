@@ -32,10 +32,10 @@ export async function* bodyOf(headers: IncomingHttpHeaders, bytes: Bytes): Async
 
   const length = headers["x-amz-decoded-content-length"] ?? headers["content-length"]
   if (length !== undefined && sizeBytes !== Number(length)) throw new S3Error(400, "IncompleteBody")
-  if (sha256 && sha256.digest("hex") !== said) throw new S3Error(400, "XAmzContentSHA256Mismatch")
   for (const { name, checksum } of checksums)
     if (checksum.base64() !== (headers[name] ?? trailers.get(name)))
       throw new S3Error(400, "BadDigest", { message: name })
+  if (sha256 && sha256.digest("hex") !== said) throw new S3Error(400, "XAmzContentSHA256Mismatch")
 }
 
 function isChecksum(header: string): boolean {

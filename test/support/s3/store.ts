@@ -19,13 +19,20 @@ export type StoredVersion = {
   readonly headers: Readonly<Record<string, string>>
 }
 
-export type Part = Piece & { readonly etag: string; readonly modifiedAt: Date }
+export type Part = Piece & {
+  readonly etag: string
+  /** The x-amz-checksum-… that it came with. */
+  readonly checksum: string | undefined
+  readonly modifiedAt: Date
+}
 
 export type Upload = {
   readonly id: string
   readonly key: string
   readonly startedAt: Date
   readonly headers: Readonly<Record<string, string>>
+  /** The header of the checksum that was declared for its parts. */
+  readonly checksumHeader: string | undefined
   readonly parts: Map<number, Part>
 }
 
@@ -36,6 +43,12 @@ export type Bucket = {
   readonly objects: Map<string, StoredVersion[]>
   /** By upload id. */
   readonly uploads: Map<string, Upload>
+  /** Keys that nobody may remove or hide, as by a legal hold where no versions are kept. */
+  readonly locked: Set<string>
+}
+
+export function newBucket(name: string): Bucket {
+  return { name, isVersioned: false, objects: new Map(), uploads: new Map(), locked: new Set() }
 }
 
 const minPartBytes = 5 * 1024 * 1024
@@ -119,19 +132,24 @@ export async function addVersion(
   return version
 }
 
-/** Deletes one version for good, or hides a key behind a delete marker where the bucket keeps versions. */
-export async function deleteObject(bucket: Bucket, key: string, versionId?: string | null): Promise<void> {
+/**
+ * Deletes one version for good, or hides a key behind a delete marker where the bucket keeps versions. Whether it made
+ * such a marker.
+ */
+export async function deleteObject(bucket: Bucket, key: string, versionId?: string | null): Promise<boolean> {
+  if (bucket.locked.has(key)) throw new S3Error(403, "AccessDenied", { message: "object protected by lock" })
   const before = bucket.objects.get(key) ?? []
   if (bucket.isVersioned && !versionId) {
     const marker = { ...newVersion(bucket), isDeleted: true, etag: "", pieces: [], sizeBytes: 0, headers: {} }
     bucket.objects.set(key, [marker, ...before])
-    return
+    return true
   }
   const goes = before.filter((version) => !versionId || version.versionId === versionId)
   const stays = before.filter((version) => !goes.includes(version))
   if (stays.length > 0) bucket.objects.set(key, stays)
   else bucket.objects.delete(key)
   await removePieces(goes.flatMap(({ pieces }) => pieces))
+  return false
 }
 
 export function findUpload(bucket: Bucket, key: string, id: string | null): Upload {
