@@ -14,6 +14,8 @@ export type BackupAllOptions = Omit<BackupOptions, "name"> & {
   readonly include: readonly string[]
   /** Patterns of those to leave out. */
   readonly exclude: readonly string[]
+  /** Called with what became of each database, as it is done. */
+  readonly onDatabase: (result: DatabaseBackup) => void
 }
 
 /** What became of one database: `failure` also where its backup is not good in every storage. */
@@ -29,7 +31,7 @@ export type DatabaseBackup = {
  */
 export async function backupAll(options: BackupAllOptions, context: Context): Promise<DatabaseBackup[]> {
   const { connection, clientFolders } = options
-  const { env, signal, log } = context
+  const { env, signal } = context
   const clients = newestClients(await findClients(env, clientFolders))
   const session = await openMaintenanceSession(clients, connection, "", { env, signal })
   const names = await namesIn(session)
@@ -41,20 +43,29 @@ export async function backupAll(options: BackupAllOptions, context: Context): Pr
 
   const results: DatabaseBackup[] = []
   for (const database of chosen) {
-    try {
-      const made = await backup(
-        { ...options, name: undefined, connection: withDatabase(connection, database) },
-        context,
-      )
-      results.push({ database, backup: made, failure: backupFailure(made) })
-    } catch (error) {
-      signal.throwIfAborted()
-      if (!(error instanceof PgstowError)) throw error
-      log.error(`${formatName(database)} was not backed up: ${messageOf(error)}`)
-      results.push({ database, backup: undefined, failure: error })
-    }
+    const result = await backUpOne(database, options, context)
+    options.onDatabase(result)
+    results.push(result)
   }
   return results
+}
+
+async function backUpOne(
+  database: string,
+  options: BackupAllOptions,
+  context: Context,
+): Promise<DatabaseBackup> {
+  const connection = withDatabase(options.connection, database)
+  try {
+    const made = await backup({ ...options, name: undefined, connection }, context)
+    return { database, backup: made, failure: backupFailure(made) }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    const { kind, hint } = error
+    const message = `${formatName(database)} was not backed up: ${messageOf(error)}`
+    return { database, backup: undefined, failure: new PgstowError(kind, message, { hint }) }
+  }
 }
 
 async function namesIn(session: Session): Promise<string[]> {

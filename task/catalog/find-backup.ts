@@ -57,20 +57,33 @@ export async function readCatalog(
  * the problem of its manifest where one is but that can't be read.
  */
 export function findBackup(catalog: Catalog, wanted: string | Date, database?: string): Found {
+  const matches = findCopies(catalog, wanted, database)
+  const readable = matches.filter(({ manifest }) => manifest !== undefined)
+  const entry = readable.find(({ state }) => state !== "failed") ?? readable[0] ?? matches[0]
+  if (entry.manifest === undefined) throw entry.problem
+  return { entry, passedOver: matches.filter(({ id }) => id > entry.id) }
+}
+
+/**
+ * All that `wanted` can mean, readable or not: the copies of one backup where it is an id or the beginning of one, else
+ * every backup that is not too new. Throws as findBackup does.
+ */
+export function findCopies(
+  catalog: Catalog,
+  wanted: string | Date,
+  database?: string,
+): readonly [CatalogEntry, ...CatalogEntry[]] {
   const byId = typeof wanted === "string" && wanted !== "latest"
   const scope = scopeOf(catalog, database, byId)
   const matches = scope.entries.filter((entry) => isMeant(entry, wanted))
-  const [first] = matches
+  const [first, ...others] = matches
   if (!first) throw notFound(scope, wanted)
   const names = new Set(matches.map((entry) => `${entry.id} of ${quoted(entry.database)}`))
   if (byId && names.size > 1)
     throw new PgstowError("usage", `${names.size} backups have an id that begins with ${wanted}`, {
       hint: `Say which: ${listed([...names])}.`,
     })
-  const readable = matches.filter(({ manifest }) => manifest !== undefined)
-  const entry = readable.find(({ state }) => state !== "failed") ?? readable[0] ?? first
-  if (entry.manifest === undefined) throw entry.problem
-  return { entry, passedOver: matches.filter(({ id }) => id > entry.id) }
+  return [first, ...others]
 }
 
 /** What is searched, and what that is called in messages. */

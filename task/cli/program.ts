@@ -10,6 +10,7 @@ import { keygenCommand } from "../commands/keygen.ts"
 import { listCommand } from "../commands/list.ts"
 import { migrateCommand } from "../commands/migrate.ts"
 import { outputOptions } from "../commands/options.ts"
+import { removeCommand } from "../commands/remove.ts"
 import { restoreCommand } from "../commands/restore.ts"
 import { scheduleCommand } from "../commands/schedule.ts"
 import { showCommand } from "../commands/show.ts"
@@ -30,6 +31,7 @@ const commands: readonly Command[] = [
   catCommand,
   globalsCommand,
   cleanupCommand,
+  removeCommand,
   keygenCommand,
   scheduleCommand,
   migrateCommand,

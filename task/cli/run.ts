@@ -106,6 +106,17 @@ async function runCommand(
           args,
           typed: new Set(Object.keys(flags)),
           ask: questioner(io, terminal),
+          report: {
+            result: (part) => {
+              progress.clear()
+              if (output.json) log.record(part.title, { result: part.result })
+              else reportOutcome(part, false, io, log, terminal)
+            },
+            failure: (failure) => {
+              progress.clear()
+              reportFailure(failure, { ...output, json: false }, io, log, terminal)
+            },
+          },
           stdout: io.stdout,
         },
         context,

@@ -1,7 +1,7 @@
 import { type BackupOptions, type BackupResult, backup, backupFailure } from "../backup/back-up.ts"
 import { backupAll, backupAllFailure, type DatabaseBackup } from "../backup/back-up-all.ts"
 import { checkPolicy, cleanup, cleanupFailure } from "../catalog/clean-up.ts"
-import { formatBytes, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { failureEvents } from "../notify/announce.ts"
@@ -9,7 +9,7 @@ import type { PgstowEvent } from "../notify/events.ts"
 import type { Settings } from "../settings/config.ts"
 import { connectionFlags, connectionOf, policyOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
 import { formatCleanup } from "./cleanup.ts"
-import { defineCommand, type OptionGroup, type Outcome } from "./command.ts"
+import { defineCommand, type OptionGroup, type Outcome, type Report } from "./command.ts"
 import { each, sealOptions, serverOptions, storageOptions } from "./options.ts"
 
 const backupOptions: OptionGroup = (command) =>
@@ -51,7 +51,7 @@ export const backupCommand = defineCommand({
     "pgstow backup --all --exclude 'test_*'",
     'pgstow backup --exec "docker exec -i db" --username postgres --dbname orders',
   ],
-  async run({ settings, flags }, context) {
+  async run({ settings, flags, report }, context) {
     const recipients = recipientsOf(settings)
     const storages = storagesOf(settings, context)
     if (settings.cleanup) checkPolicy(policyOf(settings))
@@ -67,7 +67,9 @@ export const backupCommand = defineCommand({
       verify: settings.verify,
       shrinkWarning: settings.shrinkWarning,
     }
-    return settings.all ? backUpAll(options, settings, context) : backUpOne(options, settings, context)
+    return settings.all
+      ? backUpAll(options, settings, report, context)
+      : backUpOne(options, settings, context)
   },
 })
 
@@ -90,13 +92,23 @@ async function backUpOne(options: BackupOptions, settings: Settings, context: Co
   }
 }
 
-async function backUpAll(options: BackupOptions, settings: Settings, context: Context): Promise<Outcome> {
+async function backUpAll(
+  options: BackupOptions,
+  settings: Settings,
+  report: Report,
+  context: Context,
+): Promise<Outcome> {
   const { name, include, exclude } = settings
   if (name !== undefined)
     throw new PgstowError("usage", "--all and --name contradict each other", {
       hint: "With --all each database is kept under its own name.",
     })
-  const result = await backupAll({ ...options, include, exclude }, context)
+  const onDatabase = ({ database, backup, failure }: DatabaseBackup) => {
+    const title = `backed up ${database}`
+    if (backup) report.result({ title, result: backup, text: formatBackup(backup), isAnswer: false })
+    if (failure) report.failure(failure)
+  }
+  const result = await backupAll({ ...options, include, exclude, onDatabase }, context)
   const good = result.flatMap(({ backup, failure }) => (backup && !failure ? [backup] : []))
   const events = good.map(succeeded)
   for (const { database } of settings.cleanup ? good : []) {
@@ -113,10 +125,11 @@ async function backUpAll(options: BackupOptions, settings: Settings, context: Co
     backup: backup ?? null,
     error: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
   }))
+  const title = `backed up ${good.length} of ${formatCount(result.length, "database")}`
   return {
-    title: `backed up ${good.length} of ${result.length} databases`,
+    title,
     result: { databases },
-    text: formatBackupAll(result),
+    text: title,
     isAnswer: false,
     failure: backupAllFailure(result),
     events,
@@ -150,12 +163,4 @@ export function formatBackup(result: BackupResult): string {
     ),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
   ].join("\n")
-}
-
-export function formatBackupAll(results: readonly DatabaseBackup[]): string {
-  return results
-    .map(({ database, backup, failure }) =>
-      backup ? formatBackup(backup) : formatName(`${database}: ${failure ? messageOf(failure) : ""}`),
-    )
-    .join("\n")
 }

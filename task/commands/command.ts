@@ -17,18 +17,30 @@ export type Invocation<Flags> = {
   readonly typed: ReadonlySet<string>
   /** Undefined where there is no terminal. */
   readonly ask: Ask | undefined
+  readonly report: Report
   /** Standard output, for what is too large to be handed back. */
   readonly stdout: NodeJS.WriteStream
 }
 
+/** Shows what comes of each of several things as it comes, before the command's own outcome. */
+export type Report = {
+  /** Where JSON is wanted it is only recorded: the outcome has it all. */
+  readonly result: (part: Part) => void
+  /** What one of them failed of, with its hint. */
+  readonly failure: (failure: PgstowError) => void
+}
+
 /** What a command hands back: the result for machines, and the same for people. */
-export type Outcome = {
+export type Part = {
   /** A few words, for the log. */
   readonly title: string
   readonly result: unknown
   readonly text: string
   /** Whether the text is what was asked for (a list), wanted also where there is no terminal. */
   readonly isAnswer: boolean
+}
+
+export type Outcome = Part & {
   /** Whether the answer is in standard output already: no text and no result are added to it. */
   readonly isWritten?: boolean
   /** What went wrong although there is a result. */

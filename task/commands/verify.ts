@@ -8,6 +8,8 @@ import {
   formatTime,
 } from "../console/format.ts"
 import { formatProblem } from "../core/check.ts"
+import { PgstowError } from "../errors.ts"
+import type { PgstowEvent } from "../notify/events.ts"
 import {
   choiceFlags,
   choiceOf,
@@ -18,13 +20,15 @@ import {
   storagesOf,
 } from "../settings/inputs.ts"
 import { noVerificationEvent, verificationEvent } from "../verify/verification-event.ts"
-import { type VerifyResult, verifyCopies, verifyFailure } from "../verify/verify.ts"
+import { type CopiesResult, type VerifyResult, verifyCopies, verifyFailure } from "../verify/verify.ts"
 import { type VerifyFileResult, verifyFile } from "../verify/verify-file.ts"
-import { defineCommand, type OptionGroup } from "./command.ts"
+import { severalFailure, type VerifiedBackup, verifySeveral } from "../verify/verify-several.ts"
+import { defineCommand, type OptionGroup, type Outcome, type Report } from "./command.ts"
 import { choiceOptions, each, keyOptions, legacyKeyOptions, storageOptions } from "./options.ts"
 
 const verifyOptions: OptionGroup = (command) =>
   command
+    .option("--all", "every backup there is, or every one of --database")
     .option("--deep", "also decrypt, decompress and read every object to its end (needs the key)")
     .option("--pg-bin <folder>", "look for pg_restore here first; may be repeated (PGSTOW_PG_BIN)", each)
 
@@ -33,7 +37,7 @@ export const verifyCommand = defineCommand({
   summary: "read a backup again and check it against its manifest",
   group: "Look:",
   argument: {
-    syntax: "[backup]",
+    syntax: "[backups...]",
     description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
   },
   options: [storageOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
@@ -41,15 +45,17 @@ export const verifyCommand = defineCommand({
     ...choiceFlags.shape,
     ...legacyKeyFlags.shape,
     deep: z.boolean().default(false),
+    all: z.boolean().default(false),
   }),
   examples: [
     "pgstow verify latest",
     "pgstow verify 20260102T030000Z-k3v9x2ab --deep --identity pgstow.key",
+    "pgstow verify --all --database orders",
     "pgstow verify ./emiti_metrics_20240115_030000.sql.gz.enc --legacy-key-file emiti.key",
   ],
-  async run({ settings, args, flags }, context) {
+  async run({ settings, args, flags, report }, context) {
     const file = legacyFileIn(args)
-    if (file !== undefined) {
+    if (file !== undefined && args.length === 1) {
       const result = await verifyFile(file, await legacyKeysOf(settings, flags), context)
       return { title: "verified", result, text: formatVerifyFile(result), isAnswer: true }
     }
@@ -57,18 +63,72 @@ export const verifyCommand = defineCommand({
     const deep = flags.deep
       ? { identities: await identitiesOf(settings, context), clientFolders: settings.pgBin }
       : undefined
+    if (flags.all || args.length > 1) {
+      const onBackup = (one: VerifiedBackup) => reportBackup(one, report)
+      const choice = { backups: severalOf(args, flags), database: flags.database, deep, onBackup }
+      return outcomeOfSeveral(await verifySeveral(storages, choice, context))
+    }
     const copies = await verifyCopies(storages, { ...choiceOf(args, flags), deep }, context)
-    const { results } = copies
     return {
       title: "verified",
-      result: results,
-      text: results.map(formatVerify).join("\n"),
+      result: copies.results,
+      text: formatCopies(copies),
       isAnswer: true,
       failure: verifyFailure(copies),
-      events: [...results.map(verificationEvent), ...copies.unknown.map(noVerificationEvent)],
+      events: eventsOf(copies),
     }
   },
 })
+
+/** Which backups are meant, where that is not one. */
+function severalOf(
+  args: readonly string[],
+  {
+    all,
+    backup,
+    at,
+  }: { readonly all: boolean; readonly backup?: string | undefined; readonly at?: string | undefined },
+): readonly string[] | "all" {
+  if (backup !== undefined || at !== undefined || (all && args.length > 0))
+    throw new PgstowError("usage", "the backups to verify were given in more than one way", {
+      hint: "Give ids, or one of --all, --backup and --at.",
+    })
+  const file = args.find((arg) => legacyFileIn([arg]) !== undefined)
+  if (file !== undefined)
+    throw new PgstowError("usage", `${formatName(file)} is a file, and files are verified one at a time`, {
+      hint: "Give it alone.",
+    })
+  return all ? "all" : args
+}
+
+function reportBackup({ copies, failure }: VerifiedBackup, report: Report): void {
+  if (copies)
+    report.result({ title: "verified", result: copies.results, text: formatCopies(copies), isAnswer: true })
+  if (failure) report.failure(failure)
+}
+
+function outcomeOfSeveral(verified: readonly VerifiedBackup[]): Outcome {
+  const good = verified.filter(({ failure }) => failure === undefined).length
+  return {
+    title: "verified",
+    result: verified.flatMap(({ copies }) => copies?.results ?? []),
+    text: `${good} of ${formatCount(verified.length, "backup")} verified and good`,
+    isAnswer: true,
+    failure: severalFailure(verified),
+    events: verified.flatMap(({ copies, failure, ...name }) => {
+      if (copies) return eventsOf(copies)
+      return failure ? [noVerificationEvent({ ...name, why: failure })] : []
+    }),
+  }
+}
+
+function eventsOf({ results, unknown }: CopiesResult): PgstowEvent[] {
+  return [...results.map(verificationEvent), ...unknown.map(noVerificationEvent)]
+}
+
+function formatCopies({ results }: CopiesResult): string {
+  return results.map(formatVerify).join("\n")
+}
 
 export function formatVerify(result: VerifyResult): string {
   const { storage, database, id, kind, problems, objects, bytes, seconds } = result

@@ -39,6 +39,7 @@ function reasonOf(place: S3Place, error: Error): Reason {
     ...credentialReasons,
     ...bucketReasons(place.bucket, server),
   }
+  if (isLocked(error)) return lockedReason
   for (const code of codesOf(error)) {
     const reason = known[code]
     if (reason) return reason
@@ -57,6 +58,16 @@ function reasonOf(place: S3Place, error: Error): Reason {
       : "Check the storage's URL and the service's own log.",
   ]
 }
+
+/** Whether the service refuses to remove an object before its time. Only its words tell that from a missing right. */
+function isLocked({ name, message }: Error): boolean {
+  return name === "ObjectLocked" || /object lock|WORM[ -]protected/i.test(message)
+}
+
+const lockedReason: Reason = [
+  "it is protected by Object Lock",
+  "Wait until its retention or legal hold has ended: until then the service keeps it.",
+]
 
 /** What names the fault: the operating system's codes first, since the SDK calls most of them time-outs. */
 function codesOf(error: Error): string[] {

@@ -1,5 +1,5 @@
 import { type BackupName, type CatalogEntry, proveThere, putCheck } from "../catalog/catalog.ts"
-import { findBackup, readCatalog } from "../catalog/find-backup.ts"
+import { type Catalog, findBackup, readCatalog } from "../catalog/find-backup.ts"
 import type { Context } from "../context.ts"
 import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
 import { type Manifest, storedBytes } from "../core/manifest.ts"
@@ -89,7 +89,20 @@ export async function verifyCopies(
 ): Promise<CopiesResult> {
   const catalog = await readCatalog(storages, { database, warn: context.log.warn })
   const { entry } = findBackup(catalog, backup, database)
-  const copies = catalog.entries.filter(({ id, database }) => id === entry.id && database === entry.database)
+  return verifyEntries(copiesOf(catalog, entry), deep, context)
+}
+
+/** All copies of one backup. */
+export function copiesOf({ entries }: Catalog, { id, database }: BackupName): readonly CatalogEntry[] {
+  return entries.filter((entry) => entry.id === id && entry.database === database)
+}
+
+/** Verifies copies of one backup. Throws where nothing could be found out about any of them. */
+export async function verifyEntries(
+  copies: readonly CatalogEntry[],
+  deep: ReadThroughOptions | undefined,
+  context: Context,
+): Promise<CopiesResult> {
   const results: VerifyResult[] = []
   const unknown: CopiesResult["unknown"][number][] = []
   for (const copy of copies) {

@@ -127,6 +127,23 @@ describe("a service that refuses", () => {
     }
   })
 
+  test("an object that Object Lock keeps is told from one that nobody may remove", async () => {
+    await using world = await startS3World()
+    const words = "Access Denied because object protected by object lock."
+    world.endpoint.inject(({ operation }) =>
+      operation === "DeleteObjects"
+        ? {
+            answer: `<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>${words}</Message></Error></DeleteResult>`,
+          }
+        : undefined,
+    )
+    const failure = await rejectionOf(world.storage.remove(["a"]))
+    expect(failure.message).toContain(
+      `cannot remove a in ${world.storage.url}: it is protected by Object Lock`,
+    )
+    expect(failure.hint).toContain("retention")
+  })
+
   test("to remove objects, is heard", async () => {
     await using world = await startS3World()
     await world.storage.put("object", body)
