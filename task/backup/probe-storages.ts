@@ -17,9 +17,14 @@ export async function probeStorages(
 ): Promise<ReadonlyMap<Storage, unknown>> {
   const key = `${databaseFolder(database)}/probe`
   const failures = new Map<Storage, unknown>()
-  await Promise.all(
-    storages.map((storage) => storage.probe(key).catch((failure) => failures.set(storage, failure))),
-  )
+  const probe = async (storage: Storage) => {
+    try {
+      for (const note of await storage.probe(key)) log.warn(note)
+    } catch (failure) {
+      failures.set(storage, failure)
+    }
+  }
+  await Promise.all(storages.map(probe))
   if (failures.size === storages.length) throw failureOfAll(failures, "a first byte")
   for (const [storage, failure] of failures)
     log.warn(`${storage.url} is left out of this backup: ${messageOf(failure)}`)

@@ -9,7 +9,7 @@ import {
   retentionPolicySchema,
 } from "../core/retention.ts"
 import { messageOf, PgstowError } from "../errors.ts"
-import type { Storage } from "../storage/storage.ts"
+import { NotRemovedError, type Storage } from "../storage/storage.ts"
 import { type BackupName, type CatalogEntry, listBackups, removeBackup } from "./catalog.ts"
 import { clockAheadSeconds } from "./clocks.ts"
 import { type Debris, findDebris, noteDebris, removeDebris } from "./debris.ts"
@@ -36,6 +36,8 @@ export type StorageCleanup = {
   readonly debris: readonly Debris[]
   /** Uploads never finished that were ended; a dry run does not look for them. */
   readonly staleUploads: number
+  /** What is to know of this storage: sentences. */
+  readonly notes: readonly string[]
   readonly freedBytes: number
   /** By how much this machine's clock is ahead of the storage's; null where they agree to five minutes. */
   readonly clockAheadSeconds: number | null
@@ -86,9 +88,23 @@ async function cleanStorage(
     removedBackups: 0,
     debris: [],
     staleUploads: 0,
+    notes: [],
     freedBytes: 0,
     clockAheadSeconds: null,
     error: null,
+  }
+  const stayed: string[] = []
+  /** What is locked stays, and does not keep anything else from going. */
+  async function free(remove: () => Promise<number>): Promise<boolean> {
+    signal.throwIfAborted()
+    try {
+      done.freedBytes += await remove()
+      return true
+    } catch (error) {
+      if (!(error instanceof NotRemovedError)) throw error
+      stayed.push(messageOf(error))
+      return false
+    }
   }
   try {
     const backups = await listBackups(storage, database)
@@ -99,31 +115,39 @@ async function cleanStorage(
     done.decisions = decide(backups, policy, at)
     // The oldest first: an interruption leaves the newest of what was to go.
     for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {
-      signal.throwIfAborted()
-      done.freedBytes += dryRun ? (decision.storedBytes ?? 0) : await removeBackup(storage, decision)
-      done.removedBackups += 1
+      const remove = async () => (dryRun ? (decision.storedBytes ?? 0) : removeBackup(storage, decision))
+      if (await free(remove)) done.removedBackups += 1
     }
     done.debris = await findDebris(storage, at, { olderThanHours: abandonedAfterHours, database, backups })
     for (const debris of done.debris) {
-      signal.throwIfAborted()
-      if (debris.due) done.freedBytes += dryRun ? debris.sizeBytes : await removeDebris(storage, debris)
+      if (debris.due) await free(async () => (dryRun ? debris.sizeBytes : removeDebris(storage, debris)))
       else if (debris.notedAt === null && !dryRun) await noteDebris(storage, debris, at)
     }
     if (!dryRun) {
       const folder = database === undefined ? "" : `${databaseFolder(database)}/`
       const before = new Date(at.getTime() - abandonedAfterHours * 60 * 60 * 1000)
-      done.staleUploads = await storage.removeStaleUploads(folder, before)
+      const staleUploads = await storage.removeStaleUploads(folder, before)
+      done.staleUploads = staleUploads ?? 0
+      if (staleUploads === undefined) done.notes.push(noListNote)
     }
   } catch (error) {
     signal.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error
-    done.error = messageOf(error)
+    stayed.push(messageOf(error))
   }
-  return done
+  if (storage.keepsVersions()) done.notes.push(versionsNote)
+  return { ...done, error: stayed.length === 0 ? null : stayed.join("; ") }
 }
 
 /** A StorageCleanup while it is filled. */
-type Unfinished = { -readonly [Key in keyof StorageCleanup]: StorageCleanup[Key] }
+type Unfinished = { -readonly [Key in keyof Omit<StorageCleanup, "notes">]: StorageCleanup[Key] } & {
+  readonly notes: string[]
+}
+
+const noListNote =
+  "The service can't list unfinished uploads: let it end them itself, by a lifecycle rule for incomplete multipart uploads."
+const versionsNote =
+  "The bucket keeps versions: what was removed takes up its space until a lifecycle rule for noncurrent versions removes it."
 
 function decide(entries: readonly CatalogEntry[], policy: RetentionPolicy, now: Date): CleanupDecision[] {
   const byDatabase = Map.groupBy(entries, ({ database }) => database)

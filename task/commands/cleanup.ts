@@ -90,6 +90,7 @@ function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
     ...(shown.length > 0 ? [table] : []),
     ...debris.map((each) => formatDebris(each, dryRun)),
     ...(staleUploads > 0 ? [`ended ${formatCount(staleUploads, "unfinished upload")}`] : []),
+    ...cleaned.notes,
     error === null
       ? `${would} ${removedBackups} of ${formatCount(decisions.length, "backup")}, ${formatBytes(freedBytes)}`
       : `not finished: ${formatName(error)}; freed ${formatBytes(freedBytes)}`,

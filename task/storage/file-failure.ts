@@ -1,4 +1,4 @@
-import { codeOf, PgstowError } from "../errors.ts"
+import { codeOf, messageOf, PgstowError } from "../errors.ts"
 
 /** What the operating system's codes mean to a person: what is wrong, and what to do. */
 const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
@@ -36,10 +36,15 @@ export class PathError extends Error {
 /** Says what failed. Passes on what says so already. */
 export function fileFailure(url: string, action: string, cause: unknown): unknown {
   if (cause instanceof PgstowError || !(cause instanceof Error)) return cause
-  if (cause instanceof PathError)
-    return new PgstowError("storage", `cannot ${action} in ${url}: ${cause.message}`, { hint: cause.hint })
+  const { reason, hint } = fileReason(cause)
+  const options = cause instanceof PathError ? { hint } : { cause, hint }
+  return new PgstowError("storage", `cannot ${action} in ${url}: ${reason}`, options)
+}
+
+/** Why something with a path failed, and what to do where that is known. */
+export function fileReason(cause: unknown): { readonly reason: string; readonly hint: string | undefined } {
+  if (cause instanceof PathError) return { reason: cause.message, hint: cause.hint }
   const known = reasons[codeOf(cause) ?? ""]
-  if (!known) return new PgstowError("storage", `cannot ${action} in ${url}: ${cause.message}`, { cause })
-  const [reason, hint] = known
-  return new PgstowError("storage", `cannot ${action} in ${url}: ${reason}`, { cause, hint })
+  if (!known) return { reason: messageOf(cause), hint: undefined }
+  return { reason: known[0], hint: known[1] }
 }

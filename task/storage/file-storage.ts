@@ -21,13 +21,14 @@ import { pathToFileURL } from "node:url"
 import { codeOf } from "../errors.ts"
 import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
 import { byteStream } from "./byte-stream.ts"
-import { fileFailure, PathError } from "./file-failure.ts"
+import { fileFailure, fileReason, PathError } from "./file-failure.ts"
 import { reportedClock } from "./reported-clock.ts"
 import {
   checkKey,
   checkPrefix,
   isKey,
   NotAnObjectError,
+  NotRemovedError,
   ObjectExistsError,
   ObjectNotFoundError,
   type ObjectWriter,
@@ -47,7 +48,7 @@ const readBytes = 256 * 1024
  */
 export class FileStorage implements Storage {
   readonly url: string
-  readonly maxParts = Number.POSITIVE_INFINITY
+  readonly partRules = { most: Number.POSITIVE_INFINITY, equal: false }
   readonly #folder: string
   readonly #signal: AbortSignal | undefined
   readonly #clock = reportedClock()
@@ -116,7 +117,7 @@ export class FileStorage implements Storage {
     return this.#begin(key)
   }
 
-  async probe(key: string): Promise<void> {
+  async probe(key: string): Promise<string[]> {
     const file = await this.#begin(key)
     try {
       await file.write(Buffer.alloc(probeBytes))
@@ -126,16 +127,30 @@ export class FileStorage implements Storage {
       throw error
     }
     await file.abort()
+    return []
   }
 
   async remove(keys: readonly string[]): Promise<void> {
+    const failures = new Map<string, ReturnType<typeof fileReason>>()
     for (const key of keys) {
       await this.#attempt(`remove ${key}`, async () => {
         const path = await this.#locate(key)
-        await unlessMissing(unlink(path))
+        try {
+          await unlessMissing(unlink(path))
+        } catch (error) {
+          // One file, or one folder, may be locked and the others not.
+          if (!["EACCES", "EPERM", "EBUSY"].includes(codeOf(error) ?? "")) throw error
+          failures.set(key, fileReason(error))
+          return
+        }
         await this.#tidy(dirname(path))
       })
     }
+    if (failures.size > 0) throw new NotRemovedError(this.url, failures, keys.length)
+  }
+
+  keepsVersions(): boolean {
+    return false
   }
 
   async removeStaleUploads(prefix: string, before: Date): Promise<number> {

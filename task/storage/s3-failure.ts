@@ -20,6 +20,21 @@ export function s3Failure(place: S3Place, action: string, cause: unknown): unkno
   return new PgstowError("storage", message, cause.name === "TimeoutError" ? { hint } : { cause, hint })
 }
 
+/** Why one object of several could not be removed, and what to do. */
+export function removalReason(
+  place: S3Place,
+  code: string,
+  message: string,
+): { reason: string; hint: string } {
+  const [reason, hint] = reasonOf(place, Object.assign(new Error(message), { name: code }))
+  const isLocked = code === "AccessDenied" || /lock|retention|WORM/i.test(`${code} ${message}`)
+  if (!isLocked) return { reason, hint }
+  return {
+    reason: code === "AccessDenied" ? `${reason}, or locked` : "locked",
+    hint: "Wait until their retention is over, or end their legal hold, and check what these credentials may remove.",
+  }
+}
+
 /** Whether S3 answered with one of these error codes or statuses. */
 export function isS3Error(error: unknown, ...codes: (string | number)[]): error is S3ServiceException {
   if (!(error instanceof S3ServiceException)) return false

@@ -3,10 +3,12 @@ import { buffer } from "node:stream/consumers"
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandInput,
   type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   type ListObjectsV2CommandInput,
@@ -15,29 +17,34 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from "@aws-sdk/client-s3"
+import { mapConcurrently } from "../core/map-concurrently.ts"
+import type { PartRules } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 import { byteStream } from "./byte-stream.ts"
 import { type Found, putIfAbsent } from "./put-if-absent.ts"
 import { reportedClock } from "./reported-clock.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
 import { s3Client } from "./s3-client.ts"
-import { isS3Error, s3Failure } from "./s3-failure.ts"
+import { isS3Error, removalReason, s3Failure } from "./s3-failure.ts"
 import { nextMarkers, nextToken, type UploadMarkers } from "./s3-pages.ts"
-import { S3Upload } from "./s3-upload.ts"
+import { PartNumberError, S3Upload } from "./s3-upload.ts"
 import { type S3Settings, withShorterPrefix } from "./s3-url.ts"
 import {
   checkKey,
   checkPrefix,
   isKey,
+  NotRemovedError,
   ObjectExistsError,
   ObjectNotFoundError,
-  type ObjectWriter,
   probeBytes,
   type Storage,
   type StoredObject,
 } from "./storage.ts"
 
 const removeAtOnce = 1000
+const removeSinglyAtOnce = 8
+/** How many parts services are known to take that don't take 10,000. */
+const fewerParts = [1000, 100, 10, 1]
 /** How long the beginning of an upload may still take after an interruption. */
 const beginMs = 3_000
 
@@ -47,23 +54,38 @@ export type S3StorageOptions = {
   readonly timeoutSeconds?: number | undefined
 }
 
+type SendOptions = { readonly abortSignal?: AbortSignal }
+
+/** An object that the service did not remove, and its words for why. */
+type Refused = { readonly key: string; readonly code: string; readonly message: string }
+
 /** Keeps objects in a bucket, each under the settings' prefix and its key. */
 export class S3Storage implements Storage {
   readonly url: string
-  readonly maxParts: number
   readonly #settings: S3Settings
   readonly #client: S3Client
   readonly #signal: AbortSignal | undefined
   readonly #clock = reportedClock()
   readonly #options: S3StorageOptions
+  #maxParts: number
+  /** What the service makes of If-None-Match. */
+  #conditions: "unknown" | "kept" | "refused" | "ignored"
+  #removesSingly = false
+  #keepsVersions = false
 
   constructor(settings: S3Settings, options: S3StorageOptions = {}) {
     this.url = settings.url
-    this.maxParts = settings.maxParts
+    this.#maxParts = settings.maxParts
+    this.#conditions = settings.isAws ? "kept" : "unknown"
     this.#settings = settings
     this.#signal = options.signal
     this.#options = options
     this.#client = s3Client(settings, options.timeoutSeconds ?? 60, this.#clock)
+  }
+
+  get partRules(): PartRules {
+    const { isAws, partBytes } = this.#settings
+    return { most: this.#maxParts, equal: !isAws, leastBytes: partBytes }
   }
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
@@ -118,24 +140,14 @@ export class S3Storage implements Storage {
   async put(key: string, body: Uint8Array, options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
     checkKey(this.url, key)
     const ifAbsent = options.ifAbsent || this.#settings.writeOnce
-    const command = new PutObjectCommand({
-      ...this.#object(key),
-      ...this.#newObject(),
-      Body: body,
-      ...(ifAbsent ? { IfNoneMatch: "*" } : {}),
-    })
+    const input = { ...this.#object(key), ...this.#newObject(), Body: body }
     await this.#attempt(`write ${key}`, async (sendOptions) => {
-      const send = () => this.#client.send(command, sendOptions)
-      if (!ifAbsent) await send()
-      else {
-        const look = () => this.#look(key, body)
-        const stored = await putIfAbsent({ send, look, signal: this.#signal })
-        if (stored === "another") throw new ObjectExistsError(this.url, key)
-      }
+      if (ifAbsent && (await this.#putIfAbsent(key, input, sendOptions))) return
+      await this.#client.send(new PutObjectCommand(input), sendOptions)
     })
   }
 
-  async create(key: string): Promise<ObjectWriter> {
+  async create(key: string): Promise<S3Upload> {
     checkKey(this.url, key)
     return this.#attempt(`write ${key}`, async () => {
       const target = this.#object(key)
@@ -156,7 +168,7 @@ export class S3Storage implements Storage {
           place: this.#settings,
           signal: this.#signal,
           key,
-          maxParts: this.maxParts,
+          maxParts: this.#maxParts,
           attempt: (run) => this.#attempt(`write ${key}`, run),
           ifAbsent: this.#settings.writeOnce,
           byCrc32,
@@ -169,44 +181,49 @@ export class S3Storage implements Storage {
     })
   }
 
-  async probe(key: string): Promise<void> {
+  async probe(key: string): Promise<string[]> {
     const upload = await this.create(key)
+    let notes: string[]
     try {
-      await upload.write(Buffer.alloc(probeBytes))
+      notes = await this.#probeParts(upload)
     } finally {
       // Who may not end it can still back up: it goes with the stale uploads.
       await upload.abort().catch(() => {})
     }
+    return [...notes, ...(await this.#probeConditions(`${key}-if-none-match`))]
   }
 
   async remove(keys: readonly string[]): Promise<void> {
     for (const key of keys) checkKey(this.url, key)
+    const failures = new Map<string, { reason: string; hint: string }>()
     for (let start = 0; start < keys.length; start += removeAtOnce) {
       const batch = keys.slice(start, start + removeAtOnce)
       const what = batch.length === 1 ? batch[0] : `${batch.length} objects`
-      await this.#attempt(`remove ${what}`, async (options) => {
-        const Objects = batch.map((key) => ({ Key: this.#settings.prefix + key }))
-        const answer = await this.#client.send(
-          new DeleteObjectsCommand({ Bucket: this.#settings.bucket, Delete: { Objects, Quiet: true } }),
-          options,
-        )
-        const [error] = answer.Errors ?? []
-        if (error) throw Object.assign(new Error(`${error.Key}: ${error.Message}`), { name: error.Code })
-      })
+      const refused = await this.#attempt(`remove ${what}`, async (options) =>
+        this.#removesSingly ? this.#removeSingly(batch, options) : this.#removeTogether(batch, options),
+      )
+      for (const { key, code, message } of refused)
+        failures.set(key, removalReason(this.#settings, code, message))
     }
+    if (failures.size > 0) throw new NotRemovedError(this.url, failures, keys.length)
   }
 
-  async removeStaleUploads(prefix: string, before: Date): Promise<number> {
+  keepsVersions(): boolean {
+    return this.#keepsVersions
+  }
+
+  async removeStaleUploads(prefix: string, before: Date): Promise<number | undefined> {
     checkPrefix(this.url, prefix)
     const { bucket: Bucket, prefix: root } = this.#settings
     return this.#attempt(`remove stale uploads below ${prefix || "/"}`, async (options) => {
       let removed = 0
       let next: UploadMarkers | undefined = {}
       while (next) {
-        const page: ListMultipartUploadsCommandOutput = await this.#client.send(
-          new ListMultipartUploadsCommand({ Bucket, Prefix: root + prefix, ...next }),
+        const page: ListMultipartUploadsCommandOutput | undefined = await this.#listUploads(
+          { Bucket, Prefix: root + prefix, ...next },
           options,
         )
+        if (!page) return undefined
         const after = nextMarkers(page, root + prefix, next)
         for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
           if (!Key || !UploadId || !Initiated || Initiated >= before) continue
@@ -238,7 +255,7 @@ export class S3Storage implements Storage {
     this.#client.destroy()
   }
 
-  async #attempt<T>(action: string, run: (options: { abortSignal?: AbortSignal }) => Promise<T>): Promise<T> {
+  async #attempt<T>(action: string, run: (options: SendOptions) => Promise<T>): Promise<T> {
     try {
       this.#signal?.throwIfAborted()
       return await run(this.#signal ? { abortSignal: this.#signal } : {})
@@ -249,6 +266,151 @@ export class S3Storage implements Storage {
 
   #failure(action: string, cause: unknown): unknown {
     return this.#signal?.aborted ? this.#signal.reason : s3Failure(this.#settings, action, cause)
+  }
+
+  /** Stores an object where there is none. False where it is still to be stored, and there was none just now. */
+  async #putIfAbsent(
+    key: string,
+    input: PutObjectCommandInput & { readonly Body: Uint8Array },
+    options: SendOptions,
+  ): Promise<boolean> {
+    const exists = () => new ObjectExistsError(this.url, key)
+    // Who may not look at it at all still gets its object stored.
+    if (this.#conditions !== "kept" && ["ours", "another"].includes(await this.#look(key, input.Body)))
+      throw exists()
+    if (this.#conditions === "refused" || this.#conditions === "ignored") return false
+    const send = () => this.#client.send(new PutObjectCommand({ ...input, IfNoneMatch: "*" }), options)
+    try {
+      const look = () => this.#look(key, input.Body)
+      if ((await putIfAbsent({ send, look, signal: this.#signal })) === "another") throw exists()
+      return true
+    } catch (error) {
+      if (!isS3Error(error, 501, "NotImplemented") || this.#settings.isAws) throw error
+      if (this.#settings.writeOnce) throw error
+      this.#conditions = "refused"
+      return false
+    }
+  }
+
+  /** Stores a part of the highest number that the service takes, in no more than a few tries. */
+  async #probeParts(upload: S3Upload): Promise<string[]> {
+    const part = Buffer.alloc(probeBytes)
+    const most = this.#maxParts
+    // AWS's limit is known.
+    if (this.#settings.isAws) {
+      await upload.write(part)
+      return []
+    }
+    for (const number of [most, ...fewerParts.filter((fewer) => fewer < most)]) {
+      try {
+        await upload.write(part, number)
+      } catch (error) {
+        if (number === 1 || !(error instanceof PartNumberError)) throw error
+        continue
+      }
+      if (number === most) return []
+      this.#maxParts = number
+      return [
+        `${this.url} takes no ${most} parts of an object, but ${number}: add max-parts=${number} to its URL, or as many as its service allows`,
+      ]
+    }
+    return []
+  }
+
+  /**
+   * Finds out whether the service keeps to If-None-Match: with the help of an object of a name of its own, since there
+   * must be one for the service to refuse another.
+   */
+  async #probeConditions(key: string): Promise<string[]> {
+    if (this.#conditions !== "unknown") return []
+    const conditions = await this.#attempt(`write ${key}`, (options) => this.#conditionsOf(key, options))
+    this.#conditions = conditions
+    if (conditions === "kept") return []
+    const what = conditions === "refused" ? "does not know" : "does not keep to"
+    if (this.#settings.writeOnce)
+      throw new PgstowError("storage", `${this.url} ${what} If-None-Match, which write-once needs`, {
+        hint: "Leave write-once out of the storage's URL.",
+      })
+    return [
+      `${this.url} ${what} If-None-Match: whether an object is there already is looked up before it is written`,
+    ]
+  }
+
+  async #conditionsOf(key: string, options: SendOptions): Promise<"kept" | "refused" | "ignored"> {
+    const input = { ...this.#object(key), ...this.#newObject(), Body: Buffer.from("probe\n") }
+    const put = (ifAbsent: boolean) =>
+      this.#client.send(new PutObjectCommand(ifAbsent ? { ...input, IfNoneMatch: "*" } : input), options)
+    let stored = 0
+    try {
+      // Of two runs at once, one may take away what the other has just stored.
+      for (; stored < 3; stored++) await put(true)
+      return "ignored"
+    } catch (error) {
+      if (isS3Error(error, 412, "ConditionalRequestConflict")) return "kept"
+      if (!this.#lacks(error)) throw error
+      await put(false)
+      stored++
+      return "refused"
+    } finally {
+      // Who may not remove it leaves the same small object at each time.
+      if (stored > 0)
+        await this.#client.send(new DeleteObjectCommand(this.#object(key)), options).catch(() => {})
+    }
+  }
+
+  /** Undefined where the service has no such list. */
+  async #listUploads(
+    input: ListMultipartUploadsCommandInput,
+    options: SendOptions,
+  ): Promise<ListMultipartUploadsCommandOutput | undefined> {
+    try {
+      return await this.#client.send(new ListMultipartUploadsCommand(input), options)
+    } catch (error) {
+      if (this.#lacks(error)) return undefined
+      throw error
+    }
+  }
+
+  /** Gives those that the service refused to remove. */
+  async #removeTogether(keys: readonly string[], options: SendOptions): Promise<Refused[]> {
+    const { bucket: Bucket, prefix } = this.#settings
+    const Delete = { Objects: keys.map((key) => ({ Key: prefix + key })) }
+    try {
+      const answer = await this.#client.send(new DeleteObjectsCommand({ Bucket, Delete }), options)
+      this.#keepsVersions ||= answer.Deleted?.some(({ DeleteMarker }) => DeleteMarker) ?? false
+      return (answer.Errors ?? []).map(({ Key = "", Code = "", Message = "" }) => ({
+        key: Key.slice(prefix.length),
+        code: Code,
+        message: Message,
+      }))
+    } catch (error) {
+      if (!this.#lacks(error)) throw error
+      this.#removesSingly = true
+      return this.#removeSingly(keys, options)
+    }
+  }
+
+  async #removeSingly(keys: readonly string[], options: SendOptions): Promise<Refused[]> {
+    const refused = await mapConcurrently(keys, removeSinglyAtOnce, async (key): Promise<Refused[]> => {
+      try {
+        const { DeleteMarker } = await this.#client.send(new DeleteObjectCommand(this.#object(key)), options)
+        this.#keepsVersions ||= DeleteMarker ?? false
+        return []
+      } catch (error) {
+        if (isS3Error(error, "NoSuchKey")) return []
+        if (!isS3Error(error, 403, 409)) throw error
+        return [{ key, code: error.name, message: error.message }]
+      }
+    })
+    return refused.flat()
+  }
+
+  /** Whether a service refused a request since it has no such operation. They say so in several ways. */
+  #lacks(error: unknown): boolean {
+    return (
+      !this.#settings.isAws &&
+      isS3Error(error, 405, 501, "NotImplemented", "MethodNotAllowed", "InvalidArgument", "InvalidRequest")
+    )
   }
 
   async *#pages(

@@ -6,6 +6,7 @@ import {
   type S3Client,
   UploadPartCommand,
 } from "@aws-sdk/client-s3"
+import { mostPartBytes } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 import { isS3Error, type S3Place, s3Failure } from "./s3-failure.ts"
 import { ObjectExistsError, type ObjectWriter } from "./storage.ts"
@@ -45,9 +46,8 @@ export class S3Upload implements ObjectWriter {
     this.#signal = AbortSignal.any([this.#stopped.signal, ...(options.signal ? [options.signal] : [])])
   }
 
-  async write(part: Uint8Array): Promise<void> {
-    // The place that the call has, however late it is sent.
-    const number = this.#parts.length + 1
+  /** @param number the part's number, by default the place that the call has, however late it is sent */
+  async write(part: Uint8Array, number: number = this.#parts.length + 1): Promise<void> {
     const sent = this.#options.attempt(() => this.#send(part, number))
     this.#parts.push(sent)
     this.#bytes += part.length
@@ -72,15 +72,24 @@ export class S3Upload implements ObjectWriter {
     const { byCrc32, client, place, key, maxParts } = this.#options
     if (number > maxParts)
       throw new PgstowError("storage", `cannot write ${key} in ${place.url}: more than ${maxParts} parts`, {
-        hint: "Make the parts larger.",
+        hint: `It is larger than was expected. Add part-size=${this.#largerMebibytes()} to the storage's URL.`,
       })
     // Told again for each part at the end: there may be no other proof that the service has not mixed them up.
     const proof = byCrc32 ? { ChecksumCRC32: crc32Of(part) } : {}
-    const { ETag } = await client.send(
-      new UploadPartCommand({ ...this.#upload, ...proof, PartNumber: number, Body: part }),
-      { abortSignal: this.#signal },
-    )
-    return { ETag, PartNumber: number, ...proof }
+    const command = new UploadPartCommand({ ...this.#upload, ...proof, PartNumber: number, Body: part })
+    try {
+      const { ETag } = await client.send(command, { abortSignal: this.#signal })
+      return { ETag, PartNumber: number, ...proof }
+    } catch (error) {
+      if (number === 1 || !isS3Error(error, "InvalidArgument", "InvalidPartNumber")) throw error
+      throw new PartNumberError(place.url, key, number, { cause: error })
+    }
+  }
+
+  /** Parts four times as large as those that came so far, in MiB. */
+  #largerMebibytes(): number {
+    const mebibytes = Math.ceil(this.#bytes / this.#parts.length / 1024 ** 2)
+    return Math.min(4 * mebibytes, mostPartBytes / 1024 ** 2)
   }
 
   async #complete(Parts: CompletedPart[]): Promise<void> {
@@ -120,4 +129,15 @@ function crc32Of(bytes: Uint8Array): string {
   const sum = Buffer.alloc(4)
   sum.writeUInt32BE(crc32(bytes))
   return sum.toString("base64")
+}
+
+/** The service takes no part of such a number. */
+export class PartNumberError extends PgstowError {
+  constructor(url: string, key: string, number: number, options: { cause: unknown }) {
+    super("storage", `cannot write ${key} in ${url}: the service takes no part number ${number}`, {
+      ...options,
+      hint: `Add max-parts=${number - 1} to the storage's URL.`,
+    })
+    this.name = "PartNumberError"
+  }
 }

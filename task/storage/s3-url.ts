@@ -22,6 +22,8 @@ export type S3Settings = {
   readonly storageClass: StorageClass | undefined
   readonly kmsKey: string | undefined
   readonly maxParts: number
+  /** How large the parts of an object are to be at least; undefined where nothing is said. */
+  readonly partBytes: number | undefined
   /** Every object is written only where there is none of its key yet, whoever asks. */
   readonly writeOnce: boolean
   readonly profile: string | undefined
@@ -44,6 +46,7 @@ const parameters = [
   "sse-kms-key",
   "checksum",
   "max-parts",
+  "part-size",
   "write-once",
   "profile",
   "credentials",
@@ -95,6 +98,7 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     storageClass: readStorageClass(given("storage-class"), fail),
     kmsKey: given("sse-kms-key"),
     maxParts: readMaxParts(given("max-parts"), fail),
+    partBytes: readPartSize(given("part-size"), fail),
     writeOnce: readSwitch("write-once", given("write-once"), fail) ?? false,
     profile: credentials === undefined ? profile : undefined,
     credentials:
@@ -195,6 +199,16 @@ function readMaxParts(value: string | undefined, fail: Fail): number {
   const parts = Number(value)
   if (Number.isInteger(parts) && parts >= 1 && parts <= 10_000) return parts
   throw fail(`max-parts is ${JSON.stringify(value)}`, "Write a number from 1 to 10000, like max-parts=1000.")
+}
+
+function readPartSize(value: string | undefined, fail: Fail): number | undefined {
+  if (value === undefined) return undefined
+  const mebibytes = Number(value)
+  if (Number.isInteger(mebibytes) && mebibytes >= 8 && mebibytes <= 5120) return mebibytes * 1024 ** 2
+  throw fail(
+    `part-size is ${JSON.stringify(value)}`,
+    "Write a number of MiB from 8 to 5120, like part-size=64.",
+  )
 }
 
 /** NAME_ACCESS_KEY, NAME_SECRET_KEY and, where it is set, NAME_SESSION_TOKEN. */

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream"
+import type { PartRules } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 
 /** What a storage says of one object. Keys are relative to the storage's root and use "/". */
@@ -17,8 +18,8 @@ export interface Storage {
   /** What tells this storage from others, without secrets: for messages, logs and results. */
   readonly url: string
 
-  /** The largest number of parts one object may have: 10,000 on S3, Infinity in a directory. */
-  readonly maxParts: number
+  /** What it asks of the parts of an object: at most 10,000 on S3, any in a directory. */
+  readonly partRules: PartRules
 
   /** Every object below `prefix` (a folder ending in "/", or "" for all), in the order of its key's bytes. */
   list(prefix: string): AsyncIterable<StoredObject>
@@ -44,15 +45,25 @@ export interface Storage {
 
   /**
    * Proves that bytes can be stored under `key` now, and leaves nothing: rejects with what a backup would fail of.
-   * Asks for no right that storing an object does not need.
+   * Needs no right that storing an object does not need. Gives sentences on what the service lacks and pgstow does
+   * without, each once.
    */
-  probe(key: string): Promise<void>
+  probe(key: string): Promise<string[]>
 
-  /** Removes objects, in no certain order. Those that do not exist are no error. */
+  /**
+   * Removes objects, in no certain order. Those that do not exist are no error. Rejects with a NotRemovedError that
+   * names each which had to stay, when all the others are gone.
+   */
   remove(keys: readonly string[]): Promise<void>
 
-  /** Ends uploads below `prefix` begun before `before` and never finished, and frees what they hold. How many. */
-  removeStaleUploads(prefix: string, before: Date): Promise<number>
+  /** Whether what it removed last is kept on as an older version, and still takes up its space. */
+  keepsVersions(): boolean
+
+  /**
+   * Ends uploads below `prefix` begun before `before` and never finished, and frees what they hold. How many;
+   * undefined where the service can't say which there are.
+   */
+  removeStaleUploads(prefix: string, before: Date): Promise<number | undefined>
 
   /**
    * The storage's own time now, to the second or so: as its last answer told it (S3), or as it dated the file that was
@@ -148,5 +159,25 @@ export class ObjectExistsError extends PgstowError {
       hint: "Find out who else writes there, then try again.",
     })
     this.name = "ObjectExistsError"
+  }
+}
+
+/** The storage answers, but did not remove some of the objects. */
+export class NotRemovedError extends PgstowError {
+  /**
+   * @param failures the keys that are still there, with why
+   * @param total how many were to go
+   */
+  constructor(
+    url: string,
+    failures: ReadonlyMap<string, { readonly reason: string; readonly hint?: string | undefined }>,
+    total: number,
+  ) {
+    const byReason = Map.groupBy(failures, ([, { reason }]) => reason)
+    const which = [...byReason].map(([reason, each]) => `${reason}: ${each.map(([key]) => key).join(", ")}`)
+    const what = total === 1 ? "1 object" : `${failures.size} of ${total} objects`
+    const hint = [...failures.values()][0]?.hint
+    super("storage", `cannot remove ${what} in ${url}: ${which.join("; ")}`, { hint })
+    this.name = "NotRemovedError"
   }
 }

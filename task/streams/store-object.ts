@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { partBuffers, partSize } from "../core/part-size.ts"
+import { commonPartRules, mostPartBytes, partBuffers, partSize } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 import type { ObjectWriter, Storage } from "../storage/storage.ts"
 import { cut } from "./cut.ts"
@@ -30,7 +30,11 @@ export async function storeObject(
   options: { readonly expectedBytes: number; readonly buffers?: PartBuffers },
 ): Promise<StoredCopies> {
   const { expectedBytes, buffers = new PartBuffers() } = options
-  const maxParts = Math.min(...storages.map((storage) => storage.maxParts))
+  const rules = commonPartRules(storages.map(({ partRules }) => partRules))
+  if (partSize(0, expectedBytes, rules) > mostPartBytes)
+    throw new PgstowError("storage", `${key} would be too large: ${rules.most} parts can't hold it`, {
+      hint: "Raise max-parts in the storage's URL where its service allows it, or use more --jobs.",
+    })
   const failures = new Map<Storage, unknown>()
   const copies = storages.map((storage) => new Copy(storage, key, failures))
   let filled: Buffer = Buffer.alloc(0)
@@ -43,7 +47,7 @@ export async function storeObject(
     }
   }
   async function bufferFor(index: number): Promise<Buffer> {
-    const bytes = partSize(index, expectedBytes, maxParts)
+    const bytes = partSize(index, expectedBytes, rules)
     await settle(partBuffers(bytes) - 1)
     if (failures.size === copies.length) throw failureOfAll(failures, key)
     filled = buffers.take(bytes)

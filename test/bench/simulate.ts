@@ -87,7 +87,7 @@ function tablesOf(bytes: number): SourceTable[] {
 function partsOf(bytes: number, expectedBytes: number): number[] {
   const sizes: number[] = []
   for (let left = bytes; left > 0 || sizes.length === 0; left -= sizes.at(-1) ?? 0)
-    sizes.push(partSize(sizes.length, expectedBytes, maxParts))
+    sizes.push(partSize(sizes.length, expectedBytes, { most: maxParts, equal: false }))
   if (sizes.length > maxParts) throw new RangeError(`an object of ${bytes} bytes has ${sizes.length} parts`)
   return sizes
 }

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest"
 import { keyOf, listBackups, readFindings, readManifest } from "../../task/catalog/catalog.ts"
 import { type CleanupOptions, cleanup } from "../../task/catalog/clean-up.ts"
 import { formatCleanup } from "../../task/commands/cleanup.ts"
@@ -248,6 +248,50 @@ test("cleanup by a clock that is ahead goes by the bucket's, and says so", async
   expect((await listBackups(storage)).map(({ id }) => id)).toEqual([young, old])
   storage.close()
   await storages.close()
+})
+
+describe("a bucket", () => {
+  const context = { now: () => now, signal: new AbortController().signal }
+  const open = async () => {
+    const storages = await startS3Storages()
+    onTestFinished(() => storages.close())
+    const storage = override(storages.open(), { clock: () => undefined })
+    onTestFinished(() => storage.close())
+    for (const id of ids) await storeSample(storage, { id, checks: ["verified"] })
+    return { endpoint: storages.endpoint, storage }
+  }
+
+  test("with locked objects keeps these, each named, and all else that is to go goes, uploads and debris too", async () => {
+    const { endpoint, storage } = await open()
+    const locked = [keyOf({ database: "orders", id: ids[0] }, "manifest.json")]
+    for (const name of ["main.dump.zst.age", "globals.sql.zst.age"])
+      locked.push(keyOf({ database: "orders", id: ids[1] }, name))
+    for (const key of locked) endpoint.lock("backups", `1/${key}`)
+    const debris = "orders/20251201T030000Z-eeeeeeee/main.dump.zst.age"
+    await storage.put(debris, Buffer.from("left"))
+    const left = await storage.create("orders/20251202T030000Z-ffffffff/main.dump.zst.age")
+    await left.write(Buffer.from("left"))
+
+    const result = await cleanup([storage], { ...keepTwo, policy: { keepLast: 1 } }, context)
+    expect(result.storages).toMatchObject([{ removedBackups: 1, staleUploads: 1, notes: [] }])
+    expect(result.storages[0]?.debris).toMatchObject([{ id: "20251201T030000Z-eeeeeeee", notedAt: null }])
+    for (const key of locked) expect(result.storages[0]?.error).toContain(key)
+    expect((await listBackups(storage)).map(({ id }) => id)).toEqual([ids[3], ids[0]])
+    const keys = await keysOf(storage)
+    for (const key of locked) expect(keys).toContain(key)
+    expect(keys.filter((key) => key.includes(ids[2]))).toEqual([])
+  })
+
+  test("that keeps versions, or can't list unfinished uploads, is said to", async () => {
+    const { endpoint, storage } = await open()
+    endpoint.keepVersions("backups")
+    endpoint.rules.add("no-list-uploads").add("no-delete-objects")
+    const result = await cleanup([storage], keepTwo, context)
+    expect(result.storages).toMatchObject([{ removedBackups: 2, staleUploads: 0, error: null }])
+    const text = formatCleanup(result)
+    expect(text).toContain("The bucket keeps versions")
+    expect(text).toContain("The service can't list unfinished uploads")
+  })
 })
 
 test("a bucket that confirms the removal of a manifest, and does not remove it, keeps its objects", async () => {

@@ -49,6 +49,7 @@ describe("a storage's URL", () => {
     ["s3://bucket?write-once=1", 'write-once is "1"', "write-once=true or write-once=false"],
     ["s3://bucket?max-parts=0", 'max-parts is "0"', "from 1 to 10000"],
     ["s3://bucket?checksum=sha256", 'checksum is "sha256"', "checksum=md5"],
+    ["s3://bucket?part-size=4", 'part-size is "4"', "from 8 to 5120"],
     ["s3://bucket?max-parts=1e9", 'max-parts is "1e9"', "from 1 to 10000"],
     ["s3://bucket?storage-class=DEEP_ARCHIVE", "can't be read back", "GLACIER_IR"],
     ["s3://bucket?endpoint=localhost:9000", "not an http URL", "endpoint=http://127.0.0.1:9000"],
@@ -88,6 +89,7 @@ describe("what an S3 storage is opened with", () => {
       storageClass: undefined,
       kmsKey: undefined,
       maxParts: 10_000,
+      partBytes: undefined,
       writeOnce: false,
       profile: undefined,
       credentials: undefined,
@@ -96,7 +98,7 @@ describe("what an S3 storage is opened with", () => {
 
   test("is what the URL says", () => {
     const url =
-      "s3://bucket/a?endpoint=http://127.0.0.1:9000/&region=eu-central-1&path-style=false&max-parts=1000&write-once=true" +
+      "s3://bucket/a?endpoint=http://127.0.0.1:9000/&region=eu-central-1&path-style=false&max-parts=1000&part-size=64&write-once=true" +
       "&storage-class=STANDARD_IA&sse-kms-key=arn:aws:kms:eu-central-1:123456789012:key/k&credentials=MINIO"
     const env = {
       MINIO_ACCESS_KEY: "id",
@@ -118,6 +120,7 @@ describe("what an S3 storage is opened with", () => {
       storageClass: "STANDARD_IA",
       kmsKey: "arn:aws:kms:eu-central-1:123456789012:key/k",
       maxParts: 1000,
+      partBytes: 64 * 1024 * 1024,
       writeOnce: true,
       profile: undefined,
       credentials: { accessKeyId: "id", secretAccessKey: "secret", sessionToken: "token" },

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
+import { S3Storage } from "../../task/storage/s3-storage.ts"
+import { parseS3Url } from "../../task/storage/s3-url.ts"
 import { ObjectExistsError } from "../../task/storage/storage.ts"
 import { bytesOf } from "../support/bytes.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -156,7 +158,7 @@ describe.concurrent("a service that stays broken", () => {
   ] as const)("%s: the upload fails and leaves nothing", async (_, fault, message) => {
     await using world = await startS3World()
     const { endpoint } = world
-    const storage = world.open(message === "does not answer" ? { timeoutSeconds: 0.5 } : {})
+    const storage = world.open(message === "does not answer" ? impatient : {})
     const writer = await storage.create("folder/object")
     await writer.write(part)
     endpoint.inject(({ operation }) => (operation === "UploadPart" ? fault : undefined))
@@ -301,11 +303,24 @@ describe("a probe", () => {
   const denied = { status: 403, code: "AccessDenied" } as const
   const sent = ["CreateMultipartUpload", "UploadPart", "AbortMultipartUpload"]
 
+  test("asks AWS for nothing but what a backup needs", async () => {
+    await using world = await startS3World()
+    const { endpoint } = world
+    const keys = { AWS_ACCESS_KEY_ID: endpoint.accessKeyId, AWS_SECRET_ACCESS_KEY: endpoint.secretAccessKey }
+    const settings = parseS3Url(`s3://backups/root?endpoint=${endpoint.url}`, keys)
+    const storage = new S3Storage({ ...settings, isAws: true })
+    expect(await storage.probe("orders/probe")).toEqual([])
+    expect(endpoint.requests.map(({ operation }) => operation)).toEqual(sent)
+    storage.close()
+  })
+
   test("asks for nothing but what a backup needs, and can do without ending what it began", async () => {
     await using world = await startS3World()
-    world.endpoint.inject(({ operation }) => (sent.includes(operation) ? undefined : denied))
+    const needed = [...sent, "PutObject"]
+    world.endpoint.inject(({ operation }) => (needed.includes(operation) ? undefined : denied))
     await world.storage.probe("orders/probe")
-    expect(world.endpoint.requests.map(({ operation }) => operation)).toEqual(sent)
+    const asked = world.endpoint.requests.map(({ operation }) => operation)
+    expect(asked).toEqual([...sent, "PutObject", "PutObject", "DeleteObject"])
     expect(world.endpoint.openUploads()).toEqual([])
     world.endpoint.inject(first(1, "AbortMultipartUpload", denied))
     await world.storage.probe("orders/probe")

@@ -125,7 +125,7 @@ describe("an object", () => {
   })
 
   it("that is to be large is stored in large parts", async () => {
-    await store(inPieces(noise), [bucket], 5_000 * 2 * partBytes)
+    await store(inPieces(noise), [bucket], (10_000 / 4.5) * 2 * partBytes)
     expect(operations().filter((operation) => operation === "UploadPart")).toHaveLength(3)
   })
 

@@ -21,6 +21,7 @@ try {
     ...options,
     config: false,
     include: ["test/**/*.suite.ts"],
+    testTimeout: 60_000,
     watch: false,
   })
   await vitest.close()
