@@ -112,7 +112,7 @@ export default defineConfig({
     "typescript/only-throw-error": "error",
     "typescript/switch-exhaustiveness-check": "error",
     "typescript/restrict-template-expressions": "off",
-    "import/no-cycle": "error",
+    "import/no-cycle": ["error", { ignoreTypes: false }],
     "import/no-default-export": "error",
     "node/no-process-env": "error",
     eqeqeq: "error",

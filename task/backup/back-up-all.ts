@@ -32,7 +32,7 @@ export type DatabaseBackup = {
 export async function backupAll(options: BackupAllOptions, context: Context): Promise<DatabaseBackup[]> {
   const { connection, clientFolders } = options
   const { env, signal } = context
-  const clients = newestClients(await findClients(env, clientFolders))
+  const clients = newestClients(await findClients(context, clientFolders))
   const session = await openMaintenanceSession(clients, connection, "", { env, signal })
   const names = await namesIn(session)
   const chosen = chooseDatabases(names, options)

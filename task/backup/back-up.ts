@@ -12,7 +12,7 @@ import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/man
 import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
-import { type Connection, databaseIn, describe } from "../postgres/connection.ts"
+import { type Connection, databaseIn, describe, takesSettings, withSettings } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
 import { readGlobals } from "../postgres/globals.ts"
 import { globalsSql } from "../postgres/globals-sql.ts"
@@ -21,7 +21,6 @@ import { readOperatorPaths } from "../postgres/operator-paths.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
-import { takesSettings, withSettings } from "../postgres/session-settings.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
 import { explainLockWait, readTables } from "../postgres/tables.ts"
@@ -238,7 +237,7 @@ async function writeBackup(
   const { storages, recipients, compressLevel, lockWaitSeconds } = options
   const { env, log, now } = context
   const startedAt = now()
-  const installed = await findClients(env, options.clientFolders)
+  const installed = await findClients(context, options.clientFolders)
   const newest = newestClients(installed)
   const session = await openSession(newest, options.connection, { env, signal: context.signal })
   const { connection: plain } = session

@@ -12,7 +12,7 @@ import { parseChannels } from "../notify/channel.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import { notify } from "../notify/notify.ts"
 import { endChildren } from "../processes/child.ts"
-import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
+import { prefixOf } from "../processes/exec-prefix.ts"
 import { removeAbandonedFolders } from "../processes/temporary-folder.ts"
 import { readSettings } from "../settings/config.ts"
 import { databaseNamed } from "../settings/inputs.ts"
@@ -69,16 +69,14 @@ async function runCommand(
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
     if (io.problem) throw io.problem
-    const { env: adopted, notes } = adoptLegacyNames(io.env)
-    // Whatever starts programs reads these from the environment.
-    const { exec = adopted[execVariable], execTimeout = adopted[execTimeoutVariable] } = flags
-    const env = { ...adopted, ...texts({ [execVariable]: exec, [execTimeoutVariable]: execTimeout }) }
+    const { env, notes } = adoptLegacyNames(io.env)
     const settings = readSettings(flags, env)
     log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
     for (const note of notes) log.warn(note)
     void tidyUp(log)
     const progress = openProgress(terminal, log, () => performance.now())
-    const context = { env, log, progress, signal: io.signal, now: io.now }
+    const prefix = prefixOf(settings.exec, settings.execTimeout, env)
+    const context = { env, prefix, log, progress, signal: io.signal, now: io.now }
     const database = databaseNamed(settings, flags, env)
     const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
     const beginningOver = new AbortController()
@@ -156,12 +154,6 @@ async function tidyUp(log: Log): Promise<void> {
 /** Writes an answer: the only way to standard output. */
 function print(io: Io, text: string): void {
   io.stdout.write(formatText(text))
-}
-
-function texts(values: Readonly<Record<string, unknown>>): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const [name, value] of Object.entries(values)) if (typeof value === "string") found[name] = value
-  return found
 }
 
 /** Asks on the terminal; undefined where nobody sits in front of one. */

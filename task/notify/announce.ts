@@ -1,6 +1,6 @@
 import type { Log } from "../console/log.ts"
 import { messageOf, type PgstowError } from "../errors.ts"
-import { ChildError } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
 import type { Channel } from "./channel.ts"
 import { type PgstowEvent, publishEvent } from "./events.ts"
 import { notify } from "./notify.ts"

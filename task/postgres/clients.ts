@@ -2,8 +2,8 @@ import { access, constants, glob, realpath } from "node:fs/promises"
 import { basename, delimiter, dirname, join } from "node:path"
 import { PgstowError } from "../errors.ts"
 import { outputOf } from "../processes/child.ts"
-import { execTimeoutSeconds, execVariable } from "../processes/exec-prefix.ts"
 import { ExecError } from "../processes/far-side.ts"
+import type { Executable, Prefix } from "../processes/program.ts"
 import { childEnv, type Environment } from "./connection.ts"
 
 /** The client programs of one PostgreSQL version, from one folder. */
@@ -11,9 +11,9 @@ export type Clients = {
   readonly major: number
   /** As `pg_dump --version` says it: "17.10". */
   readonly version: string
-  readonly pgDump: string
-  readonly pgRestore: string
-  readonly psql: string
+  readonly pgDump: Executable
+  readonly pgRestore: Executable
+  readonly psql: Executable
 }
 
 const usualFolders = [
@@ -29,11 +29,14 @@ const usualFolders = [
 const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql" }
 
 /**
- * Every version of the client programs that this machine has. Where one major version is there several times,
- * the first stands first: `extraDirs`, then PATH, then the usual places.
+ * Every version of the client programs that this machine has, or that the prefix finds. Where one major version is
+ * there several times, the first stands first: `extraDirs`, then PATH, then the usual places.
  */
-export async function findClients(env: Environment, extraDirs: readonly string[] = []): Promise<Clients[]> {
-  if (env[execVariable]) return findElsewhere(env, extraDirs)
+export async function findClients(
+  { env, prefix }: { readonly env: Environment; readonly prefix?: Prefix | undefined },
+  extraDirs: readonly string[] = [],
+): Promise<Clients[]> {
+  if (prefix) return findElsewhere(prefix, env, extraDirs)
   const named = env.PATH?.split(delimiter) ?? []
   const usual = await Array.fromAsync(glob(usualFolders))
   const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]
@@ -60,7 +63,7 @@ export function chooseClients(clients: readonly Clients[], serverMajor: number):
   const newest = newestClients(clients)
   throw new PgstowError(
     "postgres",
-    `the server is PostgreSQL ${serverMajor}, and the newest pg_dump here is ${newest.version} (${newest.pgDump})`,
+    `the server is PostgreSQL ${serverMajor}, and the newest pg_dump here is ${newest.version} (${newest.pgDump.file})`,
     { hint: installHint(serverMajor) },
   )
 }
@@ -80,7 +83,7 @@ export function chooseForRestore(
   const newest = newestClients(clients)
   throw new PgstowError(
     "postgres",
-    `the backup was written by pg_dump ${archiveMajor}, and the newest pg_restore here is ${newest.version} (${newest.pgRestore})`,
+    `the backup was written by pg_dump ${archiveMajor}, and the newest pg_restore here is ${newest.version} (${newest.pgRestore.file})`,
     { hint: installHint(Math.max(archiveMajor, targetMajor)) },
   )
 }
@@ -123,17 +126,21 @@ async function isComplete(folder: string): Promise<boolean> {
   }
 }
 
-/** The programs that the prefix of PGSTOW_EXEC finds: in `folders`, or on the PATH there. */
-async function findElsewhere(env: Environment, folders: readonly string[]): Promise<Clients[]> {
+/** The programs that the prefix finds: in `folders`, or on the PATH there. */
+async function findElsewhere(
+  prefix: Prefix,
+  env: Environment,
+  folders: readonly string[],
+): Promise<Clients[]> {
   const places = folders.length > 0 ? folders : [""]
   const environment = childEnv({ params: {} }, env)
-  const found = await Promise.allSettled(places.map((folder) => probe(folder, environment)))
+  const found = await Promise.allSettled(places.map((folder) => probe(folder, environment, prefix)))
   const clients = found.flatMap((one) => (one.status === "fulfilled" && one.value ? [one.value] : []))
   if (clients.length > 0) return clients
   const failure: unknown = found.find((one) => one.status === "rejected")?.reason
   if (failure instanceof ExecError || (failure instanceof PgstowError && failure.kind === "usage"))
     throw failure
-  throw new PgstowError("postgres", `no PostgreSQL client programs were found by ${env[execVariable]}`, {
+  throw new PgstowError("postgres", `no PostgreSQL client programs were found by ${prefix.words}`, {
     cause: failure,
     hint: "Try it by hand: the same words with pg_dump --version behind them.",
   })
@@ -142,10 +149,10 @@ async function findElsewhere(env: Environment, folders: readonly string[]): Prom
 const answersWithinSeconds = 10
 
 /** Undefined where it answers with other words than pg_dump's. Rejects where the programs do not run there. */
-async function probe(folder: string, env: Environment): Promise<Clients | undefined> {
-  const path = (name: string) => join(folder, name)
-  const program = { file: path(programs.pgDump), args: ["--version"], env }
-  const startSeconds = env[execVariable] ? execTimeoutSeconds(env) : 0
+async function probe(folder: string, env: Environment, prefix?: Prefix): Promise<Clients | undefined> {
+  const executable = (name: string) => ({ file: join(folder, name), prefix })
+  const program = { ...executable(programs.pgDump), args: ["--version"], env }
+  const startSeconds = prefix?.startsWithinSeconds ?? 0
   const limit = AbortSignal.timeout((startSeconds + answersWithinSeconds) * 1_000)
   const answer = await outputOf(program, limit)
   const [, version, major] = /^pg_dump \(PostgreSQL\) ((\d+)\S*)/.exec(answer) ?? []
@@ -153,8 +160,8 @@ async function probe(folder: string, env: Environment): Promise<Clients | undefi
   return {
     major: Number(major),
     version,
-    pgDump: path(programs.pgDump),
-    pgRestore: path(programs.pgRestore),
-    psql: path(programs.psql),
+    pgDump: executable(programs.pgDump),
+    pgRestore: executable(programs.pgRestore),
+    psql: executable(programs.psql),
   }
 }

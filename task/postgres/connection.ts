@@ -1,5 +1,4 @@
 import { PgstowError } from "../errors.ts"
-import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
 import { parseDatabaseUrl } from "./database-url.ts"
 import { optionsOf, type Settings } from "./session-settings.ts"
 
@@ -92,6 +91,17 @@ export function withDatabase(connection: Connection, dbname: string): Connection
   return { ...connection, params: { ...connection.params, dbname } }
 }
 
+/** Whether sessions of the connection can be given settings: some poolers take none. */
+export function takesSettings({ settings }: Connection): boolean {
+  return settings !== undefined && Object.keys(settings).length > 0
+}
+
+/** The connection with further settings for its sessions; as it was where a pooler takes none. */
+export function withSettings(connection: Connection, settings: Settings): Connection {
+  if (!takesSettings(connection)) return connection
+  return { ...connection, settings: { ...connection.settings, ...settings } }
+}
+
 /**
  * The connection as a program's argument: never with a password. `overrides` go before the connection's own
  * parameters. Keepalives are on unless the connection says otherwise: a NAT gateway forgets a silent connection
@@ -112,10 +122,8 @@ export function conninfo(connection: Connection, overrides: Readonly<Record<stri
  * are in English, so that they can be understood here. PGCLIENTENCODING stays out, as in `connectionFrom`.
  */
 export function childEnv(connection: Connection, env: Environment): Record<string, string> {
-  const exec = env[execVariable]
   const password = typeof connection.password === "function" ? connection.password() : connection.password
-  // What docker, kubectl or ssh need is theirs to know.
-  const wanted = exec ? /^(?!DATABASE_URL$)/ : /^(PATH|HOME|TMPDIR|PG[A-Z_]+|SSL_[A-Z_]+|KRB5[A-Z0-9_]*)$/
+  const wanted = /^(PATH|HOME|TMPDIR|PG[A-Z_]+|SSL_[A-Z_]+|KRB5[A-Z0-9_]*)$/
   const passed = Object.entries(env).filter(
     ([name]) => wanted.test(name) && !/^(PGSTOW_.*|PGCLIENTENCODING|PGPASSWORD)$/.test(name),
   )
@@ -124,8 +132,7 @@ export function childEnv(connection: Connection, env: Environment): Record<strin
     PGAPPNAME: "pgstow",
     ...Object.fromEntries(passed),
     PGOPTIONS: joined(env.PGOPTIONS, connection.settings),
-    ...given({ PGPASSWORD: password ?? env.PGPASSWORD, [execVariable]: exec }),
-    ...(exec ? given({ [execTimeoutVariable]: env[execTimeoutVariable] }) : {}),
+    PGPASSWORD: password ?? env.PGPASSWORD,
     LC_ALL: "C",
   })
 }

@@ -2,7 +2,8 @@ import { basename } from "node:path"
 import type { SegmentObject } from "../core/manifest.ts"
 import { identifier, literal } from "../core/quote.ts"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
-import { ChildError, startChild } from "../processes/child.ts"
+import { startChild } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
 import { decompressInto } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
@@ -43,7 +44,7 @@ export async function copyIn(
   const table = `${identifier(segment.schema)}.${identifier(segment.table)}`
   let rows: number | undefined
   const program = {
-    file: clients.psql,
+    ...clients.psql,
     args: [
       "-XAtqw",
       "--set=ON_ERROR_STOP=1",
@@ -71,7 +72,7 @@ export async function copyIn(
   } catch (error) {
     signal?.throwIfAborted()
     // Only what psql says itself, before any row is there, is a refusal that may be got over by trying again.
-    if (!(error instanceof ChildError) || error.program !== basename(clients.psql)) throw error
+    if (!(error instanceof ChildError) || error.program !== basename(clients.psql.file)) throw error
     const refused = rows === undefined ? errorIn(error, segment.table) : undefined
     if (!refused) throw error
     if (refused.class !== "connection-lost") return refused

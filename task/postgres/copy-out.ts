@@ -1,7 +1,8 @@
 import type { Writable } from "node:stream"
 import type { Pages, PlannedSegment } from "../core/plan.ts"
 import { identifier, literal } from "../core/quote.ts"
-import { type Child, type ChildError, startChild } from "../processes/child.ts"
+import { type Child, startChild } from "../processes/child.ts"
+import type { ChildError } from "../processes/child-error.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 import { copiedRowsIn, sayCopiedRows } from "./copied-rows.ts"
@@ -39,7 +40,7 @@ export function startCopyOut(
   const { schema, name } = segment.table
   const child = startChild(
     {
-      file: clients.psql,
+      ...clients.psql,
       args: [
         "-XAtqw",
         "-v",

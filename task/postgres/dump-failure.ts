@@ -1,4 +1,4 @@
-import { ChildError } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
 import { type Connection, describe } from "./connection.ts"
 import { connectionHint } from "./connection-failure.ts"
 

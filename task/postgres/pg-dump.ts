@@ -49,7 +49,7 @@ export function startDump(
     conninfo(connection),
   ]
   return startChild(
-    { file: clients.pgDump, args, env: childEnv(connection, options.env) },
+    { ...clients.pgDump, args, env: childEnv(connection, options.env) },
     {
       stdout,
       counted: "stdout",

@@ -1,8 +1,10 @@
 import { useList } from "../archive/select-entries.ts"
 import type { TocEntry } from "../archive/toc.ts"
 import { PgstowError } from "../errors.ts"
-import { ChildError, type Program, startChild } from "../processes/child.ts"
+import { startChild } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
 import { type PlacedFile, placeFile } from "../processes/place-file.ts"
+import type { Program } from "../processes/program.ts"
 import { decompressInto, feedInto, type StartConsumer } from "../streams/decompress.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
@@ -96,11 +98,11 @@ async function runPgRestore(
 ): Promise<RestoreOutcome> {
   const { clients, connection, entries, signal } = options
   const env = childEnv(connection, options.env)
-  const list = await placeFile(useList(entries), env, signal)
+  const list = await placeFile(useList(entries), { prefix: clients.pgRestore.prefix, env }, signal)
   const reader = readRestoreOutput(options.onStep)
   try {
     const chosen = ["--use-list", list.path, "--no-password", "--dbname", conninfo(connection)]
-    const program = { file: clients.pgRestore, args: [...argumentsOf(options), ...chosen, ...args], env }
+    const program = { ...clients.pgRestore, args: [...argumentsOf(options), ...chosen, ...args], env }
     const readToEnd = await run(program, reader.line)
     // It has ended well: what looks like an error is in the name of something.
     return { state: "ok", errors: [], warnings: reader.end().warnings, readToEnd }

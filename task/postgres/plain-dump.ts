@@ -1,12 +1,14 @@
 import { randomBytes } from "node:crypto"
 import { pipeline } from "node:stream/promises"
 import { codeOf, PgstowError } from "../errors.ts"
-import { ChildError, outputOf, startChild } from "../processes/child.ts"
+import { outputOf, startChild } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
+import type { Executable } from "../processes/program.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 
 export type PlainDumpOptions = {
   /** The psql to use. */
-  readonly psql: string
+  readonly psql: Executable
   readonly connection: Connection
   readonly env: Environment
   readonly signal?: AbortSignal | undefined
@@ -24,7 +26,7 @@ export async function runPlainDump(dump: AsyncIterable<Buffer>, options: PlainDu
   const environment = childEnv(connection, env)
   await refuseOldPsql(psql, environment)
   const args = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
-  const program = { file: psql, args: [`--dbname=${conninfo(connection)}`, ...args], env: environment }
+  const program = { ...psql, args: [`--dbname=${conninfo(connection)}`, ...args], env: environment }
   const child = startChild(program, { signal, stdin: "pipe", counted: "stdin", onStderr })
   let fedBytes = 0
   async function* counted(script: AsyncIterable<Buffer>) {
@@ -80,12 +82,16 @@ function commentOut(bytes: Buffer, pattern: RegExp): void {
 }
 
 /** Throws where psql does not know \restrict: it could not be kept from obeying the dump. */
-async function refuseOldPsql(psql: string, env: Record<string, string>): Promise<void> {
-  const help = await outputOf({ file: psql, args: ["--help=commands"], env })
+async function refuseOldPsql(psql: Executable, env: Record<string, string>): Promise<void> {
+  const help = await outputOf({ ...psql, args: ["--help=commands"], env })
   if (!help.includes("\\restrict"))
-    throw new PgstowError("postgres", `${psql} can't be kept from obeying commands inside a plain dump`, {
-      hint: "Install psql 18, 17.6, 16.10, 15.14, 14.19 or 13.22, or a newer one of these versions.",
-    })
+    throw new PgstowError(
+      "postgres",
+      `${psql.file} can't be kept from obeying commands inside a plain dump`,
+      {
+        hint: "Install psql 18, 17.6, 16.10, 15.14, 14.19 or 13.22, or a newer one of these versions.",
+      },
+    )
 }
 
 function explain(error: unknown): unknown {

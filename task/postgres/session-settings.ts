@@ -1,5 +1,3 @@
-import type { Connection } from "./connection.ts"
-
 export type Settings = Readonly<Record<string, string>>
 
 /** What switches off all that would end a session or a statement midway, but for `lock_timeout`. */
@@ -35,17 +33,6 @@ export const settingsOfRestore: Settings = {
  * for each of their commits to reach the disk, and the one that gives the name waits for all.
  */
 export const settingsOfLoading: Settings = { synchronous_commit: "off" }
-
-/** Whether sessions of the connection can be given settings: some poolers take none. */
-export function takesSettings({ settings }: Connection): boolean {
-  return settings !== undefined && Object.keys(settings).length > 0
-}
-
-/** The connection with further settings for its sessions; as it was where a pooler takes none. */
-export function withSettings(connection: Connection, settings: Settings): Connection {
-  if (!takesSettings(connection)) return connection
-  return { ...connection, settings: { ...connection.settings, ...settings } }
-}
 
 /** As libpq's `options` take them. */
 export function optionsOf(settings: Settings): string {

@@ -1,8 +1,8 @@
 import * as z from "zod"
 import { PgstowError } from "../errors.ts"
 import { startChild } from "../processes/child.ts"
-import { execTimeoutSeconds, execVariable } from "../processes/exec-prefix.ts"
 import { ExecError } from "../processes/far-side.ts"
+import type { Prefix } from "../processes/program.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
 import { connectionFailure, refusesSettings } from "./connection-failure.ts"
@@ -115,7 +115,7 @@ async function beginSession(
   const signed = isSet ? { ...connection, settings: { ...settings, ...sign } } : connection
   const psql = startChild(
     {
-      file: clients.psql,
+      ...clients.psql,
       args: ["-XAtqw", "-d", conninfo(signed, { client_encoding: "UTF8" })],
       env: childEnv(signed, options.env),
     },
@@ -123,15 +123,16 @@ async function beginSession(
   )
   const lost = new AbortController()
   let state: "connecting" | "open" | "closing" = "connecting"
+  const { prefix } = clients.psql
   const giveUp = () => {
-    const failure = noAnswer(options.env)
+    const failure = noAnswer(prefix)
     conversation.end(failure)
     if (state === "open") lost.abort(failure)
     psql.stop()
   }
   const conversation = converse(psql, connection, {
-    isBehindPrefix: options.env[execVariable] !== undefined,
-    comesWithinMs: 1_000 * execTimeoutSeconds(options.env),
+    isBehindPrefix: prefix !== undefined,
+    comesWithinMs: 1_000 * (prefix?.startsWithinSeconds ?? 60),
     onLoss: giveUp,
   })
   const failureOf = (error: unknown): unknown => {
@@ -173,7 +174,8 @@ async function beginSession(
   heartbeat.unref()
   lost.signal.addEventListener("abort", () => clearInterval(heartbeat))
 
-  const limit = options.env[execVariable] ? setTimeout(giveUp, firstAnswerWithinMs(options.env)) : undefined
+  // After psql has begun it may take as long again to connect.
+  const limit = prefix ? setTimeout(giveUp, 2_000 * prefix.startsWithinSeconds) : undefined
   try {
     const [{ major, made, encoding }] = firstRow.parse(await query(firstQuery))
     // Its names may be no text at all: the server would refuse to say them. Here they become text that no name is.
@@ -197,13 +199,8 @@ async function beginSession(
 
 const closesWithinMs = 5_000
 
-/** After psql has begun it may take as long again to connect. */
-function firstAnswerWithinMs(env: Environment): number {
-  return 2_000 * execTimeoutSeconds(env)
-}
-
-function noAnswer(env: Environment): ExecError {
-  return new ExecError(`no answer of psql came through ${env[execVariable]}`, {
+function noAnswer(prefix: Prefix | undefined): ExecError {
+  return new ExecError(`no answer of psql came through ${prefix?.words}`, {
     hint: "It must hand on input and output as they are: try by hand with psql behind it.",
   })
 }

@@ -1,47 +1,47 @@
 import { randomBytes } from "node:crypto"
 import { PgstowError } from "../errors.ts"
-import type { Program } from "./child.ts"
-import { type Counted, type FarSide, listenToFarSide, wrapperFor } from "./far-side.ts"
+import { type Counted, ExecError, type FarSide, listenToFarSide, wrapperFor } from "./far-side.ts"
+import type { Prefix, Program } from "./program.ts"
 
 /** What to start in place of a program, and what is to know of the prefix, where there is one. */
-export type Prefixed = Program & { readonly behind: Behind | undefined }
+export type Prefixed = Omit<Program, "prefix"> & { readonly behind: Behind | undefined }
 
 export type Behind = {
-  /** As the user wrote it. */
-  readonly prefix: string
+  readonly prefix: Prefix
   /** What the program is to read before all else. */
   readonly firstLine: string
   readonly farSide: FarSide
-  /** How long the prefix may take until the program begins. */
-  readonly startsWithinSeconds: number
-}
-
-/** The variable that holds the prefix, and is handed on to no program. */
-export const execVariable = "PGSTOW_EXEC"
-
-/** The variable that says within how many seconds a program behind the prefix must begin. */
-export const execTimeoutVariable = "PGSTOW_EXEC_TIMEOUT"
-
-export function execTimeoutSeconds(env: Program["env"]): number {
-  return Number(env[execTimeoutVariable] || 60)
 }
 
 const hint = 'Write it like "docker exec -i NAME", "kubectl exec -i POD --" or "ssh HOST".'
 
+/** The prefix of these words; undefined without any. It gets this environment, but what is the server's or our own. */
+export function prefixOf(
+  words: string | undefined,
+  startsWithinSeconds: number,
+  env: Program["env"],
+): Prefix | undefined {
+  if (words === undefined) return undefined
+  const own = /^(PGSTOW_.*|DATABASE_URL|PGCLIENTENCODING|PGPASSWORD)$/
+  const passed: Record<string, string> = {}
+  for (const [name, value] of Object.entries(env))
+    if (value !== undefined && value !== "" && !own.test(name)) passed[name] = value
+  return { words, startsWithinSeconds, env: passed }
+}
+
 /**
- * `program` as it is, or where its environment says so by PGSTOW_EXEC ("docker exec -i db"), run through that
- * prefix. What its environment says to libpq comes along as arguments of `env`, but the password in the first line
- * of its input: nobody reads it from a process list.
+ * `program` as it is, or what runs it through its prefix. What its environment says to libpq comes along as arguments
+ * of `env`, but the password in the first line of its input: nobody reads it from a process list.
  *
  * @param counted the stream that the far side is to count
  *
  * Throws a usage error where the prefix can't hand on input and output as they are.
  */
-export function throughPrefix({ file, args, env }: Program, counted?: Counted): Prefixed {
-  const { [execVariable]: prefix, [execTimeoutVariable]: _, PGPASSWORD: password = "", ...rest } = env
+export function throughPrefix({ file, args, env, prefix }: Program, counted?: Counted): Prefixed {
   if (prefix === undefined) return { file, args, env, behind: undefined }
+  const { PGPASSWORD: password = "", ...rest } = env
   const token = randomBytes(16).toString("hex")
-  const [first = "", ...others] = checked(prefix.split(/\s+/).filter((word) => word !== ""))
+  const [first = "", ...others] = checked(prefix.words.split(/\s+/).filter((word) => word !== ""))
   const settings = Object.entries(rest).filter(([name]) => /^(PG(?!STOW_)[A-Z_]+|LC_ALL)$/.test(name))
   const command = [
     "sh",
@@ -59,13 +59,8 @@ export function throughPrefix({ file, args, env }: Program, counted?: Counted): 
   return {
     file: first,
     args: [...others, ...(isSsh ? command.map(quote) : command)],
-    env: rest,
-    behind: {
-      prefix,
-      firstLine: password,
-      farSide: listenToFarSide(token),
-      startsWithinSeconds: execTimeoutSeconds(env),
-    },
+    env: { ...prefix.env, ...rest },
+    behind: { prefix, firstLine: password, farSide: listenToFarSide(token) },
   }
 }
 
@@ -85,4 +80,42 @@ function checked(words: readonly string[]): readonly string[] {
 
 function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`
+}
+
+/** The exit code of a program whose prefix exited with 0, or did not begin it in time: it alone says what became of it. */
+export function farEnd(name: string, { prefix, farSide }: Behind, isLate: boolean): number | ExecError {
+  const { words, startsWithinSeconds } = prefix
+  const status = farSide.status()
+  if (status !== undefined) return status
+  const how =
+    farSide.pid() !== undefined
+      ? `${words} ended, and how ${name} ended did not come through it`
+      : isLate
+        ? `${words} has not begun to run ${name} within ${startsWithinSeconds} s`
+        : `${words} ended without having run ${name}`
+  return new ExecError(how, {
+    hint: `It must hand on input, output and errors as they are: try ${words} sh -c "echo hello >&2" by hand.`,
+  })
+}
+
+/** Why a stream that had so many bytes here did not come through the prefix as it was; undefined where it did. */
+export function lossOf(
+  name: string,
+  { prefix, farSide }: Behind,
+  counted: Counted,
+  here: number,
+): ExecError | undefined {
+  const there = farSide.bytes()
+  if (there === here) return undefined
+  const what = counted === "stdout" ? "the output" : "the input"
+  const counts =
+    there === undefined
+      ? `its end is not known, after ${here} bytes`
+      : counted === "stdout"
+        ? `${name} wrote ${there} bytes, and ${here} came`
+        : `${here} bytes were sent, and ${there} came`
+  return new ExecError(`${what} of ${name} did not come through ${prefix.words} as it was: ${counts}`, {
+    hint: "Its connection may have broken: try again, or connect to the server without it.",
+    isCounted: there !== undefined,
+  })
 }

@@ -3,8 +3,8 @@ import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { startChild } from "./child.ts"
-import { execVariable } from "./exec-prefix.ts"
 import { ExecError } from "./far-side.ts"
+import type { Program } from "./program.ts"
 import { makeTemporaryFolder } from "./temporary-folder.ts"
 
 export type PlacedFile = { readonly path: string; remove(): Promise<void> }
@@ -15,15 +15,14 @@ const removeOld =
   "-exec rm -f {} + 2>/dev/null"
 
 /**
- * Puts a temporary file where programs with this environment run: here, or where the prefix of PGSTOW_EXEC goes.
- * Rejects where not all of it came there.
+ * Puts a temporary file where programs with this prefix run, or here. Rejects where not all of it came there.
  */
 export async function placeFile(
   content: string | Buffer,
-  env: Readonly<Record<string, string>>,
+  { prefix, env }: Pick<Program, "prefix" | "env">,
   signal?: AbortSignal,
 ): Promise<PlacedFile> {
-  if (env[execVariable] === undefined) {
+  if (prefix === undefined) {
     const folder = makeTemporaryFolder()
     const path = join(folder, "file")
     await writeFile(path, content)
@@ -32,7 +31,7 @@ export async function placeFile(
   const script =
     `umask 077; ${removeOld}; file=$(mktemp "$folder/pgstow-XXXXXX") && ` +
     'cat >"$file" && wc -c <"$file" && echo "$file"'
-  const program = { file: "sh", args: ["-c", script], env }
+  const program = { file: "sh", args: ["-c", script], prefix, env }
   const child = startChild(program, { stdin: "pipe", stdout: "pipe", signal })
   const output = text(child.stdout)
   // How it ended says more than that its input or output broke off.
@@ -41,8 +40,8 @@ export async function placeFile(
   const answer = await output
   const [, bytes, file] = /^\s*(\d+)\n(.+)\n$/.exec(answer) ?? []
   if (file === undefined || Number(bytes) !== Buffer.byteLength(content))
-    throw new ExecError(`a file did not come through ${env[execVariable]} as it was`, {
+    throw new ExecError(`a file did not come through ${prefix.words} as it was`, {
       hint: "Its connection may have broken: try again, or connect to the server without it.",
     })
-  return { path: file, remove: () => startChild({ file: "rm", args: ["-f", file], env }).ended }
+  return { path: file, remove: () => startChild({ file: "rm", args: ["-f", file], prefix, env }).ended }
 }

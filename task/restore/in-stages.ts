@@ -8,10 +8,10 @@ import type { TocEntry } from "../archive/toc.ts"
 import type { Context } from "../context.ts"
 import { runSteps } from "../core/run-steps.ts"
 import { PgstowError } from "../errors.ts"
-import { childEnv } from "../postgres/connection.ts"
+import { childEnv, withSettings } from "../postgres/connection.ts"
 import { copyIn } from "../postgres/copy-in.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "../postgres/pg-restore.ts"
-import { settingsOfLoading, withSettings } from "../postgres/session-settings.ts"
+import { settingsOfLoading } from "../postgres/session-settings.ts"
 import { type PlacedFile, placeFile } from "../processes/place-file.ts"
 import { type Attempt, attempted, inRounds, joined, nothingYet, putOff, type Work } from "./in-rounds.ts"
 import { type RestoreJob, type Restoring, restoringInto } from "./job.ts"
@@ -34,7 +34,11 @@ export async function restoreInStages(
   const plain = restoringInto(job, database, context, signal)
   const restoring = { ...plain, connection: withSettings(plain.connection, settingsOfLoading) }
   const heads = headsOf(job, (content) =>
-    placeFile(content, childEnv(restoring.connection, restoring.env), signal),
+    placeFile(
+      content,
+      { prefix: job.clients.pgRestore.prefix, env: childEnv(restoring.connection, restoring.env) },
+      signal,
+    ),
   )
   // One of several passes over it is enough.
   let isMainRead = false

@@ -1,8 +1,8 @@
 import { formatName } from "../console/format.ts"
 import { identifier, literal } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
+import { takesSettings, withSettings } from "../postgres/connection.ts"
 import { neutralLocale, readMoneySetting, trySettingMoney } from "../postgres/money.ts"
-import { takesSettings, withSettings } from "../postgres/session-settings.ts"
 import type { RestoreJob } from "./job.ts"
 
 /**

@@ -50,7 +50,7 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
   const { title, dump, name } = options
   const { env, signal, progress } = context
   checkDatabaseName(name)
-  const clients = newestClients(await findClients(env, options.clientFolders))
+  const clients = newestClients(await findClients(context, options.clientFolders))
   const target = await openTarget(clients, options.connection, name, { env, signal })
   const { connection } = target
   try {

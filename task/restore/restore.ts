@@ -40,7 +40,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
   const name = options.into ?? restoredName(manifest.source.database, startOf(manifest.id))
   checkDatabaseName(name)
 
-  const installed = await findClients(env, options.clientFolders)
+  const installed = await findClients(context, options.clientFolders)
   const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
   try {
     const exists = await databaseExists(await target.outside(), name)

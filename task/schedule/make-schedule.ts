@@ -98,18 +98,15 @@ function folderOf(storage: string): string | undefined {
 
 async function startTimer(name: string, { env, signal }: Context): Promise<void> {
   for (const args of [["daemon-reload"], ["enable", "--now", `${name}.timer`]])
-    await startChild({ file: "systemctl", args, env: { PATH: env.PATH } }, { signal }).ended.catch(
-      (cause: unknown) => {
-        throw new PgstowError(
-          "unexpected",
-          `the files are in place, but systemctl ${args.join(" ")} failed`,
-          {
-            cause,
-            hint: "Run it yourself, or take the line for cron: pgstow schedule --cron.",
-          },
-        )
-      },
-    )
+    await startChild(
+      { file: "systemctl", args, env: { PATH: env.PATH } },
+      { signal, failureKind: "unexpected" },
+    ).ended.catch((cause: unknown) => {
+      throw new PgstowError("unexpected", `the files are in place, but systemctl ${args.join(" ")} failed`, {
+        cause,
+        hint: "Run it yourself, or take the line for cron: pgstow schedule --cron.",
+      })
+    })
 }
 
 /** Throws where there is a file that this program did not make. */

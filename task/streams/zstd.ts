@@ -3,7 +3,8 @@ import { access } from "node:fs/promises"
 import { delimiter, isAbsolute, join } from "node:path"
 import { buffer } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
-import { type Child, ChildError, type ChildOptions, startChild } from "../processes/child.ts"
+import { type Child, type ChildOptions, startChild } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
 
 /**
  * The `zstd` program on the PATH of `env`; undefined where there is none, or one that does not say how many

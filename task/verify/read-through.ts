@@ -8,9 +8,10 @@ import { type Manifest, type ManifestObject, type SegmentObject, storedBytes } f
 import { messageOf, PgstowError } from "../errors.ts"
 import { describe, headBytes, isPlainDump } from "../legacy/recognise.ts"
 import { chooseForRestore, findClients } from "../postgres/clients.ts"
-import { ChildError, type Program, startChild } from "../processes/child.ts"
-import { execTimeoutVariable, execVariable } from "../processes/exec-prefix.ts"
+import { startChild } from "../processes/child.ts"
+import { ChildError } from "../processes/child-error.ts"
 import { ExecError } from "../processes/far-side.ts"
+import type { Executable, Program } from "../processes/program.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompressHead, decompressInto, type StartConsumer } from "../streams/decompress.ts"
 import { lookThroughText, type TextFindings } from "../streams/look-through-text.ts"
@@ -31,12 +32,13 @@ export async function readThrough(
   storage: Storage,
   manifest: Manifest,
   { identities, clientFolders }: ReadThroughOptions,
-  { env, progress, signal }: Context,
+  context: Context,
 ): Promise<Problem[]> {
+  const { env, progress, signal } = context
   // What was imported is SQL, which no program of PostgreSQL has to read.
   const pgRestore = manifest.objects.some(({ kind }) => kind === "main")
-    ? await findPgRestore(manifest, env, clientFolders)
-    : ""
+    ? await findPgRestore(manifest, context, clientFolders)
+    : { file: "pg_restore" }
   const zstd = await findZstd(env)
   const problems: Problem[] = []
   let doneBytes = 0
@@ -113,11 +115,11 @@ function tellsOfContent(error: PgstowError): boolean {
 
 async function findPgRestore(
   { source }: Manifest,
-  env: Context["env"],
+  context: Pick<Context, "env" | "prefix">,
   clientFolders: readonly string[],
-): Promise<string> {
+): Promise<Executable> {
   const archiveMajor = Number.parseInt(source.clientVersion, 10)
-  return chooseForRestore(await findClients(env, clientFolders), archiveMajor, archiveMajor).pgRestore
+  return chooseForRestore(await findClients(context, clientFolders), archiveMajor, archiveMajor).pgRestore
 }
 
 type Reading = {
@@ -129,20 +131,19 @@ type Reading = {
 
 function reader(
   object: ManifestObject,
-  pgRestore: string,
+  pgRestore: Executable,
   encoding: string,
   environment: Context["env"],
 ): Reading {
-  const { PATH, HOME, LANG, [execVariable]: exec, [execTimeoutVariable]: timeout } = environment
+  const { PATH, HOME, LANG } = environment
   const env = { PATH, HOME, LANG, LC_ALL: "C" }
   const nothing = () => Promise.resolve([])
   switch (object.kind) {
     case "main": {
       // From afar all of it would have to come back.
-      const isLooked = encoding === "UTF8" && exec === undefined
+      const isLooked = encoding === "UTF8" && pgRestore.prefix === undefined
       const args = [isLooked ? "--file=-" : "--file=/dev/null"]
-      const far = { [execVariable]: exec, [execTimeoutVariable]: timeout }
-      const program = { file: pgRestore, args, env: { ...env, ...far } }
+      const program = { ...pgRestore, args, env }
       return isLooked ? textReader(program, object.name) : { start: startReader(program), problems: nothing }
     }
     case "plain":

@@ -8,7 +8,8 @@ import { formatBytes, formatDuration } from "../../task/console/format.ts"
 import { type Bed, makeBed, serverSettings, throwAwaySettings } from "./bed.ts"
 import { plot } from "./plot.ts"
 import { formatResults } from "./report.ts"
-import { type Results, type Run, replaceStages, type Stage, stages, summarize } from "./results.ts"
+import { type Results, replaceStages, summarize } from "./results.ts"
+import { type Run, type Stage, stages } from "./run.ts"
 import { simulate } from "./simulate.ts"
 import {
   backupStage,

@@ -1,4 +1,4 @@
-import type { Stage, Summary } from "./results.ts"
+import type { Stage, Summary } from "./run.ts"
 
 // A card of its own, so that it can be read on any page, light or dark.
 const colours = {

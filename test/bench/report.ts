@@ -1,5 +1,6 @@
 import { type Column, formatTable } from "../../task/console/format.ts"
-import type { Results, Stage, Summary } from "./results.ts"
+import type { Results } from "./results.ts"
+import type { Stage, Summary } from "./run.ts"
 import { prices, type Simulation } from "./simulate.ts"
 
 const titles: Readonly<Record<Stage, string>> = {

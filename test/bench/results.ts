@@ -1,30 +1,6 @@
+import { type Run, type Stage, type Summary, stages } from "./run.ts"
 import type { Simulation } from "./simulate.ts"
 import { checkTargets, type Target } from "./targets.ts"
-
-/** What is measured, each with the runs of its own. */
-export const stages = ["backup", "restore", "limited", "memory"] as const
-export type Stage = (typeof stages)[number]
-
-/** One run of one pipeline. */
-export type Run = {
-  readonly stage: Stage
-  /** The pipeline's. */
-  readonly id: string
-  readonly title: string
-  /** From 1. */
-  readonly round: number
-  readonly wallSeconds: number
-  readonly clientCpuSeconds: number
-  readonly serverCpuSeconds: number
-  readonly peakBytes: number
-  /** What it left behind where backups are kept; null where it stores nothing. */
-  readonly storedBytes: number | null
-  /** Of the database, as `pg_dump -Fc -Z0` gives it out. */
-  readonly rawBytes: number
-}
-
-/** The medians of a pipeline's runs. */
-export type Summary = Omit<Run, "round"> & { readonly rounds: number }
 
 /** What `results.json` holds. */
 export type Results = {

@@ -5,8 +5,8 @@ import { type Bed, measureIn, rawBytesOf, startSink } from "./bed.ts"
 import { contentsOf, differencesBetween } from "./contents.ts"
 import { generateDatabase, type Mix, mixed, mostlyBig } from "./generate-database.ts"
 import { restorePipelines, restoreSources } from "./restore-pipelines.ts"
-import type { Run, Stage } from "./results.ts"
 import { inRounds } from "./rounds.ts"
+import type { Run, Stage } from "./run.ts"
 import { startService } from "./service.ts"
 
 export type Sizes = {

@@ -1,4 +1,4 @@
-import type { Stage, Summary } from "./results.ts"
+import type { Stage, Summary } from "./run.ts"
 
 /** What is to be reached, beside what was. */
 export type Target = {

@@ -4,7 +4,7 @@ import { cp, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { buffer } from "node:stream/consumers"
 import { gzipSync, zstdCompressSync } from "node:zlib"
-import type { Attack, AttackWorld } from "./attacks.ts"
+import type { Attack, AttackWorld } from "./attack.ts"
 import { toldBy } from "./bed.ts"
 import type { StoredManifest } from "./stored-backups.ts"
 

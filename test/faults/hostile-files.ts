@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import * as z from "zod"
-import type { Attack, AttackWorld } from "./attacks.ts"
+import type { Attack, AttackWorld } from "./attack.ts"
 import { damages } from "./damages.ts"
 import { escapes, intruder } from "./hostile-text.ts"
 

@@ -1,6 +1,6 @@
 import { compareDatabases } from "../support/compare-databases.ts"
 import type { PostgresServer } from "../support/postgres.ts"
-import type { AttackWorld } from "./attacks.ts"
+import type { AttackWorld } from "./attack.ts"
 import { escapes, hostileText, identifier, literal } from "./hostile-text.ts"
 import type { Random } from "./random.ts"
 

@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, readFile, rm, symlink, truncate, unlink, writeFile 
 import { createServer } from "node:net"
 import { basename, dirname, join } from "node:path"
 import * as z from "zod"
-import type { Attack, AttackWorld } from "./attacks.ts"
+import type { Attack, AttackWorld } from "./attack.ts"
 import { toldBy } from "./bed.ts"
 import { copyBackup } from "./copy-backup.ts"
 import { escapes } from "./hostile-text.ts"

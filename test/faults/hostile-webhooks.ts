@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises"
 import { createServer, type RequestListener } from "node:http"
 import { join } from "node:path"
 import { startWebhook } from "../support/webhook.ts"
-import type { Attack, AttackWorld } from "./attacks.ts"
+import type { Attack, AttackWorld } from "./attack.ts"
 import { toldBy } from "./bed.ts"
 import { escapes } from "./hostile-text.ts"
 

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { afterAll, expect, test } from "vitest"
+import { expect, onTestFinished, test } from "vitest"
 
 const root = join(import.meta.dirname, "../..")
 
@@ -18,11 +18,10 @@ const layers = [
   ["cli"],
 ]
 
-const folder = mkdtempSync(join(tmpdir(), "pgstow-lint-"))
-afterAll(() => rmSync(folder, { recursive: true }))
-
-/** Lints files of one line each, and gives the paths of those that the linter refuses. */
-function refused(files: Readonly<Record<string, string>>): string[] {
+/** Lints files of one line each, and gives the paths of those that the linter refuses by this rule. */
+function refused(files: Readonly<Record<string, string>>, rule: string): string[] {
+  const folder = mkdtempSync(join(tmpdir(), "pgstow-lint-"))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
   for (const [path, line] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), `${line}\n`)
@@ -36,9 +35,7 @@ function refused(files: Readonly<Record<string, string>>): string[] {
   })
   expect(stderr).toBe("")
   const { diagnostics } = JSON.parse(stdout) as { diagnostics: { code: string; filename: string }[] }
-  return diagnostics
-    .filter(({ code }) => code === "eslint(no-restricted-imports)")
-    .map(({ filename }) => filename)
+  return diagnostics.filter(({ code }) => code === rule).map(({ filename }) => filename)
 }
 
 test("every folder of task/ is a room with its place", () => {
@@ -67,5 +64,16 @@ test("the linter refuses every import, of types too, that goes against the layer
   wrong["functions/commands.ts"] = 'export { one } from "../task/commands/one.ts"'
   wrong["infra/backup.ts"] = 'export { one } from "../task/backup/one.ts"'
   delete right["task/core/errors.ts"]
-  expect(refused({ ...wrong, ...right }).sort()).toEqual(Object.keys(wrong).sort())
+  const files = refused({ ...wrong, ...right }, "eslint(no-restricted-imports)")
+  expect(files.sort()).toEqual(Object.keys(wrong).sort())
+})
+
+test("the linter refuses every circle of imports, of types too", () => {
+  const circle = {
+    "task/core/one.ts": 'export type { Three } from "./two.ts"',
+    "task/core/two.ts": 'export type { Three } from "./three.ts"',
+    "task/core/three.ts": 'export type { Three } from "./one.ts"',
+  }
+  const outside = { "task/core/four.ts": 'export type { Three } from "./one.ts"' }
+  expect(refused({ ...circle, ...outside }, "import(no-cycle)").sort()).toEqual(Object.keys(circle).sort())
 })

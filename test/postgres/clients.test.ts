@@ -24,12 +24,12 @@ async function install(folder: string, version: string, names = ["pg_dump", "pg_
 }
 
 const fake = async (env: Record<string, string>, dirs: string[] = []) =>
-  (await findClients(env, dirs)).filter(({ major }) => major >= 90)
+  (await findClients({ env }, dirs)).filter(({ major }) => major >= 90)
 
 describe("finding clients", () => {
   test("every version installed here is found, whatever PATH says", async () => {
     const found = await findClients(
-      { PATH: "/usr/bin" },
+      { env: { PATH: "/usr/bin" } },
       findPostgres().map(({ binDir }) => binDir),
     )
     for (const { major, version } of findPostgres())
@@ -50,7 +50,7 @@ describe("finding clients", () => {
     const [given, onPath] = [await install("a", "95.1"), await install("b", "95.2")]
     const found = await fake({ PATH: `${onPath}:` }, [given])
     expect(found.map(({ version }) => version)).toEqual(["95.1", "95.2"])
-    expect(chooseClients(found, 95).pgDump).toBe(join(given, "pg_dump"))
+    expect(chooseClients(found, 95).pgDump.file).toBe(join(given, "pg_dump"))
   })
 
   test("a folder that is linked to is found once, by its own name", async () => {
@@ -60,7 +60,7 @@ describe("finding clients", () => {
     for (const name of ["pg_dump", "pg_restore", "psql"]) await symlink(join(real, name), join(links, name))
     await symlink(real, join(root, "linked"))
     const [clients, ...others] = await fake({ PATH: `${links}:${join(root, "linked")}:${real}` })
-    expect(clients).toMatchObject({ major: 96, version: "96beta1", psql: join(real, "psql") })
+    expect(clients).toMatchObject({ major: 96, version: "96beta1", psql: { file: join(real, "psql") } })
     expect(others).toEqual([])
   })
 
@@ -76,9 +76,9 @@ const clients = (...versions: string[]) =>
   versions.map((version) => ({
     version,
     major: Number.parseInt(version, 10),
-    pgDump: `/pg/${version}/pg_dump`,
-    pgRestore: `/pg/${version}/pg_restore`,
-    psql: `/pg/${version}/psql`,
+    pgDump: { file: `/pg/${version}/pg_dump` },
+    pgRestore: { file: `/pg/${version}/pg_restore` },
+    psql: { file: `/pg/${version}/psql` },
   }))
 
 describe("choosing clients", () => {
@@ -119,6 +119,6 @@ describe("choosing clients", () => {
 
   test("no clients at all are refused with what to install", () => {
     expect(failureOf(() => newestClients([])).message).toContain("no PostgreSQL client programs")
-    expect(dirname(newestClients(clients("9.6", "15.3")).psql)).toBe("/pg/15.3")
+    expect(dirname(newestClients(clients("9.6", "15.3")).psql.file)).toBe("/pg/15.3")
   })
 })

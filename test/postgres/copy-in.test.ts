@@ -154,7 +154,9 @@ describe.for(majors)("rows for PostgreSQL %i", (major) => {
       "psql",
       '"$real" "$@"; echo "WARNING:  the machine is short of memory" >&2; kill -KILL $$',
     )
-    const failure = await rejectionOf(load(compressed(), { clients: { psql: join(folder, "psql") } }))
+    const failure = await rejectionOf(
+      load(compressed(), { clients: { psql: { file: join(folder, "psql") } } }),
+    )
     expect(failure.kind).toBe("postgres")
     expect(failure.message).toContain("was ended by SIGKILL")
     expect(await content()).not.toBe("")

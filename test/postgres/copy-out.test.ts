@@ -7,7 +7,7 @@ import type { Connection } from "../../task/postgres/connection.ts"
 import { type CopyOutOptions, startCopyOut } from "../../task/postgres/copy-out.ts"
 import { LockWaitError } from "../../task/postgres/dump-failure.ts"
 import { readTables } from "../../task/postgres/tables.ts"
-import { ChildError } from "../../task/processes/child.ts"
+import { ChildError } from "../../task/processes/child-error.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresServer, startPostgres } from "../support/postgres.ts"
 import { clientsOf, connectionTo, exportSnapshot, openTestSession } from "../support/session.ts"
@@ -59,7 +59,10 @@ async function copy(
 async function dumpRows(server: PostgresServer, database: string): Promise<string> {
   const env = { ...server.env, PGDATABASE: database }
   const args = ["--data-only", "--format=plain"]
-  const { stdout } = await promisify(execFile)(clientsOf(server).pgDump, args, { env, maxBuffer: 2 ** 28 })
+  const { stdout } = await promisify(execFile)(clientsOf(server).pgDump.file, args, {
+    env,
+    maxBuffer: 2 ** 28,
+  })
   return /^COPY .*?;\n(.*?)^\\\.$/ms.exec(stdout)?.[1] ?? ""
 }
 
@@ -105,7 +108,7 @@ describe.for(majors)("a copy of rows of PostgreSQL %i", (major) => {
     const segments = await copy(server, connectionTo(server, database), ranges)
     const lines = segments.flatMap(({ bytes }) => bytes.toString().split("\n").slice(0, -1))
     const dumped = await promisify(execFile)(
-      clientsOf(server).psql,
+      clientsOf(server).psql.file,
       ["-XAtc", "COPY (SELECT * FROM ONLY t) TO STDOUT"],
       {
         env: { ...server.env, PGDATABASE: database },

@@ -10,7 +10,7 @@ import { parseToc } from "../../task/archive/toc.ts"
 import type { Connection } from "../../task/postgres/connection.ts"
 import { LockWaitError } from "../../task/postgres/dump-failure.ts"
 import { type DumpOptions, startDump } from "../../task/postgres/pg-dump.ts"
-import { ChildError } from "../../task/processes/child.ts"
+import { ChildError } from "../../task/processes/child-error.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { type PostgresServer, startPostgres } from "../support/postgres.ts"
 import { clientsOf, connectionTo, exportSnapshot, openTestSession } from "../support/session.ts"
@@ -68,7 +68,7 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
     const options = { snapshot: id, encoding: "UTF8", lockWaitSeconds: 1, env: {} }
     await startDump(clientsOf(server), connectionTo(server, database), options, stdout).ended
     await session.close()
-    const list = await promisify(execFile)(clientsOf(server).pgRestore, ["--list", file])
+    const list = await promisify(execFile)(clientsOf(server).pgRestore.file, ["--list", file])
     expect(list.stdout).toContain("TABLE DATA public t postgres")
   })
 

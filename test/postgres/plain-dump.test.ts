@@ -114,7 +114,7 @@ describe.each(majors)("psql of PostgreSQL %i", (major) => {
 
   function options() {
     const connection = connectionFrom({ databaseUrl: server.url(database) })
-    return { psql: join(server.binDir, "psql"), connection, env: { PATH: process.env.PATH } }
+    return { psql: { file: join(server.binDir, "psql") }, connection, env: { PATH: process.env.PATH } }
   }
 
   function runText(dump: string): Promise<void> {
@@ -131,7 +131,7 @@ test("a psql that does not know \\restrict is refused before it reads a byte", a
   const psql = join(folder, "psql")
   writeFileSync(psql, '#!/bin/sh\n[ "$1" = --help=commands ] && echo "General" && exit\nexit 9\n')
   chmodSync(psql, 0o755)
-  const options = { psql, connection: { params: {} }, env: { PATH: process.env.PATH } }
+  const options = { psql: { file: psql }, connection: { params: {} }, env: { PATH: process.env.PATH } }
   const error = await rejectionOf(runPlainDump(inPieces(Buffer.from("SELECT 1;")), options))
   expect(error.message).toContain("can't be kept from obeying")
   expect(error.hint).toContain("15.14")

@@ -1,8 +1,13 @@
 import { join } from "node:path"
 import { describe, expect, onTestFinished, test } from "vitest"
-import { type Connection, connectionFrom, type Environment } from "../../task/postgres/connection.ts"
+import {
+  type Connection,
+  connectionFrom,
+  type Environment,
+  withSettings,
+} from "../../task/postgres/connection.ts"
 import { openSession, type Session } from "../../task/postgres/session.ts"
-import { settingsOfLoading, settingsOfRestore, withSettings } from "../../task/postgres/session-settings.ts"
+import { settingsOfLoading, settingsOfRestore } from "../../task/postgres/session-settings.ts"
 import { clientsWith } from "../support/client-folder.ts"
 import { needsPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
 import { type PostgresServer, startPostgres } from "../support/postgres.ts"
@@ -71,7 +76,7 @@ describe.for(majors.filter((major) => major >= later.idle_session_timeout))("wit
     const database = await server.createDatabase()
     await server.psql(`ALTER DATABASE ${database} SET idle_session_timeout = '1ms'`)
     const slow = await clientsWith(server, "psql", `exec "$real" "$@" -c '\\! sleep 0.2' -f -`)
-    const clients = { psql: join(slow, "psql") }
+    const clients = { psql: { file: join(slow, "psql") } }
     const session = await openSession(clients, connectionTo(server, database), { env: {} })
     onTestFinished(() => session.close())
     expect(await settingOf(session, "idle_session_timeout")).toEqual([{ value: "0" }])

@@ -213,7 +213,9 @@ test("a server that does not answer is given up after connect_timeout", async ()
 
 test("a psql that is not there is said to be missing", async () => {
   const server = await sharedPostgres()
-  const error = await rejectionOf(openSession({ psql: "/nowhere/psql" }, connectionTo(server), { env: {} }))
+  const error = await rejectionOf(
+    openSession({ psql: { file: "/nowhere/psql" } }, connectionTo(server), { env: {} }),
+  )
   expect(error.message).toBe("psql is not installed (/nowhere/psql)")
 })
 

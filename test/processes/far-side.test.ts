@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { buffer, text } from "node:stream/consumers"
 import { describe, expect, onTestFinished, test } from "vitest"
 import { startChild } from "../../task/processes/child.ts"
+import { prefixOf } from "../../task/processes/exec-prefix.ts"
 import { rejectionOf } from "../support/failure.ts"
 
 /** Makes a prefix that does this with "$@", and finds these programs (names and scripts) before the system's. */
@@ -17,7 +18,8 @@ async function prefix(script: string, programs: Readonly<Record<string, string>>
   await mkdir(join(folder, "bin"))
   for (const [name, body] of Object.entries(programs)) await make(join(folder, "bin", name), body)
   await make(join(folder, "prefix"), `PATH=${folder}/bin:/usr/bin:/bin; export PATH\n${script}`)
-  return { PATH: "/usr/bin:/bin", PGSTOW_EXEC: join(folder, "prefix"), PGPASSWORD: "secret" }
+  const PATH = "/usr/bin:/bin"
+  return { prefix: prefixOf(join(folder, "prefix"), 60, { PATH }), env: { PATH, PGPASSWORD: "secret" } }
 }
 
 const dds = [
@@ -28,8 +30,8 @@ const sizes = [0, 1, 65_536, 3_000_001]
 
 describe.for(dds)("with %s", ([, programs]) => {
   test.for(sizes)("an output of %i bytes that comes whole is known to be", async (bytes) => {
-    const env = await prefix('"$@"', programs)
-    const program = { file: "head", args: ["-c", String(bytes), "/dev/zero"], env }
+    const far = await prefix('"$@"', programs)
+    const program = { file: "head", args: ["-c", String(bytes), "/dev/zero"], ...far }
     const child = startChild(program, { stdout: "pipe", counted: "stdout" })
     const output = await buffer(child.stdout)
     await child.ended
@@ -39,9 +41,9 @@ describe.for(dds)("with %s", ([, programs]) => {
   })
 
   test.for(sizes)("an input of %i bytes that comes whole is known to be", async (bytes) => {
-    const env = await prefix('"$@"', programs)
+    const far = await prefix('"$@"', programs)
     const child = startChild(
-      { file: "wc", args: ["-c"], env },
+      { file: "wc", args: ["-c"], ...far },
       { stdin: "pipe", stdout: "pipe", counted: "stdin" },
     )
     child.stdin.end(Buffer.alloc(bytes))
@@ -52,14 +54,14 @@ describe.for(dds)("with %s", ([, programs]) => {
 
   test("a byte that is lost at either end is missed", async () => {
     const program = { file: "cat", args: [] }
-    const outwards = { ...program, env: await prefix('"$@" | head -c -1', programs) }
+    const outwards = { ...program, ...(await prefix('"$@" | head -c -1', programs)) }
     const out = startChild(outwards, { stdin: "pipe", stdout: "pipe", counted: "stdout" })
     out.stdin.end("four")
     expect(await text(out.stdout)).toBe("fou")
     await out.ended
     expect(out.lost(3)?.message).toMatch(/cat wrote 4 bytes, and 3 came$/)
 
-    const inwards = { ...program, env: await prefix('head -c -1 | "$@"', programs) }
+    const inwards = { ...program, ...(await prefix('head -c -1 | "$@"', programs)) }
     const into = startChild(inwards, { stdin: "pipe", stdout: "pipe", counted: "stdin" })
     into.stdin.end("four")
     expect(await text(into.stdout)).toBe("fou")
@@ -70,8 +72,8 @@ describe.for(dds)("with %s", ([, programs]) => {
   test.for(["stdin", "stdout", undefined] as const)(
     "a failure is known where the prefix exits with 0, whatever is counted (%s)",
     async (counted) => {
-      const env = await prefix('"$@"; exit 0', programs)
-      const program = { file: "sh", args: ["-c", "cat >/dev/null; echo why >&2; exit 7"], env }
+      const far = await prefix('"$@"; exit 0', programs)
+      const program = { file: "sh", args: ["-c", "cat >/dev/null; echo why >&2; exit 7"], ...far }
       const child = startChild(program, { counted })
       expect(await rejectionOf(child.ended)).toMatchObject({
         exitStatus: 7,
@@ -81,8 +83,8 @@ describe.for(dds)("with %s", ([, programs]) => {
   )
 
   test("a reader that did not take all of its input is believed in what it says of that", async () => {
-    const env = await prefix('"$@"', programs)
-    const program = { file: "sh", args: ["-c", "echo enough >&2; exit 3"], env }
+    const far = await prefix('"$@"', programs)
+    const program = { file: "sh", args: ["-c", "echo enough >&2; exit 3"], ...far }
     const child = startChild(program, { stdin: "pipe", counted: "stdin" })
     child.stdin.on("error", () => {})
     child.stdin.end(Buffer.alloc(1_000_000))
@@ -92,9 +94,12 @@ describe.for(dds)("with %s", ([, programs]) => {
 })
 
 test("what a program says of itself is not taken for the far side's words", async () => {
-  const env = await prefix('"$@" | head -c -1')
+  const far = await prefix('"$@" | head -c -1')
   const forged = "echo 0123456789abcdef0123456789abcdef passed 0 exited 0 3 bytes >&2; printf four"
-  const child = startChild({ file: "sh", args: ["-c", forged], env }, { stdout: "pipe", counted: "stdout" })
+  const child = startChild(
+    { file: "sh", args: ["-c", forged], ...far },
+    { stdout: "pipe", counted: "stdout" },
+  )
   await text(child.stdout)
   await child.ended
   expect(child.lost(3)?.isCounted).toBe(true)

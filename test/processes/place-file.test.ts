@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
+import { prefixOf } from "../../task/processes/exec-prefix.ts"
 import { placeFile } from "../../task/processes/place-file.ts"
 
 test("behind a prefix, what a killed restore left there a week ago is removed, and nothing else", async () => {
@@ -16,8 +17,9 @@ test("behind a prefix, what a killed restore left there a week ago is removed, a
     await writeFile(join(folder, name), "")
     await utimes(join(folder, name), at, at)
   }
-  const env = { PATH: process.env.PATH ?? "", PGSTOW_EXEC: `env TMPDIR=${folder}` }
-  const placed = await placeFile("a list", env)
+  const { PATH } = process.env
+  const prefix = prefixOf(`env TMPDIR=${folder}`, 60, { PATH })
+  const placed = await placeFile("a list", { prefix, env: { PATH } })
   expect(await readFile(placed.path, "utf8")).toBe("a list")
   expect((await readdir(folder)).filter((name) => join(folder, name) !== placed.path).sort()).toEqual([
     "notes-aaaaaa",

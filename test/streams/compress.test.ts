@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "vitest"
-import { type Child, type Program, startChild } from "../../task/processes/child.ts"
+import { type Child, startChild } from "../../task/processes/child.ts"
+import type { Program } from "../../task/processes/program.ts"
 import { compressOutput } from "../../task/streams/compress.ts"
 import { findZstd } from "../../task/streams/zstd.ts"
 import { bytesOf } from "../support/bytes.ts"

@@ -6,7 +6,8 @@ import { buffer } from "node:stream/consumers"
 import { constants, zstdCompressSync } from "node:zlib"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
-import { type Child, type Program, startChild } from "../../task/processes/child.ts"
+import { type Child, startChild } from "../../task/processes/child.ts"
+import type { Program } from "../../task/processes/program.ts"
 import {
   type Decompression,
   decompress,

@@ -1,5 +1,6 @@
 import type { ProgressUpdate } from "../../task/console/progress.ts"
 import type { Context } from "../../task/context.ts"
+import type { Prefix } from "../../task/processes/program.ts"
 
 /** A context that remembers what it is told. */
 export type TestContext = Context & {
@@ -7,12 +8,23 @@ export type TestContext = Context & {
   readonly updates: readonly ProgressUpdate[]
 }
 
-export function testContext({ signal = new AbortController().signal, env = {} } = {}): TestContext {
+type Given = {
+  readonly signal?: AbortSignal
+  readonly env?: Context["env"]
+  readonly prefix?: Prefix | undefined
+}
+
+export function testContext({
+  signal = new AbortController().signal,
+  env = {},
+  prefix,
+}: Given = {}): TestContext {
   const warnings: string[] = []
   const updates: ProgressUpdate[] = []
   const ignore = () => {}
   return {
     env: { PATH: process.env.PATH, ...env },
+    prefix,
     log: {
       debug: ignore,
       info: ignore,

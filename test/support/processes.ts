@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import type { Program } from "../../task/processes/child.ts"
+import type { Program } from "../../task/processes/program.ts"
 
 /** A program of `test/fixtures/programs`. */
 export function fixture(name: string, ...args: (string | number)[]): Program {

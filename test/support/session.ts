@@ -5,7 +5,7 @@ import { openSession, type Session, type SessionOptions } from "../../task/postg
 import { findPostgres, type PostgresServer } from "./postgres.ts"
 
 const clients = await findClients(
-  {},
+  { env: {} },
   findPostgres().map(({ binDir }) => binDir),
 )
 

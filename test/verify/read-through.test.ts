@@ -3,6 +3,7 @@ import { zstdCompressSync } from "node:zlib"
 import { beforeEach, expect, test } from "vitest"
 import { keyOf, putManifest, removeBackup } from "../../task/catalog/catalog.ts"
 import type { Manifest, ManifestObject, SegmentObject } from "../../task/core/manifest.ts"
+import { prefixOf } from "../../task/processes/exec-prefix.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { readThrough } from "../../task/verify/read-through.ts"
 import { clientsWith } from "../support/client-folder.ts"
@@ -117,7 +118,7 @@ test("imported SQL is read without any program of PostgreSQL", async () => {
   manifest.objects = [
     { kind: "plain", ...(await store("main.sql.zst", Buffer.from(`${plainHead}CREATE TABLE t ();\n`))) },
   ]
-  const context = testContext({ env: { ...process.env, PGSTOW_EXEC: "/nonexistent/program" } })
+  const context = testContext({ prefix: prefixOf("/nonexistent/program", 60, {}) })
   expect(await readThrough(storage, manifest, { identities: [], clientFolders: [] }, context)).toEqual([])
 })
 

@@ -1,4 +1,4 @@
-import type { S3Request } from "./operations.ts"
+import type { IncomingHttpHeaders } from "node:http"
 import { S3Error } from "./s3-error.ts"
 
 /**
@@ -34,8 +34,13 @@ export type Rule =
 /** Throws an S3Error where a request as such is against one of the rules. */
 export function checkRules(
   rules: ReadonlySet<Rule>,
-  { operation, query, headers }: Omit<S3Request, "body">,
+  request: {
+    readonly operation: string
+    readonly query: URLSearchParams
+    readonly headers: IncomingHttpHeaders
+  },
 ): void {
+  const { operation, query, headers } = request
   const names = Object.keys(headers)
   const hasMd5 = names.includes("content-md5")
   const hasChecksum = names.some((name) => /^x-amz-(checksum-(?!type|algorithm|mode)|trailer)/.test(name))
