@@ -17,7 +17,9 @@ export type CrashablePostgres = PostgresCluster & {
 const recoverWithinMs = 60_000
 
 export async function startCrashablePostgres(options: StartOptions = {}): Promise<CrashablePostgres> {
-  const cluster = await startPostgres(options)
+  // Without it, commits of the last moments go with the postmaster that is killed.
+  const settings = { synchronous_commit: "on", ...options.settings }
+  const cluster = await startPostgres({ ...options, settings })
   const dataDir = join(cluster.socketDir, "data")
   const pidFile = join(dataDir, "postmaster.pid")
 
