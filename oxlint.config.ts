@@ -13,7 +13,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   streams: ["core", "processes", "storage"],
   archive: ["core"],
   postgres: ["core", "processes", "streams", "archive"],
-  catalog: ["core", "console", "storage", "streams"],
+  catalog: ["core", "console", "keys", "storage", "streams"],
   legacy: ["core"],
   notify: ["console", "processes"],
   verify: [
@@ -28,7 +28,18 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "legacy",
     "notify",
   ],
-  backup: ["core", "console", "processes", "storage", "streams", "postgres", "catalog", "legacy", "verify"],
+  backup: [
+    "core",
+    "console",
+    "keys",
+    "processes",
+    "storage",
+    "streams",
+    "postgres",
+    "catalog",
+    "legacy",
+    "verify",
+  ],
   restore: [
     "core",
     "console",

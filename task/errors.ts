@@ -24,6 +24,8 @@ export const exitCodes = {
   overdue: 11,
   /** A clock is wrong: this machine's, a storage's, or that of who made a backup dated in the future. */
   clock: 12,
+  /** A backup is not signed by a key that was asked for. */
+  signature: 13,
   /** SIGINT. */
   interrupted: 130,
   /** SIGTERM. */
@@ -72,6 +74,7 @@ export const generalHints: Readonly<Record<FailureKind, string>> = {
   notConfirmed: "Run it again on a terminal, or with --yes.",
   overdue: "Look into the log of the last backups.",
   clock: "Set the clock by NTP.",
+  signature: "Use a backup that is signed by a key that you trust.",
   interrupted: "Run it again when you like: it starts from the beginning.",
   terminated: "Run it again when you like: it starts from the beginning.",
 }

@@ -13,7 +13,7 @@ type Named = { readonly schema?: string | undefined; readonly name: string }
  */
 export function manifestProblems(
   entries: readonly TocEntry[],
-  { objects, tableRows }: Pick<Manifest, "objects" | "tableRows">,
+  { objects }: Pick<Manifest, "objects">,
 ): Problem[] {
   const key = ({ schema = "", name }: Named) => [schema, name].map(inQuotes).join(".")
   const ofKind = (kind: string) =>
@@ -27,11 +27,10 @@ export function manifestProblems(
   const wrongSegments = [...segments].flatMap(([table, ofTable]) =>
     segmentProblems(tables.get(table), ownRows.has(table), ofTable),
   )
-  const missing = (tableRows ?? []).flatMap(({ table, rows }) => {
-    const name = quoted(table)
-    const entry = tables.get(name)
-    if (rows === 0 || !entry || ownRows.has(name) || segments.has(name)) return []
-    // pg_dump leaves an unlogged table's rows out at a replica, and a partitioned table has none.
+  // pg_dump has an entry for the rows of every table that it does not leave to segments, empty ones too.
+  const missing = [...tables].flatMap(([table, entry]) => {
+    if (ownRows.has(table) || segments.has(table)) return []
+    // It leaves an unlogged table's rows out at a replica, and a partitioned table has none.
     if (entry.definition.startsWith("CREATE UNLOGGED") || isPartitioned(entry)) return []
     return [{ object: main, expected: `the rows of ${formatRelationName(entry)}`, found: "none" }]
   })
@@ -104,11 +103,6 @@ function formatPages({ pages }: SegmentObject): string {
 
 function isPartitioned({ definition }: TocEntry): boolean {
   return /\nPARTITION BY |\)\s*PARTITION BY /.test(definition)
-}
-
-/** A name as SQL writes it, with every part in quotes. */
-function quoted(name: string): string {
-  return name.replaceAll(/"(?:[^"]|"")*"|[^".]+/g, (part) => (part.startsWith('"') ? part : inQuotes(part)))
 }
 
 /** Also of what is no name, as a manifest that was changed may have it. */

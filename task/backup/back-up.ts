@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { manifestsBefore, putCheck } from "../catalog/catalog.ts"
 import { checkManifest } from "../catalog/check-manifest.ts"
 import { clockAheadSeconds, describeClock } from "../catalog/clocks.ts"
+import { signManifest } from "../catalog/manifest-signature.ts"
 import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
@@ -11,6 +12,7 @@ import { shrinkWarnings } from "../core/compare-backups.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
 import { messageOf, PgstowError } from "../errors.ts"
+import type { SigningKey } from "../keys/signing-key.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, databaseIn, describe, takesSettings, withSettings } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
@@ -43,6 +45,8 @@ export type BackupOptions = {
   readonly name: string | undefined
   /** Whom the backup is sealed for, as `parseRecipients` gave them; undefined stores it unencrypted. */
   readonly recipients: readonly string[] | undefined
+  /** What the manifest is signed by. */
+  readonly signingKey?: SigningKey | undefined
   /** How many streams at once, each with a connection; `auto` is what the machine and the server bear. */
   readonly jobs: number | "auto"
   /** zstd's. */
@@ -314,7 +318,7 @@ async function writeBackup(
       })
       // Only while it answers has the session held its locks: without them a table could have been emptied.
       await session.execute("SELECT 1")
-      const manifest: Manifest = {
+      const unsigned: Manifest = {
         format: formatVersion,
         ...name,
         writtenBy: `pgstow ${version}`,
@@ -333,6 +337,8 @@ async function writeBackup(
         encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
         objects,
       }
+      const { signingKey } = options
+      const manifest = signingKey ? signManifest(unsigned, signingKey) : unsigned
       signal.throwIfAborted()
       await writer.finish(manifest)
       return { manifest, failures: writer.failures, warnings }

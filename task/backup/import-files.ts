@@ -1,11 +1,13 @@
 import { readdir, stat } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { type BackupName, readManifest } from "../catalog/catalog.ts"
+import { signManifest } from "../catalog/manifest-signature.ts"
 import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
 import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
+import type { SigningKey } from "../keys/signing-key.ts"
 import { sha256OfFile } from "../legacy/checksum-file.ts"
 import { countTables, dumpFacts, factsBytes, unknownSource } from "../legacy/dump-facts.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
@@ -26,6 +28,8 @@ export type ImportOptions = {
   /** The same for the files of Sentinel, whose names say nothing of the database. */
   readonly sentinelName: string | undefined
   readonly recipients: readonly string[] | undefined
+  /** What the manifests are signed by. */
+  readonly signingKey?: SigningKey | undefined
   readonly compressLevel: number
   /** Whether what was stored is read back. */
   readonly verify: boolean
@@ -123,7 +127,7 @@ async function store(
   name: BackupName,
   sha256: string,
   storages: readonly Storage[],
-  { keys, recipients, compressLevel }: ImportOptions,
+  { keys, recipients, signingKey, compressLevel }: ImportOptions,
   context: Context,
 ) {
   const { log, now } = context
@@ -142,7 +146,7 @@ async function store(
       source: countTables(dump.all, count),
     })
     const madeAt = file.madeAt.toISOString()
-    const manifest: Manifest = {
+    const unsigned: Manifest = {
       format: formatVersion,
       ...name,
       writtenBy: `pgstow ${version}`,
@@ -155,6 +159,7 @@ async function store(
       encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
       objects: [{ ...main, kind: "plain" }],
     }
+    const manifest = signingKey ? signManifest(unsigned, signingKey) : unsigned
     context.signal.throwIfAborted()
     await writer.finish(manifest)
     return { manifest, failures: writer.failures }

@@ -19,6 +19,7 @@ import { PgstowError } from "../errors.ts"
 import { readAtMost } from "../storage/read-at-most.ts"
 import { ObjectNotFoundError, type Storage, type StoredObject } from "../storage/storage.ts"
 import { isFromTheFuture } from "./clocks.ts"
+import { refuseUnsigned, splitSignature } from "./manifest-signature.ts"
 
 /** Which backup: its folder in a storage. */
 export type BackupName = { readonly database: string; readonly id: BackupId }
@@ -42,10 +43,27 @@ export type ReadableEntry = EntryBase & {
 }
 
 /**
- * A backup whose manifest is damaged, of a newer format, that of another backup, or not to be had from the storage:
- * `problem` says which.
+ * A backup whose manifest is damaged, of a newer format, that of another backup, not signed as it must be, or not to be
+ * had from the storage: `problem` says which.
  */
 export type UnreadableEntry = EntryBase & { readonly manifest?: undefined; readonly problem: PgstowError }
+
+/** What one storage holds. */
+export type StorageCatalog = {
+  /** Newest first, readable or not. */
+  readonly entries: readonly CatalogEntry[]
+  /** The databases whose backups can't be listed, and why. */
+  readonly unlisted: readonly UnlistedDatabase[]
+}
+
+export type UnlistedDatabase = { readonly database: string; readonly problem: PgstowError }
+
+export type ReadOptions = {
+  /** One database only; all of them without it. */
+  readonly database?: string | undefined
+  /** The public keys of which one must have signed a manifest; none where any manifest will do. */
+  readonly signedBy?: readonly string[] | undefined
+}
 
 /** How long it counts that a storage has just answered. */
 export const proofHoldsMs = 5_000
@@ -69,17 +87,27 @@ export async function listDatabases(storage: Storage): Promise<string[]> {
 }
 
 /**
- * Every backup in the storage, or those of one database: newest first, readable or not. A folder without a
- * manifest is no backup, and not here. What is wrong with one backup is its own problem; rejects only where the
- * storage itself does not answer.
+ * Every backup in the storage, or those of one database. A folder without a manifest is no backup, and not here. What
+ * is wrong with one backup, or one database's folder, is its own problem; rejects only where the storage itself does
+ * not answer.
  */
-export async function listBackups(storage: Storage, database?: string): Promise<CatalogEntry[]> {
-  const names = await backupFolders(storage, database)
+export async function readStorage(
+  storage: Storage,
+  { database, signedBy = [] }: ReadOptions = {},
+): Promise<StorageCatalog> {
+  const { names, unlisted } = await backupFolders(storage, database)
   const proveAnswering = answeringProof(storage)
   const entries = await mapConcurrently(names, requestsAtOnce, (name) =>
-    readEntry(storage, name, proveAnswering),
+    readEntry(storage, name, signedBy, proveAnswering),
   )
-  return entries.filter((entry) => entry !== undefined).sort(newestFirst)
+  return { entries: entries.filter((entry) => entry !== undefined).sort(newestFirst), unlisted }
+}
+
+/** The same, of whoever made them: newest first. Rejects also where a database's backups can't be listed. */
+export async function listBackups(storage: Storage, database?: string): Promise<readonly CatalogEntry[]> {
+  const { entries, unlisted } = await readStorage(storage, { database })
+  for (const { problem } of unlisted) throw problem
+  return entries
 }
 
 /** The manifests of the last `count` backups of a database started before the one with this id: newest first. */
@@ -88,11 +116,12 @@ export async function manifestsBefore(
   { database, id }: BackupName,
   count: number,
 ): Promise<Manifest[]> {
-  const names = (await backupFolders(storage, database)).filter((name) => isBackupId(name.id) && name.id < id)
-  const newest = names.sort(newestFirst).slice(0, count)
+  const { names } = await backupFolders(storage, database)
+  const earlier = names.filter((name) => isBackupId(name.id) && name.id < id)
+  const newest = earlier.sort(newestFirst).slice(0, count)
   const proveAnswering = answeringProof(storage)
   const entries = await mapConcurrently(newest, requestsAtOnce, (name) =>
-    readEntry(storage, name, proveAnswering),
+    readEntry(storage, name, [], proveAnswering),
   )
   return entries.flatMap((entry) => entry?.manifest ?? [])
 }
@@ -103,15 +132,25 @@ export function newestFirst(a: BackupName, b: BackupName): number {
 }
 
 /**
- * Reads the manifest of a backup. Throws an ObjectNotFoundError where there is none, and a PgstowError of kind
- * "damaged" where it can't be made sense of or is that of another backup.
+ * Reads the manifest of a backup. Throws an ObjectNotFoundError where there is none, a PgstowError of kind
+ * "damaged" where it can't be made sense of or is that of another backup, and one of kind "signature" where none of
+ * `signedBy` has signed it, if there are any.
  */
-export async function readManifest(storage: Storage, name: BackupName): Promise<Manifest> {
+export async function readManifest(
+  storage: Storage,
+  name: BackupName,
+  signedBy: readonly string[] = [],
+): Promise<Manifest> {
   const key = keyOf(name, manifestName)
+  const where = `${storage.url} ${key}`
   const bytes = await readAtMost(storage, key, maxManifestBytes + 1)
-  if (bytes.length > maxManifestBytes)
-    throw tooLarge(`${storage.url} ${key}`, "Find out who wrote it: it was not pgstow.")
-  const manifest = parse(bytes.toString(), `${storage.url} ${key}`)
+  if (bytes.length > maxManifestBytes) throw tooLarge(where, "Find out who wrote it: it was not pgstow.")
+  const stored = splitSignature(bytes)
+  if (signedBy.length > 0) refuseUnsigned(stored, signedBy, where)
+  // Nothing is read but what was signed.
+  const { signature: _, ...signed } = parse(stored.signed.toString(), where)
+  const { signature } = stored
+  const manifest = signature ? { signature: `${signature.signer} ${signature.value}`, ...signed } : signed
   if (manifest.id === name.id && manifest.database === name.database) return manifest
   const whose = `backup ${manifest.id} of ${JSON.stringify(manifest.database)}`
   throw new PgstowError("damaged", `${storage.url} ${key} is the manifest of ${whose}`, {
@@ -222,22 +261,37 @@ export async function removeBackup(storage: Storage, name: BackupName): Promise<
   return sizeOf(objects)
 }
 
-/** What may be the folder of a backup: of one database, or of all. */
-export async function backupFolders(storage: Storage, database: string | undefined): Promise<BackupName[]> {
-  const names = database === undefined ? await listDatabases(storage) : [database]
-  const found = await mapConcurrently(names, requestsAtOnce, async (name) => {
-    const folders = await storage.listFolders(`${databaseFolder(name)}/`)
-    return folders.map((id) => ({ database: name, id }))
+/**
+ * What may be the folder of a backup: of one database, or of all. A database's folder that can't be listed is its own
+ * problem; rejects only where the storage itself does not answer.
+ */
+export async function backupFolders(
+  storage: Storage,
+  database: string | undefined,
+): Promise<{ names: BackupName[]; unlisted: UnlistedDatabase[] }> {
+  const databases = database === undefined ? await listDatabases(storage) : [database]
+  const proveAnswering = answeringProof(storage)
+  const found = await mapConcurrently(databases, requestsAtOnce, async (name) => {
+    const folders = await storage
+      .listFolders(`${databaseFolder(name)}/`)
+      .catch((error: unknown) => problemOf(error, proveAnswering))
+    return folders instanceof PgstowError
+      ? { names: [], unlisted: [{ database: name, problem: folders }] }
+      : { names: folders.map((id) => ({ database: name, id })), unlisted: [] }
   })
-  return found.flat()
+  return {
+    names: found.flatMap(({ names }) => names),
+    unlisted: found.flatMap(({ unlisted }) => unlisted),
+  }
 }
 
 async function readEntry(
   storage: Storage,
   name: BackupName,
+  signedBy: readonly string[],
   proveAnswering: () => Promise<void>,
 ): Promise<CatalogEntry | undefined> {
-  const manifest = await readManifest(storage, name).catch((error: unknown) => {
+  const manifest = await readManifest(storage, name, signedBy).catch((error: unknown) => {
     if (error instanceof ObjectNotFoundError) return undefined
     return problemOf(error, proveAnswering)
   })
@@ -253,7 +307,7 @@ async function readEntry(
 /** Gives `error` where it is the problem of one backup; throws it where all of the storage has it. */
 async function problemOf(error: unknown, proveAnswering: () => Promise<void>): Promise<PgstowError> {
   if (!(error instanceof PgstowError)) throw error
-  if (error.kind === "damaged") return error
+  if (error.kind === "damaged" || error.kind === "signature") return error
   if (error.kind !== "storage") throw error
   await proveAnswering()
   return error

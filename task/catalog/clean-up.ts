@@ -1,3 +1,4 @@
+import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { databaseFolder } from "../core/database-folder.ts"
@@ -10,14 +11,12 @@ import {
 } from "../core/retention.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { NotRemovedError, type Storage } from "../storage/storage.ts"
-import { type BackupName, type CatalogEntry, listBackups, removeBackup } from "./catalog.ts"
+import { type BackupName, type CatalogEntry, type ReadOptions, readStorage, removeBackup } from "./catalog.ts"
 import { clockAheadSeconds } from "./clocks.ts"
 import { type Debris, findDebris, noteDebris, removeDebris } from "./debris.ts"
 
-export type CleanupOptions = {
+export type CleanupOptions = ReadOptions & {
   readonly policy: RetentionPolicy
-  /** One database only; all of them without it. */
-  readonly database?: string | undefined
   /** Decide, and touch nothing. */
   readonly dryRun: boolean
   /** After how long without a manifest a backup is given up. Longer than any takes: 48 unless given. */
@@ -46,7 +45,7 @@ export type StorageCleanup = {
 }
 
 export type CleanupDecision = BackupName & {
-  /** "unreadable": its manifest or its checks can't be read. Such a backup is always kept. */
+  /** "unreadable": its manifest or its checks can't be read, or it is not signed as it must be. Such a backup is always kept. */
   readonly state: BackupState | "unreadable"
   readonly storedBytes: number | null
   readonly keep: boolean
@@ -79,7 +78,7 @@ export function checkPolicy(policy: RetentionPolicy): void {
 
 async function cleanStorage(
   storage: Storage,
-  { policy, database, dryRun, abandonedAfterHours = 48 }: CleanupOptions,
+  { policy, database, signedBy, dryRun, abandonedAfterHours = 48 }: CleanupOptions,
   { now, signal }: Pick<Context, "now" | "signal">,
 ): Promise<StorageCleanup> {
   const done: Unfinished = {
@@ -93,6 +92,7 @@ async function cleanStorage(
     clockAheadSeconds: null,
     error: null,
   }
+  /** Why not all was done. */
   const stayed: string[] = []
   /** What is locked stays, and does not keep anything else from going. */
   async function free(remove: () => Promise<number>): Promise<boolean> {
@@ -107,7 +107,9 @@ async function cleanStorage(
     }
   }
   try {
-    const backups = await listBackups(storage, database)
+    const { entries: backups, unlisted } = await readStorage(storage, { database, signedBy })
+    for (const each of unlisted)
+      stayed.push(`the backups of ${formatName(each.database)} can't be listed: ${messageOf(each.problem)}`)
     // By a clock that is ahead, backups, and what is being written, would seem old.
     const ahead = clockAheadSeconds(storage, now())
     const at = (ahead !== null && ahead > 0 ? storage.clock() : undefined) ?? now()

@@ -49,7 +49,9 @@ export async function findDebris(
 ): Promise<Debris[]> {
   const limit = new Date(now.getTime() - olderThanHours * hourMs)
   const read = new Set(backups.map((name) => keyOf(name, "")))
-  const names = (await backupFolders(storage, database)).filter(
+  // Where a database's folder can't be listed, nothing is debris.
+  const { names: folders } = await backupFolders(storage, database)
+  const names = folders.filter(
     (name) => isBackupId(name.id) && startOf(name.id) < limit && !read.has(keyOf(name, "")),
   )
   const found = await mapConcurrently(names, requestsAtOnce, async (name): Promise<Debris[]> => {

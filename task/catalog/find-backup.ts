@@ -1,7 +1,14 @@
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type CatalogEntry, listBackups, newestFirst, type ReadableEntry } from "./catalog.ts"
+import {
+  type CatalogEntry,
+  newestFirst,
+  type ReadableEntry,
+  type ReadOptions,
+  readStorage,
+  type UnlistedDatabase,
+} from "./catalog.ts"
 import { listed, nothingFound, quoted } from "./nothing-found.ts"
 
 /** What some storages hold. */
@@ -11,6 +18,8 @@ export type Catalog = {
   readonly empty: readonly PgstowError[]
   /** The backups of all databases, or of the one asked for: newest first, copies in the order of the storages. */
   readonly entries: readonly CatalogEntry[]
+  /** The databases of which a storage could not list the backups. */
+  readonly unlisted: readonly UnlistedDatabase[]
 }
 
 export type Found = {
@@ -20,17 +29,19 @@ export type Found = {
 }
 
 /**
- * Reads what all of `storages` hold. One that can't be read is left out, and `warn` called: on a bad day another may
- * still hold the backup. Rejects where none can be read.
+ * Reads what all of `storages` hold. One that can't be read, or a database's folder in one, is left out, and `warn`
+ * called: on a bad day another may still hold the backup. Rejects where none can be read.
  */
 export async function readCatalog(
   storages: readonly Storage[],
-  { database, warn }: { readonly database?: string | undefined; readonly warn: (message: string) => void },
+  { warn, ...options }: ReadOptions & { readonly warn: (message: string) => void },
 ): Promise<Catalog> {
   const answers = await Promise.allSettled(
     storages.map(async (storage) => {
-      const entries = await listBackups(storage, database)
-      return { storage, entries, empty: entries.length > 0 ? [] : [await nothingFound(storage, database)] }
+      const { entries, unlisted } = await readStorage(storage, options)
+      const isEmpty = entries.length === 0 && unlisted.length === 0
+      const empty = isEmpty ? [await nothingFound(storage, options.database)] : []
+      return { storage, entries, unlisted, empty }
     }),
   )
   const read = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []))
@@ -39,11 +50,15 @@ export async function readCatalog(
     if (read.length === 0) throw answer.reason
     warn(`looking only in the other storages: ${messageOf(answer.reason)}`)
   }
+  const unlisted = read.flatMap(({ unlisted }) => unlisted)
+  for (const { database, problem } of unlisted)
+    warn(`the backups of ${quoted(database)} are not looked at: ${messageOf(problem)}`)
   const empty = read.flatMap(({ empty }) => empty)
   if (empty.length < read.length) for (const { message, hint } of empty) warn(`${message}: ${hint}`)
   return {
     storages: read.map(({ storage }) => storage),
     empty,
+    unlisted,
     entries: read.flatMap(({ entries }) => entries).sort(newestFirst),
   }
 }
@@ -54,7 +69,7 @@ export async function readCatalog(
  * only where there is no better. `database` may be left out where only one can be meant.
  *
  * Throws a PgstowError: "notFound" with what there is instead, "usage" where several backups can be meant,
- * the problem of its manifest where one is but that can't be read.
+ * the problem of its manifest where one is but that can't be read, of its database's folder where that can't be listed.
  */
 export function findBackup(catalog: Catalog, wanted: string | Date, database?: string): Found {
   const matches = findCopies(catalog, wanted, database)
@@ -91,9 +106,12 @@ type Scope = { readonly entries: readonly CatalogEntry[]; readonly name: string 
 
 /** The backups of `database`; without it those of the only one there is, or all where `several` may be searched. */
 function scopeOf(catalog: Catalog, database: string | undefined, several: boolean): Scope {
-  const { storages, entries } = catalog
+  const { storages, entries, unlisted } = catalog
   const where = storages.map(({ url }) => url).join(", ")
-  const backedUp = [...new Set(entries.map((entry) => entry.database))].sort()
+  const backedUp = [...new Set([...entries, ...unlisted].map((each) => each.database))].sort()
+  const hidden = unlisted.find((each) => database === undefined || each.database === database)
+  const seen = entries.filter((entry) => database === undefined || entry.database === database)
+  if (seen.length === 0 && hidden) throw hidden.problem
   if (entries.length === 0) throw noneOf(catalog)
   if (database !== undefined) {
     const name = `${quoted(database)} in ${where}`
@@ -138,8 +156,8 @@ function notFound({ entries, name }: Scope, wanted: string | Date): PgstowError 
 
 /** Says which newer backups are not taken, though they were asked for as well. */
 export function warnOfPassedOver(passedOver: Found["passedOver"], warn: (message: string) => void): void {
-  for (const { id, state } of passedOver)
-    warn(
-      `passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : "its manifest can't be read"}`,
-    )
+  for (const { id, state, problem } of passedOver) {
+    const unread = problem?.kind === "signature" ? messageOf(problem) : "its manifest can't be read"
+    warn(`passing over ${id}, which is newer: ${state === "failed" ? "it failed its check" : unread}`)
+  }
 }

@@ -9,6 +9,8 @@ export type RemoveOptions = {
   readonly id: string
   /** Needed only where backups of several databases have an id that begins so. */
   readonly database?: string | undefined
+  /** The public keys of which one must have signed a backup for it to count as good, if there are any. */
+  readonly signedBy?: readonly string[] | undefined
   /** Also the newest good backup of its database. */
   readonly force: boolean
   /** Asked before anything is removed, with every copy that would be; rejects where the answer is no. */
@@ -28,18 +30,18 @@ export type RemovedCopy = {
 /**
  * Removes one backup from every storage that has it, each copy on its own: where one can't be removed, `error` says why.
  *
- * Throws a PgstowError, and removes nothing: "storage" where one can't be read, since a copy may be there; "usage" where
+ * Throws a PgstowError, and removes nothing: "storage" where one can't be read, or a database's folder in one, since a copy may be there; "usage" where
  * it is the newest good backup of its database; and what findBackup throws.
  */
 export async function remove(
   storages: readonly Storage[],
-  { id, database, force, confirm }: RemoveOptions,
+  { id, database, signedBy, force, confirm }: RemoveOptions,
   { now, signal, log }: Pick<Context, "now" | "signal" | "log">,
 ): Promise<RemoveResult> {
   if (id === "latest")
     throw new PgstowError("usage", "what is removed must be named by its id", { hint: "See `pgstow list`." })
-  const catalog = await readCatalog(storages, { database, warn: log.warn })
-  if (catalog.storages.length < storages.length)
+  const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
+  if (catalog.storages.length < storages.length || catalog.unlisted.length > 0)
     throw new PgstowError("storage", "nothing was removed: a storage can't be read, and may have a copy", {
       hint: "Name with --storage only those that answer.",
     })

@@ -4,8 +4,9 @@ import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
 import { messageOf } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { readChecks } from "./catalog.ts"
+import { type ReadOptions, readChecks } from "./catalog.ts"
 import { findBackup, readCatalog } from "./find-backup.ts"
+import { signerOf } from "./manifest-signature.ts"
 
 export type ShowResult = {
   readonly storage: string
@@ -17,18 +18,22 @@ export type ShowResult = {
   readonly checks: readonly Check[]
   /** The ids of newer backups that were passed over: damaged, or not readable. */
   readonly passedOver: readonly string[]
+  /** The public key that it says it is signed by; null where it is not signed. */
+  readonly signer: string | null
+  /** Whether that was checked: it is one of those that were given. */
+  readonly trusted: boolean
 }
 
 /** Shows one backup; `backup` and `database` as findBackup takes them, which also says what is thrown. */
 export async function show(
   storages: readonly Storage[],
-  { backup, database }: { readonly backup: string | Date; readonly database?: string | undefined },
+  { backup, ...options }: ReadOptions & { readonly backup: string | Date },
   { log }: Pick<Context, "log">,
 ): Promise<ShowResult> {
   const { entry, passedOver } = findBackup(
-    await readCatalog(storages, { database, warn: log.warn }),
+    await readCatalog(storages, { ...options, warn: log.warn }),
     backup,
-    database,
+    options.database,
   )
   const { storage, state, manifest } = entry
   if (entry.problem) log.warn(`what checks found is not known: ${messageOf(entry.problem)}`)
@@ -39,6 +44,8 @@ export async function show(
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),
     checks: entry.problem ? [] : await readChecks(storage, entry),
+    signer: signerOf(manifest) ?? null,
+    trusted: (options.signedBy ?? []).length > 0,
     passedOver: [...new Set(passedOver.map(({ id }) => id))],
   }
 }

@@ -3,13 +3,12 @@ import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { isAheadOf, listBackups, listDatabases, newestVerified } from "./catalog.ts"
+import { isAheadOf, listDatabases, newestVerified, type ReadOptions, readStorage } from "./catalog.ts"
 import { clockAheadSeconds, describeClock } from "./clocks.ts"
+import { placeInWords, type UnlistedPlace, unlistedPlace } from "./list.ts"
 import { nothingFound } from "./nothing-found.ts"
 
-export type StatusOptions = {
-  /** One database only; all of them without it. */
-  readonly database?: string | undefined
+export type StatusOptions = ReadOptions & {
   /** How old the newest verified backup may be. */
   readonly maxAgeHours: number
 }
@@ -34,37 +33,69 @@ export type StatusResult = {
   readonly clocks: readonly ClockDifference[]
   /** Why there is nothing of what was asked for, for each storage that has nothing of it. */
   readonly empty: readonly { readonly storage: string; readonly why: string; readonly hint: string }[]
+  /** What could not be listed: nothing is known of it. */
+  readonly unlisted: readonly UnlistedPlace[]
 }
 
 /** How far this machine's clock is ahead of a storage's; negative where it is behind. */
 export type ClockDifference = { readonly storage: string; readonly aheadSeconds: number }
 
-/** Looks for the newest verified backup of every database in each of `storages`, and at the clocks. */
+/**
+ * Looks for the newest verified backup of every database in each of `storages`, and at the clocks. A storage that does
+ * not answer hides nothing of the others; rejects where none does.
+ */
 export async function status(
   storages: readonly Storage[],
-  { database, maxAgeHours }: StatusOptions,
+  { maxAgeHours, ...options }: StatusOptions,
   { now }: Pick<Context, "now">,
 ): Promise<StatusResult> {
   const found: DatabaseStatus[] = []
   const clocks: ClockDifference[] = []
   const empty: StatusResult["empty"][number][] = []
+  const unlisted: UnlistedPlace[] = []
+  let failure: PgstowError | undefined
+  let answered = 0
   for (const storage of storages) {
-    const entries = await listBackups(storage, database)
-    if (entries.length === 0) {
-      const { message, hint = "" } = await nothingFound(storage, database)
-      empty.push({ storage: storage.url, why: message, hint })
+    try {
+      const place = await statusOf(storage, options, now, maxAgeHours)
+      found.push(...place.databases)
+      clocks.push(...place.clocks)
+      empty.push(...place.empty)
+      unlisted.push(...place.unlisted)
+      answered += 1
+    } catch (error) {
+      if (!(error instanceof PgstowError) || error.kind !== "storage") throw error
+      failure ??= error
+      unlisted.push(unlistedPlace(storage, null, error))
     }
-    const names =
-      entries.length === 0 ? [] : database === undefined ? await listDatabases(storage) : [database]
-    const at = now()
-    const aheadSeconds = clockAheadSeconds(storage, at)
-    if (aheadSeconds !== null) clocks.push({ storage: storage.url, aheadSeconds })
-    for (const name of names) {
+  }
+  if (answered === 0 && failure) throw failure
+  return { maxAgeHours, databases: found, clocks, empty, unlisted }
+}
+
+/** What is known of one storage. */
+async function statusOf(
+  storage: Storage,
+  options: ReadOptions,
+  now: Context["now"],
+  maxAgeHours: number,
+): Promise<Omit<StatusResult, "maxAgeHours">> {
+  const { database } = options
+  const { entries, unlisted } = await readStorage(storage, options)
+  const hidden = new Set(unlisted.map((each) => each.database))
+  const isEmpty = entries.length === 0 && unlisted.length === 0
+  const none = isEmpty ? [await nothingFound(storage, database)] : []
+  const names = isEmpty ? [] : database === undefined ? await listDatabases(storage) : [database]
+  const at = now()
+  const aheadSeconds = clockAheadSeconds(storage, at)
+  const databases = names
+    .filter((name) => !hidden.has(name))
+    .map((name): DatabaseStatus => {
       const backups = entries.filter((entry) => entry.database === name)
       const newest = newestVerified(backups, at)
       const startedAt = newest && startOf(newest.id)
       const ageHours = startedAt ? Math.max(0, at.getTime() - startedAt.getTime()) / 3_600_000 : null
-      found.push({
+      return {
         storage: storage.url,
         database: name,
         id: newest?.id ?? null,
@@ -72,21 +103,26 @@ export async function status(
         ageHours,
         overdue: ageHours === null || ageHours > maxAgeHours,
         fromTheFuture: backups.filter((backup) => isAheadOf(backup, at)).map(({ id }) => id),
-      })
-    }
+      }
+    })
+  return {
+    databases,
+    clocks: aheadSeconds === null ? [] : [{ storage: storage.url, aheadSeconds }],
+    empty: none.map(({ message, hint = "" }) => ({ storage: storage.url, why: message, hint })),
+    unlisted: unlisted.map(({ database, problem }) => unlistedPlace(storage, database, problem)),
   }
-  return { maxAgeHours, databases: found, clocks, empty }
 }
 
 /**
- * What is to be said, and exited with, where a clock is wrong, a storage has no backup, or one is overdue. The clock
- * goes first, since ages mean nothing by a wrong one.
+ * What is to be said, and exited with, where a clock is wrong, a storage does not answer or has no backup, or one is
+ * overdue. The clock goes first, since ages mean nothing by a wrong one.
  */
 export function statusFailure({
   maxAgeHours,
   databases,
   clocks,
   empty,
+  unlisted,
 }: StatusResult): PgstowError | undefined {
   const wrongClocks = [
     ...clocks.map(({ storage, aheadSeconds }) => describeClock(storage, aheadSeconds)),
@@ -98,12 +134,20 @@ export function statusFailure({
   ]
   const overdue = databases.filter((each) => each.overdue)
   const where = overdue.map(({ database, storage }) => `${formatName(database)} in ${storage}`)
-  const none = empty.map(({ why }) => why)
+  const none = [
+    ...unlisted.map((place) => `not known: ${placeInWords(place)}`),
+    ...empty.map(({ why }) => why),
+  ]
   const late =
     overdue.length > 0 ? [`no verified backup of the last ${maxAgeHours} hours: ${where.join(", ")}`] : []
   if (wrongClocks.length > 0)
     return new PgstowError("clock", [...wrongClocks, ...none, ...late].join("; "), {
       hint: "Set the clocks by NTP, here and where backups are made. A backup from the future counts for nothing until then.",
+    })
+  const hints = new Set(unlisted.flatMap(({ hint }) => hint ?? []))
+  if (unlisted.length > 0)
+    return new PgstowError("storage", [...none, ...late].join("; "), {
+      hint: hints.size > 0 ? [...hints].join(" ") : undefined,
     })
   if (none.length > 0)
     return new PgstowError("notFound", [...none, ...late].join("; "), {

@@ -7,7 +7,15 @@ import { messageOf, PgstowError } from "../errors.ts"
 import { failureEvents } from "../notify/announce.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import type { Settings } from "../settings/config.ts"
-import { connectionFlags, connectionOf, policyOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
+import {
+  connectionFlags,
+  connectionOf,
+  policyOf,
+  recipientsOf,
+  signedByOf,
+  signingKeyOf,
+  storagesOf,
+} from "../settings/inputs.ts"
 import { formatCleanup } from "./cleanup.ts"
 import { defineCommand, type OptionGroup, type Outcome, type Report } from "./command.ts"
 import { each, sealOptions, serverOptions, storageOptions } from "./options.ts"
@@ -55,12 +63,15 @@ export const backupCommand = defineCommand({
     const recipients = recipientsOf(settings)
     const storages = storagesOf(settings, context)
     if (settings.cleanup) checkPolicy(policyOf(settings))
+    // What is wrong with them comes out before a backup is made.
+    signedByOf(settings)
     const options = {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
       storages,
       name: settings.name,
       recipients,
+      signingKey: await signingKeyOf(settings, context),
       jobs: settings.jobs,
       compressLevel: settings.compressLevel,
       lockWaitSeconds: settings.lockWait,
@@ -81,7 +92,8 @@ async function backUpOne(options: BackupOptions, settings: Settings, context: Co
   if (failure) return { ...outcome, failure }
   if (!settings.cleanup) return { ...outcome, events: [succeeded(made)] }
   const policy = policyOf(settings)
-  const cleaned = await cleanup(options.storages, { policy, database, dryRun: false }, context)
+  const signedBy = signedByOf(settings)
+  const cleaned = await cleanup(options.storages, { policy, database, signedBy, dryRun: false }, context)
   const left = cleanupFailure(cleaned)
   return {
     ...outcome,
@@ -103,6 +115,7 @@ async function backUpAll(
     throw new PgstowError("usage", "--all and --name contradict each other", {
       hint: "With --all each database is kept under its own name.",
     })
+  const { storages } = options
   const onDatabase = ({ database, backup, failure }: DatabaseBackup) => {
     const title = `backed up ${database}`
     if (backup) report.result({ title, result: backup, text: formatBackup(backup), isAnswer: false })
@@ -113,7 +126,8 @@ async function backUpAll(
   const events = good.map(succeeded)
   for (const { database } of settings.cleanup ? good : []) {
     const policy = policyOf(settings)
-    const left = cleanupFailure(await cleanup(options.storages, { policy, database, dryRun: false }, context))
+    const options = { policy, database, signedBy: signedByOf(settings), dryRun: false }
+    const left = cleanupFailure(await cleanup(storages, options, context))
     if (left) context.log.error(messageOf(left))
     if (left) events.push(...failureEvents("cleanup", database, left))
   }

@@ -1,9 +1,9 @@
 import { terminalOutput } from "../console/terminal-output.ts"
 import { PgstowError } from "../errors.ts"
 import { cat } from "../restore/cat.ts"
-import { choiceFlags, choiceOf, identitiesOf, storagesOf } from "../settings/inputs.ts"
+import { choiceFlags, choiceOf, identitiesOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
-import { choiceOptions, keyOptions, storageOptions } from "./options.ts"
+import { choiceOptions, keyOptions, signerOptions, storageOptions } from "./options.ts"
 
 export const catCommand = defineCommand({
   name: "cat",
@@ -14,7 +14,7 @@ export const catCommand = defineCommand({
     syntax: "[object]",
     description: "main, globals, data/0001, …; without it, all of the database as one archive for pg_restore",
   },
-  options: [storageOptions, choiceOptions, keyOptions],
+  options: [storageOptions, signerOptions, choiceOptions, keyOptions],
   flags: choiceFlags,
   examples: [
     "pgstow cat latest --identity pgstow.key | pg_restore -d orders_restored",
@@ -31,6 +31,7 @@ export const catCommand = defineCommand({
         ...choiceOf(args.slice(0, 1), flags),
         storages: storagesOf(settings, context),
         identities: await identitiesOf(settings, context),
+        signedBy: signedByOf(settings),
         object,
         output: terminalOutput(stdout),
       },

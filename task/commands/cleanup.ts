@@ -5,9 +5,9 @@ import { type Debris, notedHours } from "../catalog/debris.ts"
 import { formatBytes, formatCount, formatName, formatTable } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
 import { readSettings } from "../settings/config.ts"
-import { policyOf, storagesOf } from "../settings/inputs.ts"
+import { policyOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
-import { storageOptions } from "./options.ts"
+import { signerOptions, storageOptions } from "./options.ts"
 
 const retentionOptions: OptionGroup = (command) =>
   command
@@ -29,7 +29,7 @@ export const cleanupCommand = defineCommand({
     syntax: "[days]",
     description: "keep the backups of this many days: short for --keep-days",
   },
-  options: [storageOptions, retentionOptions],
+  options: [storageOptions, signerOptions, retentionOptions],
   flags: z.object({ database: z.string().optional(), dryRun: z.boolean().default(false) }),
   examples: [
     "pgstow cleanup --dry-run --keep-daily 7 --keep-weekly 5 --keep-monthly 12",
@@ -43,7 +43,11 @@ export const cleanupCommand = defineCommand({
     // A number of days on the command line stands alone, whatever the environment says of other rules.
     const policy =
       days === undefined ? policyOf(settings) : { keepDays: readSettings({ keepDays: days }, {}).keepDays }
-    const result = await cleanup(storagesOf(settings, context), { policy, database, dryRun }, context)
+    const result = await cleanup(
+      storagesOf(settings, context),
+      { policy, database, signedBy: signedByOf(settings), dryRun },
+      context,
+    )
     return {
       title: "cleaned up",
       result,

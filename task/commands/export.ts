@@ -2,9 +2,9 @@ import { InvalidArgumentError } from "commander"
 import * as z from "zod"
 import { formatBytes, formatDuration, formatName, formatRate } from "../console/format.ts"
 import { type ExportResult, exportBackup } from "../restore/export.ts"
-import { choiceFlags, choiceOf, identitiesOf, storagesOf } from "../settings/inputs.ts"
+import { choiceFlags, choiceOf, identitiesOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
-import { choiceOptions, keyOptions, storageOptions } from "./options.ts"
+import { choiceOptions, keyOptions, signerOptions, storageOptions } from "./options.ts"
 
 const formats = ["directory", "custom"] as const
 
@@ -26,7 +26,7 @@ export const exportCommand = defineCommand({
   summary: "write a backup as plain pg_dump would have, for pg_restore without pgstow",
   group: "Get it back:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
-  options: [storageOptions, choiceOptions, keyOptions, exportOptions],
+  options: [storageOptions, signerOptions, choiceOptions, keyOptions, exportOptions],
   flags: z.object({
     ...choiceFlags.shape,
     out: z.string().min(1),
@@ -43,6 +43,7 @@ export const exportCommand = defineCommand({
         ...choiceOf(args, flags),
         storages: storagesOf(settings, context),
         identities: await identitiesOf(settings, context),
+        signedBy: signedByOf(settings),
         out,
         format,
       },

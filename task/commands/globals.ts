@@ -1,15 +1,15 @@
 import { terminalOutput } from "../console/terminal-output.ts"
 import { catGlobals } from "../restore/cat.ts"
-import { choiceFlags, choiceOf, identitiesOf, storagesOf } from "../settings/inputs.ts"
+import { choiceFlags, choiceOf, identitiesOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
-import { choiceOptions, keyOptions, storageOptions } from "./options.ts"
+import { choiceOptions, keyOptions, signerOptions, storageOptions } from "./options.ts"
 
 export const globalsCommand = defineCommand({
   name: "globals",
   summary: "print the SQL that makes a backup's roles",
   group: "Get it back:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
-  options: [storageOptions, choiceOptions, keyOptions],
+  options: [storageOptions, signerOptions, choiceOptions, keyOptions],
   flags: choiceFlags,
   examples: ['pgstow globals latest --identity pgstow.key | psql "$DATABASE_URL"'],
   async run({ settings, args, flags, stdout }, context) {
@@ -18,6 +18,7 @@ export const globalsCommand = defineCommand({
         ...choiceOf(args, flags),
         storages: storagesOf(settings, context),
         identities: await identitiesOf(settings, context),
+        signedBy: signedByOf(settings),
         output: terminalOutput(stdout),
       },
       context,

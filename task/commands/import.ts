@@ -1,7 +1,14 @@
 import { basename } from "node:path"
 import { type ImportResult, importFailure, importFiles } from "../backup/import-files.ts"
 import { formatBytes, formatName, formatTable, formatTime } from "../console/format.ts"
-import { databaseNamed, legacyKeyFlags, legacyKeysOf, recipientsOf, storagesOf } from "../settings/inputs.ts"
+import {
+  databaseNamed,
+  legacyKeyFlags,
+  legacyKeysOf,
+  recipientsOf,
+  signingKeyOf,
+  storagesOf,
+} from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { legacyKeyOptions, sealOptions, storageOptions } from "./options.ts"
 
@@ -32,6 +39,7 @@ export const importCommand = defineCommand({
         name: settings.name,
         sentinelName: sentinelName === "*" ? undefined : sentinelName,
         recipients: recipientsOf(settings),
+        signingKey: await signingKeyOf(settings, context),
         compressLevel: settings.compressLevel,
         verify: settings.verify,
       },

@@ -1,16 +1,37 @@
 import * as z from "zod"
-import { keygen } from "../keys/keygen.ts"
-import { defineCommand } from "./command.ts"
+import { keygen, signingKeygen } from "../keys/keygen.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
+
+const defaultFile = "pgstow.key"
+const defaultSigningFile = "pgstow-signing.key"
+
+const keygenOptions: OptionGroup = (command) =>
+  command
+    .option(
+      "--out <file>",
+      `where the key goes (default ${defaultFile}; with --signing ${defaultSigningFile})`,
+    )
+    .option("--signing", "make a key that signs backups in place of an identity, and print its public half")
 
 export const keygenCommand = defineCommand({
   name: "keygen",
-  summary: "make an age identity, and print its recipient",
+  summary: "make an age identity, or a signing key, and print its public half",
   group: "Set up:",
-  options: [(command) => command.option("--out <file>", "where the identity goes", "pgstow.key")],
-  flags: z.object({ out: z.string().default("pgstow.key") }),
-  examples: ["pgstow keygen --out /root/pgstow.key"],
-  async run({ flags: { out } }, context) {
-    const result = await keygen({ out }, context)
+  options: [keygenOptions],
+  flags: z.object({ out: z.string().optional(), signing: z.boolean().default(false) }),
+  examples: [
+    "pgstow keygen --out /root/pgstow.key",
+    "pgstow keygen --signing --out /root/pgstow-signing.key",
+  ],
+  async run({ flags: { out, signing } }, context) {
+    if (signing) {
+      const result = await signingKeygen({ out: out ?? defaultSigningFile }, context)
+      context.log.info(
+        `the signing key is in ${result.signingKeyFile}: give it to backup by --signing-key, and what is printed to restore by --signed-by`,
+      )
+      return { title: "made a signing key", result, text: result.signer, isAnswer: true }
+    }
+    const result = await keygen({ out: out ?? defaultFile }, context)
     context.log.info(
       `the identity is in ${result.identityFile}: whoever loses it loses the backups, so keep a copy elsewhere`,
     )

@@ -1,25 +1,32 @@
 import * as z from "zod"
-import { type ListedBackup, type ListResult, list } from "../catalog/list.ts"
+import { type ListedBackup, type ListResult, list, listFailure, placeInWords } from "../catalog/list.ts"
 import { formatBytes, formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
-import { storagesOf } from "../settings/inputs.ts"
+import { signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
-import { storageOptions } from "./options.ts"
+import { signerOptions, storageOptions } from "./options.ts"
 
 export const listCommand = defineCommand({
   name: "list",
   summary: "list the backups, newest first",
   group: "Look:",
   argument: { syntax: "[database]", description: "only those of this database" },
-  options: [storageOptions],
+  options: [storageOptions, signerOptions],
   flags: z.object({}),
   examples: ["pgstow list", "pgstow list orders --json"],
   async run({ settings, args: [database] }, context) {
-    const result = await list(storagesOf(settings, context), { database, warn: context.log.warn })
-    return { title: "listed the backups", result, text: formatList(result), isAnswer: true }
+    const options = { database, signedBy: signedByOf(settings), warn: context.log.warn }
+    const result = await list(storagesOf(settings, context), options)
+    return {
+      title: "listed the backups",
+      result,
+      text: formatList(result),
+      isAnswer: true,
+      failure: listFailure(result),
+    }
   },
 })
 
-export function formatList({ storages, backups }: ListResult): string {
+export function formatList({ storages, backups, unlisted }: ListResult): string {
   const several = storages.length > 1
   const table = formatTable(
     [
@@ -43,9 +50,10 @@ export function formatList({ storages, backups }: ListResult): string {
       backup.storage,
     ]),
   )
-  const problems = backups.flatMap(({ id, problem }) =>
-    problem === null ? [] : formatName(`${id}: ${problem}`),
-  )
+  const problems = [
+    ...backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`)),
+    ...unlisted.map((place) => `not listed: ${placeInWords(place)}`),
+  ].map(formatName)
   return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
 }
 

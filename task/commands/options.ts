@@ -54,11 +54,24 @@ export const sealOptions: OptionGroup = (command) =>
       each,
     )
     .option("--unencrypted", "store the backup readable by anyone (PGSTOW_UNENCRYPTED)")
+    .option(
+      "--signing-key <file>",
+      "sign the backup by this key: a file, or secretsmanager:ARN (PGSTOW_SIGNING_KEY)",
+    )
 
 export const keyOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Key:")
     .option("--identity <file>", "an age identity: a file, or secretsmanager:ARN (PGSTOW_IDENTITY)")
+
+export const signerOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Signature:")
+    .option(
+      "--signed-by <pgstow-signer-...>",
+      "refuse what this key has not signed; may be repeated: one of several (PGSTOW_SIGNED_BY)",
+      each,
+    )
 
 export const legacyKeyOptions: OptionGroup = (command) =>
   command.option(

@@ -4,9 +4,9 @@ import { type RemoveResult, remove, removeFailure } from "../catalog/remove.ts"
 import { formatBytes, formatName } from "../console/format.ts"
 import { storedBytes } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
-import { storagesOf } from "../settings/inputs.ts"
+import { signedByOf, storagesOf } from "../settings/inputs.ts"
 import { type Ask, defineCommand, type OptionGroup } from "./command.ts"
-import { storageOptions } from "./options.ts"
+import { signerOptions, storageOptions } from "./options.ts"
 
 const removeOptions: OptionGroup = (command) =>
   command
@@ -20,7 +20,7 @@ export const removeCommand = defineCommand({
   summary: "remove one backup from every storage",
   group: "Keep house:",
   argument: { syntax: "<backup>", description: "its id, or the beginning of it" },
-  options: [storageOptions, removeOptions],
+  options: [storageOptions, signerOptions, removeOptions],
   flags: z.object({
     database: z.string().optional(),
     force: z.boolean().default(false),
@@ -31,7 +31,11 @@ export const removeCommand = defineCommand({
     const confirm = async (copies: readonly CatalogEntry[]) => {
       if (!yes) await askToRemove(copies, ask)
     }
-    const result = await remove(storagesOf(settings, context), { id, database, force, confirm }, context)
+    const result = await remove(
+      storagesOf(settings, context),
+      { id, database, signedBy: signedByOf(settings), force, confirm },
+      context,
+    )
     return {
       title: `removed ${result.id}`,
       result,

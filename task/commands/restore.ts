@@ -14,6 +14,7 @@ import {
   legacyFileIn,
   legacyKeyFlags,
   legacyKeysOf,
+  signedByOf,
   storagesOf,
 } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
@@ -23,6 +24,7 @@ import {
   keyOptions,
   legacyKeyOptions,
   serverOptions,
+  signerOptions,
   storageOptions,
 } from "./options.ts"
 
@@ -67,7 +69,15 @@ export const restoreCommand = defineCommand({
     syntax: "[backup]",
     description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
   },
-  options: [serverOptions, storageOptions, choiceOptions, keyOptions, legacyKeyOptions, restoreOptions],
+  options: [
+    serverOptions,
+    storageOptions,
+    signerOptions,
+    choiceOptions,
+    keyOptions,
+    legacyKeyOptions,
+    restoreOptions,
+  ],
   flags: z.object({
     ...connectionFlags.shape,
     ...choiceFlags.shape,
@@ -135,6 +145,7 @@ export const restoreCommand = defineCommand({
               ...choiceOf(args, flags),
               storages: storagesOf(settings, context),
               identities: await identitiesOf(settings, context),
+              signedBy: signedByOf(settings),
               jobs: settings.jobs,
               createRoles: flags.createRoles,
             },

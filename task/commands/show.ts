@@ -11,20 +11,21 @@ import {
 import type { Check } from "../core/check.ts"
 import { formatProblem } from "../core/check.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
-import { choiceFlags, choiceOf, storagesOf } from "../settings/inputs.ts"
+import { choiceFlags, choiceOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
-import { choiceOptions, storageOptions } from "./options.ts"
+import { choiceOptions, signerOptions, storageOptions } from "./options.ts"
 
 export const showCommand = defineCommand({
   name: "show",
   summary: "show one backup: what it holds, and what checks found",
   group: "Look:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
-  options: [storageOptions, choiceOptions],
+  options: [storageOptions, signerOptions, choiceOptions],
   flags: choiceFlags,
   examples: ["pgstow show latest", "pgstow show 20260102T03 --database orders"],
   async run({ settings, args, flags }, context) {
-    const result = await show(storagesOf(settings, context), choiceOf(args, flags), context)
+    const choice = { ...choiceOf(args, flags), signedBy: signedByOf(settings) }
+    const result = await show(storagesOf(settings, context), choice, context)
     return { title: `showed ${result.manifest.id}`, result, text: formatShow(result), isAnswer: true }
   },
 })
@@ -59,6 +60,7 @@ export function formatShow(result: ShowResult): string {
         ? "none"
         : `${encryption.algorithm}, for ${encryption.recipients.join(" ")}`,
     ],
+    ["signature", signatureInWords(result)],
     ["written by", manifest.writtenBy],
   ]
   const width = Math.max(...facts.map(([name]) => name.length))
@@ -89,6 +91,11 @@ export function formatShow(result: ShowResult): string {
     objects,
     ...(checks.length > 0 ? ["", ...checks.flatMap(checkInWords)] : []),
   ].join("\n")
+}
+
+function signatureInWords({ signer, trusted }: ShowResult): string {
+  if (signer === null) return ""
+  return trusted ? `by ${signer}` : `by ${signer}, not checked: --signed-by does that`
 }
 
 function segmentInWords(object: ManifestObject): string {

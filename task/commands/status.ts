@@ -1,9 +1,9 @@
 import * as z from "zod"
 import { type StatusResult, status, statusFailure } from "../catalog/status.ts"
 import { formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
-import { storagesOf } from "../settings/inputs.ts"
+import { signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
-import { storageOptions } from "./options.ts"
+import { signerOptions, storageOptions } from "./options.ts"
 
 const ageOptions: OptionGroup = (command) =>
   command.option(
@@ -16,12 +16,16 @@ export const statusCommand = defineCommand({
   summary: "say whether every database has a recent verified backup",
   group: "Look:",
   argument: { syntax: "[database]", description: "only this one" },
-  options: [storageOptions, ageOptions],
+  options: [storageOptions, signerOptions, ageOptions],
   flags: z.object({}),
   examples: ["pgstow status", "pgstow status orders --max-age-hours 50"],
   async run({ settings, args: [database] }, context) {
     const { maxAgeHours } = settings
-    const result = await status(storagesOf(settings, context), { database, maxAgeHours }, context)
+    const result = await status(
+      storagesOf(settings, context),
+      { database, maxAgeHours, signedBy: signedByOf(settings) },
+      context,
+    )
     return {
       title: "looked for backups",
       result,

@@ -17,6 +17,7 @@ import {
   legacyFileIn,
   legacyKeyFlags,
   legacyKeysOf,
+  signedByOf,
   storagesOf,
 } from "../settings/inputs.ts"
 import { noVerificationEvent, verificationEvent } from "../verify/verification-event.ts"
@@ -24,7 +25,14 @@ import { type CopiesResult, type VerifyResult, verifyCopies, verifyFailure } fro
 import { type VerifyFileResult, verifyFile } from "../verify/verify-file.ts"
 import { severalFailure, type VerifiedBackup, verifySeveral } from "../verify/verify-several.ts"
 import { defineCommand, type OptionGroup, type Outcome, type Report } from "./command.ts"
-import { choiceOptions, each, keyOptions, legacyKeyOptions, storageOptions } from "./options.ts"
+import {
+  choiceOptions,
+  each,
+  keyOptions,
+  legacyKeyOptions,
+  signerOptions,
+  storageOptions,
+} from "./options.ts"
 
 const verifyOptions: OptionGroup = (command) =>
   command
@@ -40,7 +48,7 @@ export const verifyCommand = defineCommand({
     syntax: "[backups...]",
     description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
   },
-  options: [storageOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
+  options: [storageOptions, signerOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
   flags: z.object({
     ...choiceFlags.shape,
     ...legacyKeyFlags.shape,
@@ -63,12 +71,13 @@ export const verifyCommand = defineCommand({
     const deep = flags.deep
       ? { identities: await identitiesOf(settings, context), clientFolders: settings.pgBin }
       : undefined
+    const signedBy = signedByOf(settings)
     if (flags.all || args.length > 1) {
       const onBackup = (one: VerifiedBackup) => reportBackup(one, report)
-      const choice = { backups: severalOf(args, flags), database: flags.database, deep, onBackup }
+      const choice = { backups: severalOf(args, flags), database: flags.database, signedBy, deep, onBackup }
       return outcomeOfSeveral(await verifySeveral(storages, choice, context))
     }
-    const copies = await verifyCopies(storages, { ...choiceOf(args, flags), deep }, context)
+    const copies = await verifyCopies(storages, { ...choiceOf(args, flags), signedBy, deep }, context)
     return {
       title: "verified",
       result: copies.results,

@@ -40,6 +40,11 @@ const storedObject = z.discriminatedUnion("kind", [
 ])
 
 const manifestSchema = z.object({
+  /**
+   * The public key that the manifest is signed by, a space, and its signature in base64. First, so that it is a line by
+   * itself: what is signed is all other bytes.
+   */
+  signature: z.string().optional(),
   format: z.literal(formatVersion),
   id: z.string().refine(isBackupId, "must be a backup id"),
   /** The name that the catalog keeps the backup under: the database's own, or the one given. */

@@ -1,6 +1,7 @@
 import { resolve } from "node:path"
 import type { Context } from "../context.ts"
 import { generateIdentity, writeIdentityFile } from "./identity.ts"
+import { generateSigningKey, writeSigningKeyFile } from "./signing-key.ts"
 
 export type KeygenResult = {
   /** The public key: for --recipient. */
@@ -18,4 +19,22 @@ export async function keygen(
   const identityFile = resolve(out)
   await writeIdentityFile(identityFile, key, now())
   return { recipient: key.recipient, identityFile }
+}
+
+export type SigningKeygenResult = {
+  /** The public half: for --signed-by. */
+  readonly signer: string
+  /** The file that holds the signing key. */
+  readonly signingKeyFile: string
+}
+
+/** Makes a signing key and writes it to a new file. */
+export async function signingKeygen(
+  { out }: { readonly out: string },
+  { now }: Pick<Context, "now">,
+): Promise<SigningKeygenResult> {
+  const key = generateSigningKey()
+  const signingKeyFile = resolve(out)
+  await writeSigningKeyFile(signingKeyFile, key, now())
+  return { signer: key.signer, signingKeyFile }
 }

@@ -13,6 +13,8 @@ export type CatOptions = {
   /** As findBackup takes it. */
   readonly backup: string | Date
   readonly database: string | undefined
+  /** The public keys of which one must have signed it; any backup will do where there are none. */
+  readonly signedBy?: readonly string[] | undefined
   /** An object's name, with or without its ends; undefined is all of the database. */
   readonly object: string | undefined
   readonly identities: readonly string[]
@@ -34,9 +36,9 @@ export type CatResult = {
  * imported backup, as SQL. Rejects where not all of it was written.
  */
 export async function cat(options: CatOptions, context: Context): Promise<CatResult> {
-  const { storages, database, identities, output } = options
+  const { storages, database, signedBy, identities, output } = options
   const { log, signal } = context
-  const catalog = await readCatalog(storages, { database, warn: log.warn })
+  const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, database)
   warnOfPassedOver(passedOver, log.warn)
   const { storage, manifest } = entry
@@ -83,8 +85,8 @@ export async function cat(options: CatOptions, context: Context): Promise<CatRes
 
 /** Writes the SQL that makes a backup's roles. Refuses that of pgstow 0.1.0, where a role could hide SQL of its own. */
 export async function catGlobals(options: Omit<CatOptions, "object">, context: Context): Promise<CatResult> {
-  const { storages, database } = options
-  const catalog = await readCatalog(storages, { database, warn: context.log.warn })
+  const { storages, database, signedBy } = options
+  const catalog = await readCatalog(storages, { database, signedBy, warn: context.log.warn })
   const { manifest } = findBackup(catalog, options.backup, database).entry
   refuseUnsafeGlobals(manifest)
   return cat({ ...options, backup: manifest.id, database: manifest.database, object: "globals" }, context)

@@ -13,6 +13,8 @@ export type ExportOptions = {
   /** As findBackup takes it. */
   readonly backup: string | Date
   readonly database: string | undefined
+  /** The public keys of which one must have signed it; any backup will do where there are none. */
+  readonly signedBy?: readonly string[] | undefined
   readonly identities: readonly string[]
   /** A new or empty directory, or a new file. */
   readonly out: string
@@ -36,10 +38,10 @@ export type ExportResult = {
  * a file under another name.
  */
 export async function exportBackup(options: ExportOptions, context: Context): Promise<ExportResult> {
-  const { storages, database, identities, format } = options
+  const { storages, database, signedBy, identities, format } = options
   const { log, now, progress, signal } = context
   const startedAt = now()
-  const catalog = await readCatalog(storages, { database, warn: log.warn })
+  const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, database)
   warnOfPassedOver(passedOver, log.warn)
   const { storage, manifest } = entry

@@ -10,6 +10,8 @@ export type RestoreOptions = RestoreJobOptions & {
   /** As findBackup takes it. */
   readonly backup: string | Date
   readonly database: string | undefined
+  /** The public keys of which one must have signed it; any backup will do where there are none. */
+  readonly signedBy?: readonly string[] | undefined
   /** The target's server; its database is used where no other one can be connected to. */
   readonly connection: Connection
   /** Folders with client programs, searched first. */

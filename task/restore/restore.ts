@@ -31,8 +31,9 @@ import { type RestoreResult, resultOf } from "./result.ts"
 export async function restore(options: RestoreOptions, context: Context): Promise<RestoreResult> {
   const { env, log, now, progress, signal } = context
   const startedAt = now()
-  const catalog = await readCatalog(options.storages, { database: options.database, warn: log.warn })
-  const { entry, passedOver } = findBackup(catalog, options.backup, options.database)
+  const { storages, database, signedBy } = options
+  const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
+  const { entry, passedOver } = findBackup(catalog, options.backup, database)
   const { storage, manifest } = entry
   warnOfPassedOver(passedOver, log.warn)
   const plain = manifest.objects.find(({ kind }) => kind === "plain")

@@ -49,6 +49,10 @@ const settings = {
   recipient: { env: "PGSTOW_RECIPIENTS", schema: words.default([]) },
   unencrypted: { env: "PGSTOW_UNENCRYPTED", schema: yesNo.default(false) },
   identity: { env: "PGSTOW_IDENTITY", schema: text },
+  /** What manifests are signed by. */
+  signingKey: { env: "PGSTOW_SIGNING_KEY", schema: text },
+  /** The public halves of the keys of which one must have signed a backup that is read; any will do where there are none. */
+  signedBy: { env: "PGSTOW_SIGNED_BY", schema: words.default([]) },
   /** Emiti's key, to open the files that it left behind. No flag: it is a secret. */
   legacyKey: { env: "ENCRYPTION_KEY", schema: text },
   /** The file with the key of Sentinel, or of Emiti. */

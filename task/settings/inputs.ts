@@ -4,8 +4,10 @@ import * as z from "zod"
 import type { Context } from "../context.ts"
 import type { RetentionPolicy } from "../core/retention.ts"
 import { makeReadable, PgstowError } from "../errors.ts"
-import { loadIdentities, readAwsSecret } from "../keys/identity.ts"
+import { readAwsSecret } from "../keys/aws-secret.ts"
+import { loadIdentities } from "../keys/identity.ts"
 import { parseRecipients } from "../keys/recipients.ts"
+import { loadSigningKey, parseSigners, type SigningKey } from "../keys/signing-key.ts"
 import type { LegacyKeys } from "../legacy/open-legacy.ts"
 import { type Connection, connectionFrom } from "../postgres/connection.ts"
 import { withRdsToken } from "../postgres/rds-token.ts"
@@ -110,6 +112,20 @@ export function recipientsOf({ recipient, unencrypted }: Settings): readonly str
 export async function identitiesOf({ identity }: Settings, { log }: Pick<Context, "log">): Promise<string[]> {
   if (identity === undefined) return []
   return loadIdentities(identity, { readSecret: readAwsSecret, warn: (message) => log.warn(message) })
+}
+
+/** What backups are to be signed by; undefined where they are not. */
+export async function signingKeyOf(
+  { signingKey }: Settings,
+  { log }: Pick<Context, "log">,
+): Promise<SigningKey | undefined> {
+  if (signingKey === undefined) return undefined
+  return loadSigningKey(signingKey, { readSecret: readAwsSecret, warn: (message) => log.warn(message) })
+}
+
+/** The public halves of the keys of which one must have signed what is read; none where any backup will do. */
+export function signedByOf({ signedBy }: Settings): readonly string[] {
+  return parseSigners(signedBy)
 }
 
 export async function legacyKeysOf(

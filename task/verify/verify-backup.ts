@@ -32,7 +32,7 @@ export async function verifyBackup(
   const totalBytes = storedBytes(manifest)
   const stage = `verifying ${manifest.id}`
   let doneBytes = 0
-  // Where many objects are missing, it is asked for all of them.
+  // Where many objects can't be read, it is asked for all of them.
   const prove = heldProof(() => proveThere(storage, manifest), proofHoldsMs)
   const problems = await mapConcurrently(manifest.objects, objectsAtOnce, (object) =>
     verifyObject(storage, manifest, object, signal, prove, (bytes) => {
@@ -40,8 +40,13 @@ export async function verifyBackup(
       onProgress?.({ stage, doneBytes, totalBytes, detail: object.name })
     }),
   )
-  return problems.filter((problem) => problem !== undefined)
+  const found = problems.filter((problem) => problem !== undefined)
+  // That an object is missing, a storage that answers has said: there it is enough to ask at the end.
+  if (found.some((problem) => problem.found === missing)) await proveThere(storage, manifest)
+  return found
 }
+
+const missing = "no such object"
 
 async function verifyObject(
   storage: Storage,
@@ -68,9 +73,9 @@ async function verifyObject(
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error
+    if (error instanceof ObjectNotFoundError) return problem(`${sizeBytes} bytes`, missing)
     await prove()
-    const missing = error instanceof ObjectNotFoundError
-    return problem(`${sizeBytes} bytes`, missing ? "no such object" : `unreadable: ${messageOf(error)}`)
+    return problem(`${sizeBytes} bytes`, `unreadable: ${messageOf(error)}`)
   }
   if (readBytes !== sizeBytes) return problem(`${sizeBytes} bytes`, `${readBytes} bytes`)
   const digest = hash.digest("hex")

@@ -45,6 +45,12 @@ export async function verifySeveral(
     onBackup(one)
     verified.push(one)
   }
+  // Of these, not even the ids are known.
+  for (const { database, problem } of backups === "all" ? catalog.unlisted : []) {
+    const one = { database, id: "*", copies: undefined, failure: problem }
+    onBackup(one)
+    verified.push(one)
+  }
   return verified
 }
 

@@ -71,6 +71,8 @@ export type VerifyChoice = {
   /** As findBackup takes it. */
   readonly backup: string | Date
   readonly database: string | undefined
+  /** The public keys of which one must have signed it; any backup will do where there are none. */
+  readonly signedBy?: readonly string[] | undefined
   /** Also decrypt and read to the end what the objects hold. */
   readonly deep: ReadThroughOptions | undefined
 }
@@ -84,10 +86,10 @@ export type CopiesResult = {
 /** Verifies every copy of one backup. Throws where nothing could be found out about any of them. */
 export async function verifyCopies(
   storages: readonly Storage[],
-  { backup, database, deep }: VerifyChoice,
+  { backup, database, signedBy, deep }: VerifyChoice,
   context: Context,
 ): Promise<CopiesResult> {
-  const catalog = await readCatalog(storages, { database, warn: context.log.warn })
+  const catalog = await readCatalog(storages, { database, signedBy, warn: context.log.warn })
   const { entry } = findBackup(catalog, backup, database)
   return verifyEntries(copiesOf(catalog, entry), deep, context)
 }
@@ -120,7 +122,7 @@ export async function verifyEntries(
 }
 
 /** What one copy may have and the others not. */
-const ofOneCopy = new Set<FailureKind>(["damaged", "notFound", "storage"])
+const ofOneCopy = new Set<FailureKind>(["damaged", "notFound", "signature", "storage"])
 
 async function verifyCopy(
   { storage, manifest, problem, findings }: CatalogEntry,

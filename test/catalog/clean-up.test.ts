@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest"
 import { keyOf, listBackups, readFindings, readManifest } from "../../task/catalog/catalog.ts"
-import { type CleanupOptions, cleanup } from "../../task/catalog/clean-up.ts"
+import { type CleanupOptions, cleanup, cleanupFailure } from "../../task/catalog/clean-up.ts"
 import { formatCleanup } from "../../task/commands/cleanup.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
@@ -67,6 +67,28 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     await cleanup([first], { ...keepTwo, database: "shop" }, context)
     expect(await idsIn(first)).toHaveLength(4)
     expect(await idsIn(first, "shop")).toHaveLength(2)
+  })
+
+  test("where one database's folder can't be listed, the others are cleaned up, and it is told", async () => {
+    await storeAll(first)
+    await storeAll(first, "shop")
+    const half = override(first, {
+      listFolders: (prefix) =>
+        prefix === "shop/"
+          ? Promise.reject(new PgstowError("storage", "no route to host"))
+          : first.listFolders(prefix),
+    })
+    const result = await cleanup([half], keepTwo, context)
+    expect(result.storages).toMatchObject([
+      {
+        removedBackups: 2,
+        debris: [],
+        error: "the backups of shop can't be listed: no route to host",
+      },
+    ])
+    expect(cleanupFailure(result)).toMatchObject({ exitCode: 4 })
+    expect(await idsIn(first)).toHaveLength(2)
+    expect(await idsIn(first, "shop")).toHaveLength(4)
   })
 
   test("a dry run decides the same and touches nothing", async () => {

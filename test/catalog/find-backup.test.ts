@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
 import { type Catalog, findBackup, readCatalog } from "../../task/catalog/find-backup.ts"
+import { PgstowError } from "../../task/errors.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { failureOf, rejectionOf } from "../support/failure.ts"
+import { override } from "../support/override.ts"
 import { quiet } from "../support/quiet.ts"
 import { type SampleBackup, sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
@@ -175,6 +177,24 @@ describe("the database", () => {
     for (const wanted of ["latest", "2026", new Date()])
       expect(errorOf(catalog, wanted).kind).toBe("notFound")
     expect(errorOf(catalog, "latest", "orders").message).toMatch(/the directory file:\S+ does not exist/)
+  })
+})
+
+test("a database's folder that can't be listed is told, and never taken for one without backups", async () => {
+  const storage = await storageOf([{ id: first }, { id: second, database: "shop" }])
+  const noRoute = new PgstowError("storage", "no route to host")
+  const half = override(storage, {
+    listFolders: (prefix) => (prefix === "shop/" ? Promise.reject(noRoute) : storage.listFolders(prefix)),
+  })
+  const warnings: string[] = []
+  const catalog = await readCatalog([half], { warn: (message) => warnings.push(message) })
+  expect(warnings).toEqual(['the backups of "shop" are not looked at: no route to host'])
+  expect(findBackup(catalog, "latest", "orders").entry.id).toBe(first)
+  expect(() => findBackup(catalog, "latest", "shop")).toThrow(noRoute)
+  // Of two databases, only one can be seen: it is not the one that is meant for that.
+  expect(errorOf(catalog, "latest")).toMatchObject({
+    kind: "usage",
+    hint: 'Say of which with --database: "orders", "shop".',
   })
 })
 

@@ -4,14 +4,18 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
-import { list } from "../../task/catalog/list.ts"
+import { list, listFailure } from "../../task/catalog/list.ts"
 import { formatList } from "../../task/commands/list.ts"
+import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { override } from "../support/override.ts"
 import { quiet } from "../support/quiet.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
 import { type Storages, startFileStorages } from "../support/storage-kinds.ts"
 
 const ids = ["20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb", "20260103T030000Z-cccccccc"] as const
+
+const noRoute = new PgstowError("storage", "no route to host")
 
 let storages: Storages
 let first: Storage
@@ -35,6 +39,7 @@ test("every backup is told with its time, sizes and state", async () => {
     seconds: 83.5,
     storedBytes: 1_360_037,
     rawBytes: 5_440_148,
+    signer: null,
     encrypted: true,
     state: "verified",
     lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
@@ -87,6 +92,43 @@ test("with several storages each copy says where it is", async () => {
   ])
   expect(formatList(result).split("\n")[2]).toContain(first.url)
   expect((await list([first, second], { database: "shop", warn() {} })).backups).toHaveLength(1)
+})
+
+test("a storage that does not answer hides nothing of the others, and the exit code tells", async () => {
+  await storeSample(first, { id: ids[0] })
+  const dead = override(second, { listFolders: () => Promise.reject(noRoute) })
+  const result = await list([dead, first], quiet.log)
+  expect(result.backups.map(({ id }) => id)).toEqual([ids[0]])
+  expect(result.unlisted).toEqual([
+    { storage: second.url, database: null, problem: "no route to host", hint: null },
+  ])
+  expect(formatList(result).split("\n").slice(2)).toEqual(["", "not listed: no route to host"])
+  expect(listFailure(result)).toMatchObject({
+    exitCode: 4,
+    message: "not all could be listed: no route to host",
+  })
+  expect(listFailure(await list([first], quiet.log))).toBeUndefined()
+})
+
+test("where no storage has a backup and one does not answer, that is what is told", async () => {
+  await storeSample(first, { id: ids[0] })
+  const dead = override(second, { listFolders: () => Promise.reject(noRoute) })
+  await expect(list([dead], quiet.log)).rejects.toThrow(noRoute)
+  await expect(list([dead, first], { database: "shop", warn() {} })).rejects.toThrow(noRoute)
+})
+
+test("a database's folder that can't be listed hides nothing of the other databases", async () => {
+  await storeSample(first, { id: ids[0] })
+  await storeSample(first, { id: ids[1], database: "shop" })
+  const half = override(first, {
+    listFolders: (prefix) => (prefix === "shop/" ? Promise.reject(noRoute) : first.listFolders(prefix)),
+  })
+  const result = await list([half], quiet.log)
+  expect(result.backups.map(({ id }) => id)).toEqual([ids[0]])
+  expect(listFailure(result)?.message).toBe(
+    'not all could be listed: the backups of "shop": no route to host',
+  )
+  await expect(list([half], { ...quiet.log, database: "shop" })).rejects.toThrow(noRoute)
 })
 
 test("with several storages, one without any is named, and the others listed", async () => {

@@ -3,6 +3,7 @@ import { keyOf } from "../../task/catalog/catalog.ts"
 import { type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
 import { formatStatus } from "../../task/commands/status.ts"
 import { formatManifest } from "../../task/core/manifest.ts"
+import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { override } from "../support/override.ts"
 import { sampleManifest, storeSample } from "../support/sample-backup.ts"
@@ -54,6 +55,34 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
     expect(failure?.exitCode).toBe(11)
     expect(failure?.message).toBe(`no verified backup of the last 26 hours: orders in ${first.url}`)
     expect(statusFailure(await look([first], { maxAgeHours: 50 }))).toBeUndefined()
+  })
+
+  test("what does not answer is told, with an exit code, and hides nothing of the others", async () => {
+    const noRoute = new PgstowError("storage", "no route to host", { hint: "Look at the network." })
+    await storeSample(first, { id: ids[2], checks: ["verified"] })
+    await storeSample(first, { id: ids[2], database: "shop", checks: ["verified"] })
+    const dead = override(second, { listFolders: () => Promise.reject(noRoute) })
+    const result = await look([dead, first])
+    expect(result.databases.map(({ database, overdue }) => [database, overdue])).toEqual([
+      ["orders", false],
+      ["shop", false],
+    ])
+    expect(statusFailure(result)).toMatchObject({
+      exitCode: 4,
+      message: "not known: no route to host",
+      hint: "Look at the network.",
+    })
+    await expect(look([dead])).rejects.toThrow(noRoute)
+
+    const half = override(first, {
+      listFolders: (prefix) => (prefix === "shop/" ? Promise.reject(noRoute) : first.listFolders(prefix)),
+    })
+    const ofOne = await look([half])
+    expect(ofOne.databases.map(({ database }) => database)).toEqual(["orders"])
+    expect(statusFailure(ofOne)).toMatchObject({
+      exitCode: 4,
+      message: 'not known: the backups of "shop": no route to host',
+    })
   })
 
   test("each storage and each database must have its own", async () => {

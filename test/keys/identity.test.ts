@@ -3,12 +3,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
 import { messageOf } from "../../task/errors.ts"
-import {
-  generateIdentity,
-  loadIdentities,
-  readAwsSecret,
-  writeIdentityFile,
-} from "../../task/keys/identity.ts"
+import { readAwsSecret } from "../../task/keys/aws-secret.ts"
+import { generateIdentity, loadIdentities, writeIdentityFile } from "../../task/keys/identity.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { run } from "../support/programs.ts"
 

@@ -1,6 +1,16 @@
 import { Readable } from "node:stream"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
-import { keyOf, removeBackup } from "../../task/catalog/catalog.ts"
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from "vitest"
+import { keyOf, proofHoldsMs, removeBackup } from "../../task/catalog/catalog.ts"
 import type { ProgressUpdate } from "../../task/console/progress.ts"
 import type { Manifest } from "../../task/core/manifest.ts"
 import { storedBytes } from "../../task/core/manifest.ts"
@@ -126,6 +136,27 @@ describe.each(storageKinds)("verifying a backup in $kind", ({ start }) => {
   test("says nothing of a backup that is removed meanwhile", async () => {
     await removeBackup(storage, manifest)
     await expect(verify()).rejects.toMatchObject({ kind: "notFound" })
+  })
+
+  test("reads the manifest once more, however many objects are missing", async () => {
+    const objects = Object.fromEntries(
+      Array.from({ length: 200 }, (_, n) => [`data/${n}.copy.zst.age`, Buffer.from(`rows ${n}`)]),
+    )
+    const many = await storeSample(storage, { id: ids[1], objects })
+    await storage.remove(many.objects.map(({ name }) => keyOf(many, name)))
+    const read: string[] = []
+    const counting = override(storage, {
+      read: async (key, options) => {
+        read.push(key)
+        return storage.read(key, options)
+      },
+    })
+    // Each answer takes so long that the one before does not count any more.
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => read.length * proofHoldsMs)
+    onTestFinished(() => clock.mockRestore())
+    expect(await verifyBackup(counting, many)).toHaveLength(200)
+    expect(read.filter((key) => key.endsWith("manifest.json"))).toHaveLength(1)
+    expect(read).toHaveLength(201)
   })
 
   test("ends when told to, before it begins and midway", async () => {
