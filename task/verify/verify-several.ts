@@ -31,7 +31,7 @@ export async function verifySeveral(
 ): Promise<VerifiedBackup[]> {
   const { database, deep } = choice
   const catalog = await readCatalog(storages, { ...choice, warn: context.log.warn })
-  if (catalog.entries.length === 0) throw noneOf(catalog)
+  if (catalog.entries.length === 0) throw catalog.unlisted[0]?.problem ?? noneOf(catalog)
   const chosen =
     backups === "all" ? catalog.entries : backups.map((backup) => findBackup(catalog, backup, database).entry)
   const names = new Map(chosen.map((entry) => [`${entry.id} ${entry.database}`, entry]))
