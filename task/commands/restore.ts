@@ -155,7 +155,9 @@ export const restoreCommand = defineCommand({
     const { id, database, seconds } = result
     const failure = restoreFailure(result)
     return {
-      title: `restored ${id} into ${result.into}`,
+      title: failure
+        ? `${id} into ${result.into}: ${howItEnded(result)}`
+        : `restored ${id} into ${result.into}`,
       result,
       text: formatRestore(result),
       isAnswer: false,
@@ -168,14 +170,14 @@ export const restoreCommand = defineCommand({
 })
 
 export function formatRestore(result: RestoreResult): string {
-  const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings } = result
+  const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings, rename } = result
   const what = `${id} of ${formatName(database)}`
   const size = `${formatCount(tables, "table")}, ${formatBytes(rawBytes)}`
   const speed = `${formatDuration(seconds)} (${formatRate(rawBytes, seconds)})`
   return [
     state === "restored"
       ? `restored ${what} into ${formatName(into)}: ${size} in ${speed}`
-      : `${what} is not restored, after ${formatDuration(seconds)}${errors.length > 0 ? `: ${formatCount(countOf(errors), "error")}` : ""}`,
+      : howItEnded(result),
     ...errors.flatMap(({ title, hint, count, examples }) => [
       `  ${title} (${count}): ${hint}`,
       ...examples.flatMap(({ message, entry, detail, statement }) => [
@@ -188,7 +190,19 @@ export function formatRestore(result: RestoreResult): string {
     ]),
     ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
+    ...(rename.length > 0
+      ? ["to take the original's place, in psql with another database while nobody uses these:"]
+      : []),
+    ...rename.map((statement) => `  ${formatName(statement)}`),
   ].join("\n")
+}
+
+/** What has happened, of a restore that is not complete. What that makes of it is for the failure alone to say. */
+function howItEnded({ state, seconds, errors, failure }: RestoreResult): string {
+  const count = errors.length > 0 ? formatCount(countOf(errors), "error") : ""
+  const after = formatDuration(seconds)
+  if (state !== "unchanged" && failure === null) return `ran to its end in ${after}, with ${count}`
+  return `stopped after ${after}${state === "unchanged" ? ", and rolled back" : ""}${count === "" ? "" : `: ${count}`}`
 }
 
 /** The row, as far as the server shows it. */

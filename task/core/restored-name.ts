@@ -3,14 +3,23 @@ const maxNameBytes = 63
 
 /** What a restored database is called unless its user says: `orders_restored_202601020300`, after the backup's start. */
 export function restoredName(database: string, startedAt: Date): string {
-  const suffix = `_restored_${startedAt.toISOString().slice(0, 16).replaceAll(/[-:T]/g, "")}`
-  return startOf(database, maxNameBytes - suffix.length) + suffix
+  return withMinute(database, "_restored_", startedAt)
+}
+
+/** What a database may be called when a restored one takes its place: `orders_replaced_202601020300`, after that time. */
+export function replacedName(database: string, at: Date): string {
+  return withMinute(database, "_replaced_", at)
 }
 
 /** What a database is called until it is known to be good. */
 export function incompleteName(name: string): string {
   const prefix = "incomplete_"
   return prefix + startOf(name, maxNameBytes - prefix.length)
+}
+
+function withMinute(database: string, word: string, time: Date): string {
+  const suffix = word + time.toISOString().slice(0, 16).replaceAll(/[-:T]/g, "")
+  return startOf(database, maxNameBytes - suffix.length) + suffix
 }
 
 /** As many whole characters as fit. */

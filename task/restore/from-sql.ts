@@ -35,7 +35,11 @@ export async function restoreImported(
       title,
       object.rawBytes,
     )
-  const end = await restorePlain({ ...options, title, dump, totalBytes: object.rawBytes, name }, context)
+  const original = into === undefined ? manifest.source.database : undefined
+  const end = await restorePlain(
+    { ...options, title, dump, totalBytes: object.rawBytes, name, original },
+    context,
+  )
   return {
     ...wholly,
     ...end,
@@ -70,7 +74,12 @@ export async function restoreFile(
   const file = await recognise(path)
   const name = options.into ?? restoredName(file.title, file.madeAt)
   const dump = () => openLegacy(file, options.keys)
-  const end = await restorePlain({ ...options, title: path, dump, totalBytes: undefined, name }, context)
+  // A file's name need not tell what the database was called.
+  const original = undefined
+  const end = await restorePlain(
+    { ...options, title: path, dump, totalBytes: undefined, name, original },
+    context,
+  )
   return {
     ...wholly,
     ...end,

@@ -21,6 +21,7 @@ import { type TransactionControl, TransactionControlScanner } from "../postgres/
 import { askFirst } from "./into-existing.ts"
 import { removeLeftover } from "./into-new.ts"
 import type { Questions } from "./options.ts"
+import { takePlace } from "./take-place.ts"
 
 export type PlainRestoreOptions = Questions & {
   /** What it is, in messages: a backup's id, or a file. */
@@ -35,11 +36,18 @@ export type PlainRestoreOptions = Questions & {
   readonly clientFolders: readonly string[]
   /** The database to restore into: a new one unless it exists. */
   readonly name: string
+  /** What the original is called, where `name` was made from it; undefined where somebody chose the name. */
+  readonly original: string | undefined
   /** Whether to ANALYZE what was restored. */
   readonly analyze: boolean
 }
 
-export type PlainRestoreEnd = { readonly tables: number; readonly rawBytes: number }
+export type PlainRestoreEnd = {
+  readonly tables: number
+  readonly rawBytes: number
+  /** As a RestoreResult has it. */
+  readonly rename: readonly string[]
+}
 
 /**
  * Restores a plain dump into a new database, or in one transaction into one that exists. The dump is read to its
@@ -70,6 +78,10 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
       await createDatabase(await target.outside(), into, original, { choice: "default" })
     }
     await target.leave()
+    const rename =
+      options.original === undefined || exists
+        ? []
+        : await takePlace(await target.outside(), name, options.original, context.now())
     const count = { rawBytes: 0 }
     const sql = watched(dump(), `restoring into ${formatName(into)}`, options, context, count)
     try {
@@ -85,7 +97,7 @@ export async function restorePlain(options: PlainRestoreOptions, context: Contex
     for (const warning of warnings) context.log.warn(warning)
     await target.leave()
     if (!exists) await renameDatabase(await target.outside(), into, name)
-    return { tables, ...count }
+    return { tables, rename, ...count }
   } finally {
     progress.clear()
     await target.close()

@@ -21,6 +21,7 @@ import type { RestoreJob } from "./job.ts"
 import type { RestoreOptions } from "./options.ts"
 import { readArchive } from "./read-archive.ts"
 import { type RestoreResult, resultOf } from "./result.ts"
+import { takePlace } from "./take-place.ts"
 
 /**
  * Restores a backup, or some of it, into a new database or one that exists.
@@ -60,12 +61,15 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       exists,
       jobs: exists ? 1 : job.jobs,
     })
+    const original = options.into === undefined ? manifest.source.database : undefined
+    const rename =
+      original === undefined || exists ? [] : await takePlace(await target.outside(), name, original, now())
     const { identities } = options
     const notices = options.createRoles
       ? await createRoles(storage, manifest, await target.outside(), { identities, signal })
       : []
     const end = await (exists ? restoreIntoExisting(job, context) : restoreIntoNew(job, context))
-    const reported = { ...end, warnings: [...notices, ...end.warnings] }
+    const reported = { ...end, rename, warnings: [...notices, ...end.warnings] }
     return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
   } finally {
     progress.clear()

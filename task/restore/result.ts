@@ -26,6 +26,8 @@ export type RestoreResult = {
   /** What belongs to the tables that were asked for, but not without others. */
   readonly leftOut: readonly string[]
   readonly warnings: readonly string[]
+  /** The statements by which `into`, restored under a name made for it, takes the original's place. */
+  readonly rename: readonly string[]
   /** Why it did not come to its end. */
   readonly failure: {
     readonly kind: FailureKind
@@ -37,7 +39,7 @@ export type RestoreResult = {
 /** What a job has come to. */
 export function resultOf(
   { storage, manifest, name }: RestoreJob,
-  end: RestoreEnd,
+  end: RestoreEnd & { readonly rename: readonly string[] },
   seconds: number,
 ): RestoreResult {
   const { plan, into, state, outcome } = end
@@ -63,6 +65,7 @@ export function resultOf(
     errors: groupErrors(outcome.errors),
     leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),
     warnings,
+    rename: state === "restored" ? end.rename : [],
     failure: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
   }
 }
@@ -83,7 +86,7 @@ export function restoreFailure(result: RestoreResult): PgstowError | undefined {
   const what = errors.map(({ title, count }) => `${title} (${count})`).join(", ")
   return new PgstowError(
     "restoreErrors",
-    `${id} was restored with ${formatCount(countOf(errors), "error")}: ${what}`,
+    `${id} was restored incompletely, with ${formatCount(countOf(errors), "error")}: ${what}`,
     { hint: left },
   )
 }

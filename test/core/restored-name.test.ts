@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { incompleteName, restoredName } from "../../task/core/restored-name.ts"
+import { incompleteName, replacedName, restoredName } from "../../task/core/restored-name.ts"
 
 const at = new Date("2026-01-02T03:04:05Z")
 
@@ -11,6 +11,7 @@ test("names keep within what PostgreSQL takes, and cut no character in two", () 
   for (const name of ["o".repeat(63), "🚲".repeat(15), "ä".repeat(31)]) {
     for (const made of [
       restoredName(name, at),
+      replacedName(name, at),
       incompleteName(name),
       incompleteName(restoredName(name, at)),
     ]) {

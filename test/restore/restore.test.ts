@@ -140,6 +140,27 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await exists(incompleteName(result.into))).toBe(false)
     })
 
+    once("ends with the statements that give it the original's name, and they do", async () => {
+      const original = await server.createDatabase(`${source} "place" 🚲`)
+      await server.psql("CREATE TABLE t AS SELECT 1 AS a", original)
+      await backUp(original)
+      await server.psql("UPDATE t SET a = 2", original)
+      const first = await run({ database: original })
+      expect(first.rename).toHaveLength(2)
+      expect(formatRestore(first)).toContain(`\n  ${first.rename.join("\n  ")}`)
+      await server.psql(first.rename.join("\n"))
+      expect(await server.psql("SELECT a FROM t", original)).toBe("1")
+      const [, former = ""] = / RENAME TO (".*");$/.exec(first.rename[0] ?? "") ?? []
+      await server.psql(`DROP DATABASE ${former}`)
+
+      await server.psql(`DROP DATABASE "${original.replaceAll('"', '""')}"`)
+      const second = await run({ database: original })
+      expect(second.rename).toHaveLength(1)
+      await server.psql(second.rename.join("\n"))
+      expect(await server.psql("SELECT a FROM t", original)).toBe("1")
+      expect((await run({ database: original, into: newName() })).rename).toEqual([])
+    })
+
     once("has statistics, unless they are not wanted", async () => {
       const statistics = async (analyze: boolean) => {
         const { into } = await run({ into: newName(), analyze })
@@ -224,6 +245,9 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(failure?.kind).toBe("restoreErrors")
       expect(failure?.message).toContain("an owner may not be set (")
       expect(formatRestore(result)).toContain(": Leave owners out (--no-owner)")
+      // One sentence says what it has come to: the failure's.
+      expect(failure?.message).toMatch(new RegExp(`^${id} was restored incompletely, with \\d+ errors: `))
+      expect(formatRestore(result)).toMatch(/^ran to its end in [\d.]+ s, with \d+ errors\n/)
 
       const [, takeIt = ""] = /\((ALTER DATABASE .*? RENAME TO .*?;)\)/.exec(failure?.hint ?? "") ?? []
       await server.psql(takeIt)
@@ -484,6 +508,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(result).toMatchObject({ state: "unchanged", into, failure: { kind: "postgres" } })
       expect(result.errors.map((group) => group.class)).toEqual(["already-exists"])
       expect(restoreFailure(result)?.hint).toContain(`Nothing was changed in ${into}.`)
+      expect(formatRestore(result)).toMatch(/^stopped after [\d.]+ s, and rolled back: 1 error\n/)
       expect(await compareDatabases({ server, name: before }, { server, name: into })).toEqual([])
     })
 
