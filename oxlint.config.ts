@@ -9,7 +9,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   console: ["core"],
   processes: ["core"],
   keys: [],
-  storage: ["core"],
+  storage: ["core", "processes"],
   streams: ["core", "processes", "storage"],
   archive: ["core"],
   postgres: ["core", "processes", "streams", "archive"],

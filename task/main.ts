@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8"
 import { run } from "./cli/run.ts"
 import { codeOf, exitCodes, makeReadable, PgstowError } from "./errors.ts"
 import { killChildren } from "./processes/child.ts"
+import { readNetwork, useNetwork } from "./processes/network.ts"
 
 /** How long after a signal the program may take to end its children and uploads, in milliseconds. */
 const endWithinMs = 9_000
@@ -29,7 +30,18 @@ function loadEnvFile(): PgstowError | undefined {
   return undefined
 }
 
-const problem = loadEnvFile()
+/** Makes notifications go by the proxies that the environment names. Gives what is wrong with these. */
+function connectAsSet(): PgstowError | undefined {
+  try {
+    useNetwork(readNetwork(process.env))
+  } catch (error) {
+    if (error instanceof PgstowError) return error
+    throw error
+  }
+  return undefined
+}
+
+const problem = loadEnvFile() ?? connectAsSet()
 
 const interruption = new AbortController()
 let hasEnded = false

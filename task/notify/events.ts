@@ -1,5 +1,6 @@
 import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge"
 import { PgstowError } from "../errors.ts"
+import { agentsInUse } from "../processes/network.ts"
 
 /** What happened, for people and programs elsewhere. `database` is the name that the catalog knows. Never secrets. */
 export type PgstowEvent =
@@ -78,7 +79,7 @@ export async function publishEvent(
     })
   const entry = { EventBusName: bus, Source: eventSource, DetailType: type, Detail: JSON.stringify(detail) }
   const options = signal ? { abortSignal: signal } : {}
-  const sent = await new EventBridgeClient()
+  const sent = await new EventBridgeClient({ requestHandler: agentsInUse() })
     .send(new PutEventsCommand({ Entries: [entry] }), options)
     .catch((cause: unknown) => {
       throw fail({ cause: signal?.aborted ? new Error("it did not answer in time") : cause })

@@ -1,11 +1,19 @@
 import { createHash } from "node:crypto"
 import { S3Client } from "@aws-sdk/client-s3"
+import { agentsFor } from "../processes/network.ts"
 import type { ReportedClock } from "./reported-clock.ts"
+import { isS3Error } from "./s3-failure.ts"
 import type { S3Settings } from "./s3-url.ts"
 
 const connectSeconds = 10
 const maxAttempts = 5
 const provedByMd5 = ["PutObjectCommand", "UploadPartCommand", "DeleteObjectsCommand"]
+
+/** Files of credentials are written again by who signs in; the SDK would not look. Its types don't have this. */
+const readFilesAgain = { ignoreCache: true }
+
+/** What services say of a session that is over. */
+const expired = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]
 
 /** What is used of a request. All of the SDK's are HTTP's. */
 type HttpRequest = {
@@ -17,15 +25,21 @@ type HttpRequest = {
 
 /** A client that speaks as AWS wants it, or so that the services which are almost S3 understand it. */
 export function s3Client(settings: S3Settings, timeoutSeconds: number, clock: ReportedClock): S3Client {
-  const { region, endpoint, credentials, profile, pathStyle, checksum, isAws } = settings
+  const { endpoint, credentials, profile, pathStyle, checksum, isAws, network } = settings
+  const region = settings.region ?? (endpoint === undefined ? undefined : regionOf(profile))
   const client = new S3Client({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
     ...(profile === undefined ? {} : { profile }),
+    ...readFilesAgain,
     forcePathStyle: pathStyle,
     maxAttempts,
-    requestHandler: { connectionTimeout: connectSeconds * 1000, socketTimeout: timeoutSeconds * 1000 },
+    requestHandler: {
+      connectionTimeout: connectSeconds * 1000,
+      socketTimeout: timeoutSeconds * 1000,
+      ...agentsFor(network),
+    },
     // The SDK would make a new connection for every part.
     expectContinueHeader: false,
     // Said here, so that the environment and the configuration files say nothing else.
@@ -48,6 +62,19 @@ export function s3Client(settings: S3Settings, timeoutSeconds: number, clock: Re
   )
   client.middlewareStack.add(
     (next) => async (args) => {
+      try {
+        return await next(args)
+      } catch (error) {
+        if (credentials !== undefined || !isS3Error(error, ...expired)) throw error
+        // They end when they like, in the middle of a part too, and whoever gave them may have new ones.
+        await client.config.credentials({ forceRefresh: true })
+        return next(args)
+      }
+    },
+    { step: "initialize", priority: "high", name: "renewCredentials" },
+  )
+  client.middlewareStack.add(
+    (next) => async (args) => {
       const result = await next(args)
       // All of the SDK's responses are HTTP's.
       const { date } = (result.response as { headers: Record<string, string> }).headers
@@ -57,6 +84,12 @@ export function s3Client(settings: S3Settings, timeoutSeconds: number, clock: Re
     { step: "deserialize", priority: "low", name: "readClock" },
   )
   return client
+}
+
+/** The region of a profile, for a service that is not AWS: most of those take any. */
+function regionOf(profile: string | undefined): () => Promise<string> {
+  const { config } = new S3Client(profile === undefined ? {} : { profile })
+  return () => config.region().catch(() => "us-east-1")
 }
 
 /**

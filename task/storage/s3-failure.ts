@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { S3ServiceException } from "@aws-sdk/client-s3"
 import { codeOf, PgstowError } from "../errors.ts"
 import { NoListError } from "./s3-pages.ts"
@@ -9,6 +10,11 @@ export type S3Place = {
   readonly url: string
   readonly bucket: string
   readonly endpoint: string | undefined
+  readonly profile: string | undefined
+  /** AWS's configuration files, in which profiles are. */
+  readonly configFiles: readonly string[]
+  /** What its requests go by, without a password; undefined where they go straight. */
+  readonly proxy: string | undefined
 }
 
 /** Says what failed, why, and what to do. Passes on what says so already. */
@@ -25,14 +31,9 @@ export function removalReason(
   place: S3Place,
   code: string,
   message: string,
-): { reason: string; hint: string } {
+): { readonly reason: string; readonly hint: string } {
   const [reason, hint] = reasonOf(place, Object.assign(new Error(message), { name: code }))
-  const isLocked = code === "AccessDenied" || /lock|retention|WORM/i.test(`${code} ${message}`)
-  if (!isLocked) return { reason, hint }
-  return {
-    reason: code === "AccessDenied" ? `${reason}, or locked` : "locked",
-    hint: "Wait until their retention is over, or end their legal hold, and check what these credentials may remove.",
-  }
+  return { reason, hint }
 }
 
 /** Whether S3 answered with one of these error codes or statuses. */
@@ -49,6 +50,10 @@ function reasonOf(place: S3Place, error: Error): Reason {
       `Add region=${otherRegion || "…"} to the storage's URL.`,
     ]
   const server = place.endpoint ?? "AWS"
+  const ofProxy = proxyReason(place.proxy, server, error)
+  if (ofProxy) return ofProxy
+  const ofCredentials = missingCredentials(place, error)
+  if (ofCredentials) return ofCredentials
   const known = {
     ...connectionReasons(server),
     ...credentialReasons,
@@ -80,8 +85,8 @@ function isLocked({ name, message }: Error): boolean {
 }
 
 const lockedReason: Reason = [
-  "it is protected by Object Lock",
-  "Wait until its retention or legal hold has ended: until then the service keeps it.",
+  "protected by Object Lock",
+  "Wait until the retention or legal hold has ended: until then the service keeps it.",
 ]
 
 /** What names the fault: the operating system's codes first, since the SDK calls most of them time-outs. */
@@ -104,15 +109,68 @@ function regionOf(error: Error): string | undefined {
     ["PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"].includes(error.name) ||
     [301, 307].includes(error.$metadata.httpStatusCode ?? 0)
   if (elsewhere) return named ?? ""
+  if (error.name === "InvalidRegionName") return named ?? (/\bauto\b/.test(error.message) ? "auto" : "")
   if (error.name !== "AuthorizationHeaderMalformed") return undefined
-  return named ?? /expecting '([a-z0-9-]+)'/.exec(error.message)?.[1]
+  return named ?? /(?:expecting '|expected: \d+\/)([a-z0-9-]+)/.exec(error.message)?.[1]
+}
+
+/** What went wrong on the way through a proxy, where it was there. */
+function proxyReason(proxy: string | undefined, server: string, error: Error): Reason | undefined {
+  if (proxy === undefined) return undefined
+  const hint = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment."
+  const { port, hostname } = new URL(proxy)
+  if (codeOf(error) === "ERR_PROXY_TUNNEL")
+    return [`the proxy ${proxy} refuses to connect to ${server}`, hint]
+  if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 407)
+    return [`the proxy ${proxy} wants a user and a password`, hint]
+  const toProxy =
+    ("port" in error && error.port === Number(port)) || ("hostname" in error && error.hostname === hostname)
+  if (!toProxy) return undefined
+  const known = connectionReasons(`the proxy ${proxy}`)[codeOf(error) ?? ""]
+  return known && [known[0], hint]
+}
+
+/** Why the SDK found no credentials. Of a profile: whether there is one, and the one command where it has to be signed in. */
+function missingCredentials({ profile, configFiles }: S3Place, error: Error): Reason | undefined {
+  if (!["CredentialsProviderError", "TokenProviderError"].includes(error.name)) return undefined
+  const which = profile === undefined ? "" : ` --profile ${profile}`
+  const ofProfile = profile === undefined ? "" : ` of the AWS profile ${profile}`
+  if (/\bSSO\b/i.test(error.message) && /expired|invalid|not found|login/i.test(error.message))
+    return [`the SSO session${ofProfile} has expired`, `Run aws sso login${which}, then run this again.`]
+  if (/\baws login\b/.test(error.message))
+    return [`the session${ofProfile} has expired`, `Run aws login${which}, then run this again.`]
+  if (profile === undefined) return undefined
+  const profiles = profilesIn(configFiles)
+  if (profiles.includes(profile))
+    return [
+      `the AWS profile ${profile} has no credentials that can be used`,
+      `Look at it in ${configFiles.join(" and ")}.`,
+    ]
+  return [
+    `there is no AWS profile ${profile}`,
+    profiles.length === 0
+      ? `Correct the name, or add it: there are none in ${configFiles.join(" or ")}.`
+      : `Correct the name, or add it: there are ${profiles.join(", ")}.`,
+  ]
+}
+
+function profilesIn(files: readonly string[]): string[] {
+  const names = files.flatMap((file) => {
+    try {
+      const sections = readFileSync(file, "utf8").matchAll(/^\s*\[\s*(?:profile\s+)?([^\s\]]+)\s*\]/gm)
+      return [...sections].map(([, name = ""]) => name)
+    } catch {
+      return []
+    }
+  })
+  return [...new Set(names)].toSorted()
 }
 
 function connectionReasons(server: string): Record<string, Reason> {
   const checkEndpoint = "Check the endpoint in the storage's URL, and the network."
   const certificate: Reason = [
     `the certificate of ${server} can't be verified`,
-    "Give its authority's certificate by NODE_EXTRA_CA_CERTS=/path/to/ca.pem.",
+    "Give its authority's certificate by AWS_CA_BUNDLE=/path/to/ca.pem, or NODE_EXTRA_CA_CERTS.",
   ]
   return {
     ECONNREFUSED: [`${server} refuses connections`, "Check that it is running, and its port."],

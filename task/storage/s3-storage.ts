@@ -379,7 +379,7 @@ export class S3Storage implements Storage {
       const answer = await this.#client.send(new DeleteObjectsCommand({ Bucket, Delete }), options)
       this.#keepsVersions ||= answer.Deleted?.some(({ DeleteMarker }) => DeleteMarker) ?? false
       return (answer.Errors ?? []).map(({ Key = "", Code = "", Message = "" }) => ({
-        key: Key.slice(prefix.length),
+        key: keys.find((key) => prefix + key === Key) ?? Key,
         code: Code,
         message: Message,
       }))

@@ -1,5 +1,8 @@
+import { homedir } from "node:os"
+import { join } from "node:path"
 import type { StorageClass } from "@aws-sdk/client-s3"
 import { PgstowError } from "../errors.ts"
+import { type Network, proxyFor, readNetwork } from "../processes/network.ts"
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -27,6 +30,11 @@ export type S3Settings = {
   /** Every object is written only where there is none of its key yet, whoever asks. */
   readonly writeOnce: boolean
   readonly profile: string | undefined
+  /** AWS's configuration files. */
+  readonly configFiles: readonly string[]
+  readonly network: Network
+  /** What requests may go by, without a password. */
+  readonly proxy: string | undefined
   /** Undefined where the SDK's default chain is to find them. */
   readonly credentials: S3Credentials | undefined
 }
@@ -81,6 +89,7 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
   const endpoint = readEndpoint(given("endpoint") ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL, fail)
   const isAws = endpoint === undefined || isAwsHost(new URL(endpoint).hostname)
   const prefix = readPrefix(url.pathname, fail)
+  const network = readNetwork(env)
   const profile = given("profile") ?? env.AWS_PROFILE
   const credentials = given("credentials")
   if (given("profile") !== undefined && credentials !== undefined)
@@ -93,7 +102,11 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     endpoint,
     isAws,
     checksum: readChecksum(given("checksum"), fail) ?? (isAws ? "crc32" : "md5"),
-    region: given("region") ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? (endpoint && "us-east-1"),
+    region:
+      given("region") ??
+      env.AWS_REGION ??
+      env.AWS_DEFAULT_REGION ??
+      (endpoint && (profile === undefined || credentials !== undefined) ? "us-east-1" : undefined),
     pathStyle: readSwitch("path-style", given("path-style"), fail) ?? endpoint !== undefined,
     storageClass: readStorageClass(given("storage-class"), fail),
     kmsKey: given("sse-kms-key"),
@@ -101,6 +114,12 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     partBytes: readPartSize(given("part-size"), fail),
     writeOnce: readSwitch("write-once", given("write-once"), fail) ?? false,
     profile: credentials === undefined ? profile : undefined,
+    configFiles: [
+      env.AWS_CONFIG_FILE ?? join(env.HOME ?? homedir(), ".aws", "config"),
+      env.AWS_SHARED_CREDENTIALS_FILE ?? join(env.HOME ?? homedir(), ".aws", "credentials"),
+    ],
+    network,
+    proxy: proxyFor(new URL(endpoint ?? "https://s3.amazonaws.com"), network),
     credentials:
       credentials === undefined
         ? profile === undefined

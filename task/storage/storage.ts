@@ -175,9 +175,11 @@ export class NotRemovedError extends PgstowError {
   ) {
     const byReason = Map.groupBy(failures, ([, { reason }]) => reason)
     const which = [...byReason].map(([reason, each]) => `${reason}: ${each.map(([key]) => key).join(", ")}`)
-    const what = total === 1 ? "1 object" : `${failures.size} of ${total} objects`
+    const [only] = total === 1 ? [...failures] : []
+    const what = only ? only[0] : `${failures.size} of ${total} objects`
+    const why = only ? only[1].reason : which.join("; ")
     const hint = [...failures.values()][0]?.hint
-    super("storage", `cannot remove ${what} in ${url}: ${which.join("; ")}`, { hint })
+    super("storage", `cannot remove ${what} in ${url}: ${why}`, { hint })
     this.name = "NotRemovedError"
   }
 }

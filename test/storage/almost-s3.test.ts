@@ -150,7 +150,7 @@ describe("removing", () => {
     const failure = await rejectionOf(world.storage.remove(keys))
     expect(failure).toBeInstanceOf(NotRemovedError)
     expect(failure.message).toBe(
-      `cannot remove 2 of 20 objects in ${world.storage.url}: access denied, or locked: orders/3, orders/17`,
+      `cannot remove 2 of 20 objects in ${world.storage.url}: protected by Object Lock: orders/3, orders/17`,
     )
     expect(failure.hint).toContain("retention")
     expect(await keysOf(world.storage)).toEqual(["orders/17", "orders/3"])

@@ -77,7 +77,7 @@ describe("a storage's URL", () => {
 
 describe("what an S3 storage is opened with", () => {
   test("is AWS, its default chain of credentials and 10,000 parts, where nothing else is said", () => {
-    expect(parseS3Url("s3://bucket/a/b/", {})).toEqual({
+    expect(parseS3Url("s3://bucket/a/b/", { HOME: "/home/me" })).toEqual({
       url: "s3://bucket/a/b",
       bucket: "bucket",
       prefix: "a/b/",
@@ -92,6 +92,9 @@ describe("what an S3 storage is opened with", () => {
       partBytes: undefined,
       writeOnce: false,
       profile: undefined,
+      configFiles: ["/home/me/.aws/config", "/home/me/.aws/credentials"],
+      network: { proxies: {}, authorities: undefined },
+      proxy: undefined,
       credentials: undefined,
     })
   })
@@ -107,6 +110,9 @@ describe("what an S3 storage is opened with", () => {
       AWS_REGION: "us-west-2",
       AWS_PROFILE: "other",
       AWS_ENDPOINT_URL_S3: "http://127.0.0.1:1",
+      AWS_CONFIG_FILE: "/etc/aws/config",
+      AWS_SHARED_CREDENTIALS_FILE: "/etc/aws/credentials",
+      HTTP_PROXY: "http://me:secret@proxy.example.com:3128",
     }
     expect(parseS3Url(url, env)).toEqual({
       url: "s3://bucket/a?endpoint=http://127.0.0.1:9000",
@@ -123,6 +129,9 @@ describe("what an S3 storage is opened with", () => {
       partBytes: 64 * 1024 * 1024,
       writeOnce: true,
       profile: undefined,
+      configFiles: ["/etc/aws/config", "/etc/aws/credentials"],
+      network: { proxies: { HTTP_PROXY: "http://me:secret@proxy.example.com:3128" }, authorities: undefined },
+      proxy: "http://proxy.example.com:3128",
       credentials: { accessKeyId: "id", secretAccessKey: "secret", sessionToken: "token" },
     })
   })

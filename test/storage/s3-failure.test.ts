@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as tls from "node:tls"
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { rejectionOf } from "../support/failure.ts"
 import { startS3Endpoint } from "../support/s3-endpoint.ts"
@@ -115,6 +115,32 @@ describe("a service that refuses", () => {
     }
   })
 
+  test.each([
+    [
+      "AuthorizationHeaderMalformed",
+      "Authorization header malformed, unexpected scope: expected: 20260101/garage/s3/aws4_request",
+      "garage",
+    ],
+    [
+      "AuthorizationHeaderMalformed",
+      "the region 'us-east-1' is wrong; expecting 'eu-central-1'",
+      "eu-central-1",
+    ],
+    [
+      "InvalidRegionName",
+      "The region name 'us-east-7' is not valid. Must be one of: wnam, enam, weur, eeur, apac, auto",
+      "auto",
+    ],
+  ])(
+    "since it has another name for its region (%s), is heard, and what to set",
+    async (code, message, region) => {
+      await using world = await startS3World()
+      world.endpoint.inject(() => ({ status: 400, code, message }))
+      const failure = await rejectionOf(world.storage.put("object", body))
+      expect(failure.hint).toBe(`Add region=${region} to the storage's URL.`)
+    },
+  )
+
   test("since the bucket is in another region, is heard, and the region named", async () => {
     await using world = await startS3World()
     const { endpoint, storage } = world
@@ -138,9 +164,7 @@ describe("a service that refuses", () => {
         : undefined,
     )
     const failure = await rejectionOf(world.storage.remove(["a"]))
-    expect(failure.message).toContain(
-      `cannot remove a in ${world.storage.url}: it is protected by Object Lock`,
-    )
+    expect(failure.message).toContain(`cannot remove a in ${world.storage.url}: protected by Object Lock`)
     expect(failure.hint).toContain("retention")
   })
 
@@ -193,6 +217,119 @@ describe("credentials", () => {
     expect(await keysOf(storage)).toEqual(["object"])
     storage.close()
     await rm(folder, { recursive: true })
+  })
+
+  /** AWS's two files, for what a test opens. */
+  async function configured(config: string, credentials = ""): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), "pgstow-profile-"))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    await writeFile(join(folder, "config"), config)
+    await writeFile(join(folder, "credentials"), credentials)
+    vi.stubEnv("AWS_CONFIG_FILE", join(folder, "config"))
+    vi.stubEnv("AWS_SHARED_CREDENTIALS_FILE", join(folder, "credentials"))
+    vi.stubEnv("HOME", folder)
+    return folder
+  }
+  const openAt = (endpoint: string, parameters = "", env: Record<string, string> = {}) =>
+    openStorage(`s3://backups?endpoint=${endpoint}${parameters}`, { env: { ...process.env, ...env } })
+
+  test("of a profile that does not exist: it is named, with those that there are", async () => {
+    await configured("[default]\nregion = eu-west-1\n[profile home]\n", "[work]\naws_access_key_id = x\n")
+    for (const [parameters, env] of [
+      ["&profile=wrok", {}],
+      ["", { AWS_PROFILE: "wrok" }],
+    ] as const) {
+      const failure = await rejectionOf(openAt("http://127.0.0.1:1", parameters, env).listFolders(""))
+      expect(failure.message).toContain("there is no AWS profile wrok")
+      expect(failure.hint).toContain("default, home, work")
+    }
+    const empty = await rejectionOf(openAt("http://127.0.0.1:1", "&profile=home").listFolders(""))
+    expect(empty.message).toContain("the AWS profile home has no credentials")
+  })
+
+  test.each([
+    [
+      "by a session",
+      "sso_session = corp",
+      "[sso-session corp]\nsso_start_url = https://corp.example.com\nsso_region = eu-west-1\n",
+    ],
+    ["by itself", "sso_start_url = https://corp.example.com\nsso_region = eu-west-1", ""],
+  ])("of a profile whose SSO session has expired (%s): the one command is told", async (_, how, session) => {
+    const account = "sso_account_id = 123456789012\nsso_role_name = backup"
+    await configured(`[profile work]\n${how}\n${account}\nregion = eu-west-1\n${session}`)
+    const failure = await rejectionOf(openAt("http://127.0.0.1:1", "&profile=work").listFolders(""))
+    expect(failure.message).toContain("the SSO session of the AWS profile work has expired")
+    expect(failure.hint).toBe("Run aws sso login --profile work, then run this again.")
+  })
+
+  test.each([
+    ["a process of the profile", true],
+    ["the credentials file", false],
+  ])(
+    "from %s that expire in the middle of an upload are fetched again, and the part is sent again",
+    async (_, byProcess) => {
+      await using world = await startS3World()
+      const { url, accessKeyId, secretAccessKey } = world.endpoint
+      const set = async (folder: string, token: string) => {
+        const lines = { accessKeyId, secretAccessKey, sessionToken: token }
+        await writeFile(
+          join(folder, "answer"),
+          JSON.stringify({
+            Version: 1,
+            AccessKeyId: accessKeyId,
+            SecretAccessKey: secretAccessKey,
+            SessionToken: token,
+          }),
+        )
+        if (!byProcess)
+          await writeFile(
+            join(folder, "credentials"),
+            `[work]\naws_access_key_id = ${lines.accessKeyId}\naws_secret_access_key = ${lines.secretAccessKey}\naws_session_token = ${token}\n`,
+          )
+        world.endpoint.setKeys(lines)
+      }
+      const folder = await configured("")
+      if (byProcess)
+        await writeFile(join(folder, "config"), `[profile work]\ncredential_process = cat ${folder}/answer\n`)
+      await set(folder, "first")
+      const storage = openAt(url, "&profile=work")
+      const part = randomBytes(5 * 1024 * 1024)
+      const writer = await storage.create("object")
+      await writer.write(part)
+      await set(folder, "second")
+      await Promise.all([writer.write(part), writer.write(part)])
+      await writer.finish()
+      await set(folder, "third")
+      expect(await keysOf(storage)).toEqual(["object"])
+      expect((await contentOf(storage, "object")).length).toBe(3 * part.length)
+      storage.close()
+    },
+  )
+
+  test("that have expired for good end it, with what to do", async () => {
+    await using world = await startS3World()
+    const { accessKeyId, secretAccessKey } = world.endpoint
+    world.endpoint.setKeys({ accessKeyId, secretAccessKey, sessionToken: "new" })
+    const failure = await rejectionOf(world.open({ env: { TEST_SESSION_TOKEN: "old" } }).put("object", body))
+    expect(failure.message).toContain("the session's credentials have expired")
+    expect(failure.hint).toContain("Sign in again")
+  })
+
+  test("a profile with an endpoint of one's own has its region", async () => {
+    await using world = await startS3World()
+    const { url, accessKeyId, secretAccessKey } = world.endpoint
+    const keys = `aws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`
+    await configured(
+      "[profile garage]\nregion = garage\n[profile none]\n",
+      `[garage]\n${keys}[none]\n${keys}`,
+    )
+    for (const [profile, region] of [
+      ["garage", "garage"],
+      ["none", "us-east-1"],
+    ]) {
+      await openAt(url, `&profile=${profile}`).put("object", body)
+      expect(world.endpoint.requests.at(-1)?.headers.authorization).toContain(`/${region}/s3/aws4_request`)
+    }
   })
 
   test("without a region, for AWS itself, are asked for one", async () => {

@@ -23,7 +23,12 @@ export type Fault =
   /** The first byte of the request's body comes as another. */
   | "flip"
   /** The request is refused by this answer. */
-  | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
+  | {
+      readonly status: number
+      readonly code: string
+      readonly message?: string
+      readonly headers?: Readonly<Record<string, string>>
+    }
   /** The request is not carried out, and this is the answer, with success and no type. */
   | { readonly answer: string }
   /** The body goes no faster than this. */

@@ -137,7 +137,10 @@ export async function addVersion(
  * such a marker.
  */
 export async function deleteObject(bucket: Bucket, key: string, versionId?: string | null): Promise<boolean> {
-  if (bucket.locked.has(key)) throw new S3Error(403, "AccessDenied", { message: "object protected by lock" })
+  if (bucket.locked.has(key))
+    throw new S3Error(403, "AccessDenied", {
+      message: "Access Denied because object protected by object lock.",
+    })
   const before = bucket.objects.get(key) ?? []
   if (bucket.isVersioned && !versionId) {
     const marker = { ...newVersion(bucket), isDeleted: true, etag: "", pieces: [], sizeBytes: 0, headers: {} }
