@@ -69,10 +69,9 @@ export async function cleanup(
 
 /** Throws a usage error where a policy says nothing of what to keep. */
 export function checkPolicy(policy: RetentionPolicy): void {
-  const checked = retentionPolicySchema.safeParse(policy)
-  if (!checked.success)
-    throw new PgstowError("usage", checked.error.issues[0]?.message ?? "the retention policy is wrong", {
-      hint: "For example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
+  if (!retentionPolicySchema.safeParse(policy).success)
+    throw new PgstowError("usage", "nothing says which backups to keep", {
+      hint: "Give --keep-last, --keep-days, --keep-daily, --keep-weekly, --keep-monthly or --keep-yearly (PGSTOW_KEEP_LAST, …), for example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
     })
 }
 

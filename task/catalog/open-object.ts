@@ -32,7 +32,7 @@ export async function* openObject(
   const { encryption } = manifest
   if (encryption.algorithm === "age" && identities.length === 0)
     throw new PgstowError("key", `backup ${manifest.id} is encrypted, and no identity was given`, {
-      hint: `Give the identity of one of its recipients: ${encryption.recipients.join(", ")}.`,
+      hint: `Give --identity (PGSTOW_IDENTITY) the file with the key of one of its recipients: ${encryption.recipients.join(", ")}.`,
     })
   const stored = storedBytes(storage, manifest, object, name, signal, onBytes)
   if (encryption.algorithm === "none") yield* stored

@@ -1,3 +1,4 @@
+import { hostname } from "node:os"
 import { createInterface } from "node:readline/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
 import type { Ask, Command, Outcome } from "../commands/command.ts"
@@ -5,7 +6,7 @@ import { formatCount, formatJson, formatText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
-import { generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
+import { exitCodes, generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { announce, failureEvents } from "../notify/announce.ts"
 import { parseChannels } from "../notify/channel.ts"
@@ -15,7 +16,7 @@ import { endChildren } from "../processes/child.ts"
 import { prefixOf } from "../processes/exec-prefix.ts"
 import { removeAbandonedFolders } from "../processes/temporary-folder.ts"
 import { readSettings } from "../settings/config.ts"
-import { databaseNamed } from "../settings/inputs.ts"
+import { databaseNamed, serverNamed } from "../settings/inputs.ts"
 import { makeProgram, type Typed } from "./program.ts"
 
 /** The world outside the program. */
@@ -31,6 +32,9 @@ export type Io = {
   readonly problem?: PgstowError | undefined
 }
 
+/** The commands that connect to a server and report what came of it. */
+const connecting = new Set(["backup", "restore"])
+
 /** How long the end of a command may wait for those who are told of it, in milliseconds. */
 const tellMs = 10_000
 
@@ -43,6 +47,10 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   })
   for (const command of [program, ...program.commands])
     command.configureOutput({ writeOut: (text) => print(io, text), writeErr: () => {} })
+  if (args.length === 0 && terminal.interactive) {
+    program.outputHelp()
+    return exitCodes.usage
+  }
   try {
     await program.parseAsync([...args], { from: "user" })
     return exitCode
@@ -79,6 +87,8 @@ async function runCommand(
     const context = { env, prefix, log, progress, signal: io.signal, now: io.now }
     const database = databaseNamed(settings, flags, env)
     const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
+    const server = connecting.has(command.name) ? serverNamed(settings, flags, env) : undefined
+    const origin = { machine: hostname(), ...(server === undefined ? {} : { server }) }
     const beginningOver = new AbortController()
     // Only a healthcheck wants to know of it: a backup does not wait for that.
     const begun =
@@ -93,7 +103,8 @@ async function runCommand(
       const endsAt = Date.now() + (io.signal.aborted ? 4_000 : tellMs)
       setTimeout(() => beginningOver.abort(), 1_000).unref()
       await begun
-      await announce(events, { ...audience, limitMs: endsAt - Date.now() })
+      const placed = events.map((event) => ({ ...event, ...origin }))
+      await announce(placed, { ...audience, limitMs: endsAt - Date.now() })
     }
     const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
     try {
@@ -115,6 +126,7 @@ async function runCommand(
               reportFailure(failure, { ...output, json: false }, io, log, terminal)
             },
           },
+          width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
           stdout: io.stdout,
         },
         context,

@@ -35,7 +35,7 @@ export const cleanupCommand = defineCommand({
     "pgstow cleanup --dry-run --keep-daily 7 --keep-weekly 5 --keep-monthly 12",
     "pgstow cleanup 30",
   ],
-  async run({ settings, args: [days], typed, flags: { database, dryRun } }, context) {
+  async run({ settings, args: [days], typed, flags: { database, dryRun }, width }, context) {
     if (days !== undefined && typed.has("keepDays"))
       throw new PgstowError("usage", `the days to keep were given twice, as ${days} and by --keep-days`, {
         hint: "Give them once.",
@@ -51,7 +51,7 @@ export const cleanupCommand = defineCommand({
     return {
       title: "cleaned up",
       result,
-      text: formatCleanup(result),
+      text: formatCleanup(result, width),
       isAnswer: dryRun,
       failure: cleanupFailure(result),
     }
@@ -59,11 +59,11 @@ export const cleanupCommand = defineCommand({
 })
 
 /** Every decision of a dry run with its reasons; of a real one what was removed. */
-export function formatCleanup({ dryRun, storages }: CleanupResult): string {
-  return storages.map((cleaned) => formatStorage(cleaned, dryRun)).join("\n\n")
+export function formatCleanup({ dryRun, storages }: CleanupResult, width?: number): string {
+  return storages.map((cleaned) => formatStorage(cleaned, dryRun, width)).join("\n\n")
 }
 
-function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
+function formatStorage(cleaned: StorageCleanup, dryRun: boolean, width: number | undefined): string {
   const { storage, decisions, removedBackups, debris, staleUploads, freedBytes, error } = cleaned
   const ahead = cleaned.clockAheadSeconds
   const shown = dryRun ? decisions : decisions.filter(({ keep, state }) => !keep || state === "unreadable")
@@ -84,6 +84,7 @@ function formatStorage(cleaned: StorageCleanup, dryRun: boolean): string {
       decision.keep ? "keep" : "remove",
       decision.because.join("; "),
     ]),
+    width,
   )
   const would = dryRun ? "would remove" : "removed"
   return [

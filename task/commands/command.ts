@@ -18,6 +18,8 @@ export type Invocation<Flags> = {
   /** Undefined where there is no terminal. */
   readonly ask: Ask | undefined
   readonly report: Report
+  /** The columns of the terminal that standard output is; Infinity where it is none. */
+  readonly width: number
   /** Standard output, for what is too large to be handed back. */
   readonly stdout: NodeJS.WriteStream
 }

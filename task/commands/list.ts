@@ -2,33 +2,79 @@ import * as z from "zod"
 import { type ListedBackup, type ListResult, list, listFailure, placeInWords } from "../catalog/list.ts"
 import { formatBytes, formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
 import { signedByOf, storagesOf } from "../settings/inputs.ts"
-import { defineCommand } from "./command.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
 import { signerOptions, storageOptions } from "./options.ts"
+
+const listOptions: OptionGroup = (command) =>
+  command.option("--long", "a line for each copy, with when it was started and how long it took")
 
 export const listCommand = defineCommand({
   name: "list",
   summary: "list the backups, newest first",
   group: "Look:",
   argument: { syntax: "[database]", description: "only those of this database" },
-  options: [storageOptions, signerOptions],
-  flags: z.object({}),
+  options: [storageOptions, signerOptions, listOptions],
+  flags: z.object({ long: z.boolean().default(false) }),
   examples: ["pgstow list", "pgstow list orders --json"],
-  async run({ settings, args: [database] }, context) {
+  async run({ settings, args: [database], flags: { long }, width }, context) {
     const options = { database, signedBy: signedByOf(settings), warn: context.log.warn }
     const result = await list(storagesOf(settings, context), options)
     return {
       title: "listed the backups",
       result,
-      text: formatList(result),
+      text: formatList(result, { long, width }),
       isAnswer: true,
       failure: listFailure(result),
     }
   },
 })
 
-export function formatList({ storages, backups, unlisted }: ListResult): string {
+type Shape = { readonly long?: boolean; readonly width?: number }
+
+export function formatList(result: ListResult, { long = false, width }: Shape = {}): string {
+  const problems = [
+    ...result.backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`)),
+    ...result.unlisted.map((place) => `not listed: ${placeInWords(place)}`),
+  ].map(formatName)
+  const table = long ? formatCopies(result, width) : formatBackups(result, width)
+  return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
+}
+
+/** A line for each backup, or for each state where its copies differ, with the numbers of the storages that have it. */
+function formatBackups({ storages, backups }: ListResult, width: number | undefined): string {
   const several = storages.length > 1
+  const alike = Object.groupBy(backups, (backup) =>
+    JSON.stringify([backup.id, backup.database, stateInWords(backup), backup.storedBytes]),
+  )
   const table = formatTable(
+    [
+      { title: "ID" },
+      { title: "DATABASE" },
+      { title: "STORED", flush: "right" },
+      { title: "RAW", flush: "right" },
+      { title: "STATE" },
+      ...(several ? [{ title: "IN" }] : []),
+    ],
+    Object.values(alike).flatMap((copies = []) =>
+      copies
+        .slice(0, 1)
+        .map((backup) => [
+          backup.id,
+          formatName(backup.database),
+          orDash(backup.storedBytes, formatBytes),
+          orDash(backup.rawBytes, formatBytes),
+          stateInWords(backup),
+          ...(several ? [copies.map(({ storage }) => storages.indexOf(storage) + 1).join(" ")] : []),
+        ]),
+    ),
+    width,
+  )
+  return several ? [table, "", ...storages.map((url, index) => `${index + 1}  ${url}`)].join("\n") : table
+}
+
+function formatCopies({ storages, backups }: ListResult, width: number | undefined): string {
+  const several = storages.length > 1
+  return formatTable(
     [
       { title: "ID" },
       { title: "DATABASE" },
@@ -49,12 +95,8 @@ export function formatList({ storages, backups, unlisted }: ListResult): string 
       stateInWords(backup),
       backup.storage,
     ]),
+    width,
   )
-  const problems = [
-    ...backups.flatMap(({ id, problem }) => (problem === null ? [] : `${id}: ${problem}`)),
-    ...unlisted.map((place) => `not listed: ${placeInWords(place)}`),
-  ].map(formatName)
-  return [table, ...(problems.length > 0 ? ["", ...problems] : [])].join("\n")
 }
 
 function stateInWords({ problem, lastCheck, storedBytes, encrypted }: ListedBackup): string {

@@ -1,3 +1,4 @@
+import * as z from "zod"
 import { formatRelationName } from "../archive/relation-name.ts"
 import { type ShowResult, show } from "../catalog/show.ts"
 import {
@@ -7,6 +8,7 @@ import {
   formatName,
   formatTable,
   formatTime,
+  wrapText,
 } from "../console/format.ts"
 import type { Check } from "../core/check.ts"
 import { formatProblem } from "../core/check.ts"
@@ -20,17 +22,33 @@ export const showCommand = defineCommand({
   summary: "show one backup: what it holds, and what checks found",
   group: "Look:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
-  options: [storageOptions, signerOptions, choiceOptions],
-  flags: choiceFlags,
+  options: [
+    storageOptions,
+    signerOptions,
+    choiceOptions,
+    (command) => command.option("--long", "with the SHA-256 of every object"),
+  ],
+  flags: choiceFlags.extend({ long: z.boolean().default(false) }),
   examples: ["pgstow show latest", "pgstow show 20260102T03 --database orders"],
-  async run({ settings, args, flags }, context) {
+  async run({ settings, args, flags, width }, context) {
     const choice = { ...choiceOf(args, flags), signedBy: signedByOf(settings) }
     const result = await show(storagesOf(settings, context), choice, context)
-    return { title: `showed ${result.manifest.id}`, result, text: formatShow(result), isAnswer: true }
+    return {
+      title: `showed ${result.manifest.id}`,
+      result,
+      text: formatShow(result, { long: flags.long, width }),
+      isAnswer: true,
+    }
   },
 })
 
-export function formatShow(result: ShowResult): string {
+export function formatShow(
+  result: ShowResult,
+  {
+    long = false,
+    width = Number.POSITIVE_INFINITY,
+  }: { readonly long?: boolean; readonly width?: number } = {},
+): string {
   const { storage, state, manifest, checks, passedOver } = result
   const { source, importedFrom, snapshot, compression, encryption } = manifest
   const seconds = (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000
@@ -63,29 +81,32 @@ export function formatShow(result: ShowResult): string {
     ["signature", signatureInWords(result)],
     ["written by", manifest.writtenBy],
   ]
-  const width = Math.max(...facts.map(([name]) => name.length))
+  const nameWidth = Math.max(...facts.map(([name]) => name.length))
   const objects = formatTable(
     [
       { title: "OBJECT" },
       { title: "STORED", flush: "right" },
       { title: "RAW", flush: "right" },
-      { title: "SHA-256" },
+      ...(long ? [{ title: "SHA-256" }] : []),
       { title: "SEGMENT" },
     ],
     manifest.objects.map((object) => [
       object.name,
       formatBytes(object.sizeBytes),
       formatBytes(object.rawBytes),
-      object.sha256,
+      ...(long ? [object.sha256] : []),
       segmentInWords(object),
     ]),
+    width,
   )
   return [
     ...facts
       .filter(([, value]) => value !== "")
-      .map(([name, value]) => formatName(`${name.padEnd(width)}  ${value}`)),
+      .flatMap(([name, value]) =>
+        wrapText(formatName(`${name.padEnd(nameWidth)}  ${value}`), width, " ".repeat(nameWidth + 2)),
+      ),
     ...(passedOver.length > 0
-      ? [`${"not shown".padEnd(width)}  newer, but damaged: ${passedOver.join(", ")}`]
+      ? [`${"not shown".padEnd(nameWidth)}  newer, but damaged: ${passedOver.join(", ")}`]
       : []),
     "",
     objects,

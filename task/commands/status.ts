@@ -19,7 +19,7 @@ export const statusCommand = defineCommand({
   options: [storageOptions, signerOptions, ageOptions],
   flags: z.object({}),
   examples: ["pgstow status", "pgstow status orders --max-age-hours 50"],
-  async run({ settings, args: [database] }, context) {
+  async run({ settings, args: [database], width }, context) {
     const { maxAgeHours } = settings
     const result = await status(
       storagesOf(settings, context),
@@ -29,14 +29,14 @@ export const statusCommand = defineCommand({
     return {
       title: "looked for backups",
       result,
-      text: formatStatus(result),
+      text: formatStatus(result, width),
       isAnswer: true,
       failure: statusFailure(result),
     }
   },
 })
 
-export function formatStatus({ databases }: StatusResult): string {
+export function formatStatus({ databases }: StatusResult, width?: number): string {
   if (databases.length === 0) return "no backups"
   return formatTable(
     [
@@ -55,5 +55,6 @@ export function formatStatus({ databases }: StatusResult): string {
       [overdue ? "OVERDUE" : "", fromTheFuture.length > 0 ? "FUTURE" : ""].filter(Boolean).join(" ") || "ok",
       storage,
     ]),
+    width,
   )
 }

@@ -66,20 +66,70 @@ function escaped(character: string): string {
 /** A column of a table; numbers are flush right. */
 export type Column = { readonly title: string; readonly flush?: "right" }
 
-/** Lines of cells below their titles, two spaces between the columns. A cell is one line, whatever is in it. */
-export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const lines = [columns.map(({ title }) => title), ...rows.map((cells) => cells.map(formatName))]
-  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => stringWidth(cells[index] ?? ""))))
-  return lines
-    .map((cells) =>
-      columns
-        .map(({ flush }, index) => {
-          const cell = cells[index] ?? ""
-          const space = " ".repeat((widths[index] ?? 0) - stringWidth(cell))
-          return flush === "right" ? space + cell : cell + space
-        })
-        .join("  ")
-        .trimEnd(),
+/**
+ * Rows of cells below their titles, two spaces between the columns. A cell is one line, whatever is in it.
+ *
+ * @param width the columns of the terminal: a row that is wider takes several lines, broken between cells, and a cell
+ * that is wider than all of them is broken between words
+ */
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width = Number.POSITIVE_INFINITY,
+): string {
+  const cells = [columns.map(({ title }) => title), ...rows.map((row) => row.map(formatName))]
+  const widths = columns.map((_, index) => Math.max(...cells.map((row) => stringWidth(row[index] ?? ""))))
+  const lines = foldedAt(widths, width)
+  const padded = (row: readonly string[], index: number) => {
+    const cell = row[index] ?? ""
+    const space = " ".repeat((widths[index] ?? 0) - stringWidth(cell))
+    return columns[index]?.flush === "right" ? space + cell : cell + space
+  }
+  const textOf = (row: readonly string[], indexes: readonly number[], indent: string) =>
+    (indent + indexes.map((index) => padded(row, index)).join(gap)).trimEnd()
+  return cells
+    .flatMap((row) =>
+      lines.flatMap((indexes, line) => {
+        const indent = line === 0 ? "" : gap
+        return wrapText(textOf(row, indexes, indent), width, `${indent}${gap}`)
+      }),
     )
+    .filter((line) => line !== "")
     .join("\n")
+}
+
+const gap = "  "
+
+/** Which columns go into which line of a row, so that each line but those of one column fits into `width`. */
+function foldedAt(widths: readonly number[], width: number): readonly (readonly number[])[] {
+  const lines: number[][] = [[]]
+  let used = 0
+  for (const [index, own] of widths.entries()) {
+    const line = lines.at(-1)
+    if (line === undefined || (line.length > 0 && used + gap.length + own > width)) {
+      lines.push([index])
+      used = gap.length + own
+    } else {
+      used += own + (line.length > 0 ? gap.length : 0)
+      line.push(index)
+    }
+  }
+  return lines
+}
+
+/** A line as lines of at most `width` columns, broken at spaces alone; all but the first begin with `indent`. */
+export function wrapText(text: string, width: number, indent: string): string[] {
+  if (stringWidth(text) <= width) return [text]
+  const lines: string[] = []
+  let line = ""
+  // The spaces that a line begins with are no place to break it.
+  for (const word of text.trimStart().split(" ")) {
+    const start = lines.length === 0 ? (/^ */.exec(text)?.[0] ?? "") : indent
+    const longer = line === "" ? start + word : `${line} ${word}`
+    if (line !== "" && stringWidth(longer) > width) {
+      lines.push(line.trimEnd())
+      line = indent + word
+    } else line = longer
+  }
+  return [...lines, line.trimEnd()]
 }

@@ -2,8 +2,18 @@ import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge
 import { PgstowError } from "../errors.ts"
 import { agentsInUse } from "../processes/network.ts"
 
-/** What happened, for people and programs elsewhere. `database` is the name that the catalog knows. Never secrets. */
-export type PgstowEvent =
+/** What happened, and where: for people and programs elsewhere. Never secrets. */
+export type PgstowEvent = Happening & Origin
+
+export type Origin = {
+  /** The name of the machine, or the container, that says so. */
+  readonly machine?: string
+  /** The server that was backed up or restored to: "on db.example.com:5432". */
+  readonly server?: string
+}
+
+/** `database` is the name that the catalog knows. */
+type Happening =
   | { readonly type: "Backup Started"; readonly database: string }
   | {
       readonly type: "Backup Succeeded"

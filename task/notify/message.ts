@@ -29,7 +29,12 @@ export function messageFor(event: ToldEvent): Message {
     output: [],
     nextStep: undefined,
     ...rest,
-    fields: [field("Database", database), ...(rest.fields ?? [])],
+    fields: [
+      field("Database", database),
+      ...(event.server === undefined ? [] : [field("Server", formatName(event.server))]),
+      ...(event.machine === undefined ? [] : [field("Machine", formatName(event.machine))]),
+      ...(rest.fields ?? []),
+    ],
   })
   switch (event.type) {
     case "Backup Succeeded": {

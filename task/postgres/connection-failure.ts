@@ -1,5 +1,5 @@
 import { PgstowError } from "../errors.ts"
-import { type Connection, describe } from "./connection.ts"
+import { type Connection, describe, filledIn } from "./connection.ts"
 
 /** PgBouncer's words, RDS Proxy's, and a server's that does not know a setting. */
 const startupRefusal =
@@ -95,10 +95,11 @@ export function connectionFailure(
   const reason = [...new Set(reasons)].join("; ")
   const message = `${failed} ${describe(connection)}`
   if (reason === "") return new PgstowError("postgres", message, { cause })
-  return new PgstowError("postgres", `${message}: ${reason}`, { hint: connectionHint(stderr) })
+  return new PgstowError("postgres", `${message}: ${reason}`, { hint: connectionHint(stderr, connection) })
 }
 
 /** What to do about it; undefined where the messages of a libpq program complain of no connection. */
-export function connectionHint(stderr: string): string | undefined {
-  return hints.find(([pattern]) => pattern.test(stderr))?.[1]
+export function connectionHint(stderr: string, connection: Connection): string | undefined {
+  const hint = hints.find(([pattern]) => pattern.test(stderr))?.[1]
+  return hint === undefined ? undefined : filledIn(hint, connection)
 }

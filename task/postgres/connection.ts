@@ -1,3 +1,4 @@
+import { identifier } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
 import { parseDatabaseUrl } from "./database-url.ts"
 import { optionsOf, type Settings } from "./session-settings.ts"
@@ -12,6 +13,8 @@ export type Connection = {
    * whether the server takes that: `openSession` finds it out. None, where a pooler in between refuses it.
    */
   readonly settings?: Settings | undefined
+  /** What its programs are run through, as the user wrote it; undefined where they run here. */
+  readonly exec?: string | undefined
 }
 
 /** What the command line may say of a connection. Each goes before the same setting of a URL. */
@@ -46,6 +49,7 @@ export function connectionFrom(source: {
   readonly databaseUrl?: string | undefined
   readonly flags?: ConnectionFlags
   readonly env?: Environment
+  readonly exec?: string | undefined
 }): Connection {
   const { flags = {}, env = {} } = source
   const {
@@ -78,7 +82,8 @@ export function connectionFrom(source: {
     throw new PgstowError("usage", `there is no TLS mode ${JSON.stringify(params.sslmode)}`, {
       hint: `Choose one of ${sslModes.join(", ")}.`,
     })
-  return password === undefined ? { params } : { params, password }
+  const exec = given({ exec: source.exec })
+  return password === undefined ? { params, ...exec } : { params, password, ...exec }
 }
 
 /** The database, as far as it is known before libpq has looked: by default it has the user's name. */
@@ -138,7 +143,19 @@ export function childEnv(connection: Connection, env: Environment): Record<strin
 }
 
 /** "orders on db.example.com:5432 as app": for messages and logs, without secrets. */
-export function describe({ params }: Connection): string {
+export function describe(connection: Connection): string {
+  const { params } = connection
+  return [
+    params.dbname ?? params.user ?? "the default database",
+    describeServer(connection),
+    params.user && `as ${params.user}`,
+  ]
+    .filter((part) => part !== undefined)
+    .join(" ")
+}
+
+/** "on db.example.com:5432": the server alone. */
+export function describeServer({ params, exec }: Connection): string {
   const hosts = (params.host ?? params.hostaddr ?? "").split(",")
   const ports = (params.port ?? "").split(",")
   const places = hosts.map((host, index) => {
@@ -147,11 +164,23 @@ export function describe({ params }: Connection): string {
     return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
   })
   const place = places.filter((one) => one !== "").join(",")
-  const where =
-    place !== "" ? `on ${place}` : params.service ? `by service ${params.service}` : "on this machine"
-  return [params.dbname ?? params.user ?? "the default database", where, params.user && `as ${params.user}`]
-    .filter((part) => part !== undefined)
-    .join(" ")
+  if (place !== "") return exec ? `on ${place} behind ${exec}` : `on ${place}`
+  if (params.service) return `by service ${params.service}`
+  return exec ? `behind ${exec}` : "on this machine"
+}
+
+/** A hint with "TO …", "ROLE …" and "DATABASE …" filled in, as far as the connection says who and what that is. */
+export function filledIn(hint: string, { params }: Connection): string {
+  const { user, dbname } = params
+  return [
+    ["TO …", user],
+    ["ROLE …", user],
+    ["DATABASE …", dbname],
+  ].reduce(
+    (text, [blank = "", name]) =>
+      name === undefined ? text : text.replaceAll(blank, () => blank.replace("…", () => identifier(name))),
+    hint,
+  )
 }
 
 /** Of two of the same name the last one counts. */

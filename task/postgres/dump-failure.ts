@@ -1,5 +1,5 @@
 import { ChildError } from "../processes/child-error.ts"
-import { type Connection, describe } from "./connection.ts"
+import { type Connection, describe, filledIn } from "./connection.ts"
 import { connectionHint } from "./connection-failure.ts"
 
 export const grantHint =
@@ -59,9 +59,10 @@ export function explainDumpFailure(
   doing = `${failure.program} of`,
 ): ChildError {
   const { program, stderr, signal, exitStatus: status } = failure
+  const known = hints.find(([pattern]) => pattern.test(stderr))?.[1]
   const hint =
-    hints.find(([pattern]) => pattern.test(stderr))?.[1] ??
-    connectionHint(stderr) ??
+    (known === undefined ? undefined : filledIn(known, connection)) ??
+    connectionHint(stderr, connection) ??
     (signal ? undefined : "Look into the server's log.")
   const message = `${doing} ${describe(connection)} failed: ${reasonIn(stderr) || `it ${failure.ending}`}`
   const Failure = lockWait.test(stderr) ? LockWaitError : ChildError

@@ -32,7 +32,7 @@ const rules = [
   {
     name: "missing-role",
     title: "a role is missing",
-    hint: "Create the role and restore again, or leave owners and grants out (--no-owner --no-acl).",
+    hint: "Restore again with --create-roles, or leave owners and grants out (--no-owner --no-acl).",
     pattern: /^role ".*" does not exist/s,
   },
   {

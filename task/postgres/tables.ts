@@ -1,7 +1,7 @@
 import * as z from "zod"
 import type { SourceTable } from "../core/plan.ts"
 import { PgstowError } from "../errors.ts"
-import { describe } from "./connection.ts"
+import { describe, filledIn } from "./connection.ts"
 import { QueryError } from "./conversation.ts"
 import { grantHint, LockWaitError } from "./dump-failure.ts"
 import type { Session } from "./session.ts"
@@ -114,7 +114,9 @@ const lockHints: Readonly<Record<string, string>> = {
 async function explained(session: Session, error: QueryError): Promise<PgstowError> {
   if (error.sqlstate === "55P03") return lockedByOthers(session, error)
   const hint = lockHints[error.sqlstate]
-  return hint === undefined ? error : new PgstowError("postgres", error.message, { hint })
+  return hint === undefined
+    ? error
+    : new PgstowError("postgres", error.message, { hint: filledIn(hint, session.connection) })
 }
 
 /** PostgreSQL does not say which table a lock was wanted of; those who hold one are asked for. */

@@ -9,7 +9,7 @@ import { loadIdentities } from "../keys/identity.ts"
 import { parseRecipients } from "../keys/recipients.ts"
 import { loadSigningKey, parseSigners, type SigningKey } from "../keys/signing-key.ts"
 import type { LegacyKeys } from "../legacy/open-legacy.ts"
-import { type Connection, connectionFrom } from "../postgres/connection.ts"
+import { type Connection, connectionFrom, describeServer } from "../postgres/connection.ts"
 import { withRdsToken } from "../postgres/rds-token.ts"
 import { withTls } from "../postgres/tls.ts"
 import { openStorage } from "../storage/open-storage.ts"
@@ -44,11 +44,11 @@ export function storagesOf({ storage, storageTimeout }: Settings, { env, signal 
 }
 
 export async function connectionOf(
-  { databaseUrl, rdsIam, caFile, ca, requireTls }: Settings,
+  { databaseUrl, exec, rdsIam, caFile, ca, requireTls }: Settings,
   flags: z.output<typeof connectionFlags>,
   { env }: Context,
 ): Promise<Connection> {
-  const plain = connectionFrom({ databaseUrl, flags: connectionFlags.parse(flags), env })
+  const plain = connectionFrom({ databaseUrl, flags: connectionFlags.parse(flags), env, exec })
   const connection = withTls(plain, { caFile, ca, requireTls }, env)
   return rdsIam ? withRdsToken(connection) : connection
 }
@@ -66,6 +66,22 @@ export function databaseNamed(
   } catch {
     // What is wrong with it, the command itself says.
     return "*"
+  }
+}
+
+/** The server that a command connects to, as far as that is known before it runs; undefined where it is not. */
+export function serverNamed(
+  { databaseUrl, exec }: Settings,
+  flags: Readonly<Record<string, unknown>>,
+  env: Context["env"],
+): string | undefined {
+  const given = connectionFlags.safeParse(flags)
+  if (!given.success) return undefined
+  try {
+    return describeServer(connectionFrom({ databaseUrl, flags: given.data, env, exec }))
+  } catch {
+    // What is wrong with it, the command itself says.
+    return undefined
   }
 }
 

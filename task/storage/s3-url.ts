@@ -76,8 +76,14 @@ export function parseS3Url(text: string, env: Environment): S3Settings {
     )
   const bucket = url.hostname
   const fail = (what: string, hint: string) => usage(`s3://${bucket}: ${what}`, hint)
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket))
-    throw fail("the URL names no bucket", `Write the bucket after s3://, like ${example}.`)
+  if (bucket === "") throw fail("the URL names no bucket", `Write the bucket after s3://, like ${example}.`)
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {
+    const what = bucket.length < 3 ? "too short for a bucket's name" : "not a bucket's name"
+    throw fail(
+      `"${bucket}" is ${what}`,
+      "A bucket's name has at least 3 letters, digits, dots, underscores and hyphens, and begins and ends with one of the first two.",
+    )
+  }
   if (url.port !== "")
     throw fail(
       "a bucket has no port",

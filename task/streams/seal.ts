@@ -6,7 +6,7 @@ import {
   type KeyObject,
   randomBytes,
 } from "node:crypto"
-import { Decrypter, Encrypter, type Identity } from "age-encryption"
+import { Decrypter, Encrypter, type Identity, identityToRecipient } from "age-encryption"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
 import { cut } from "./cut.ts"
 
@@ -152,11 +152,13 @@ async function fileKeyOf(header: Buffer, { name, identities, recipients }: Seale
     },
   }
   const noneFits: Identity = {
-    unwrapFileKey() {
-      throw new PgstowError("key", `none of the identities given opens ${name}`, {
+    async unwrapFileKey() {
+      const given = await Promise.all(identities.map(recipientOf))
+      const whose = given.length === 0 ? "" : `, only what is for ${given.join(", ")}`
+      throw new PgstowError("key", `none of the identities given opens ${name}${whose}`, {
         hint: recipients
-          ? `Give the identity of one of its recipients: ${recipients.join(", ")}.`
-          : "Give the identity of one of the recipients it was encrypted for.",
+          ? `Give --identity the key of one of the recipients of this backup: ${recipients.join(", ")}.`
+          : "Give --identity the key of one of the recipients it was encrypted for.",
       })
     },
   }
@@ -169,6 +171,12 @@ async function fileKeyOf(header: Buffer, { name, identities, recipients }: Seale
     if (error instanceof PgstowError) throw error
     throw damaged(name, "is damaged in its header", { cause: error })
   }
+}
+
+/** The recipient of an identity, as far as a person would compare it: those of post-quantum keys have 2,000 characters. */
+async function recipientOf(identity: string): Promise<string> {
+  const recipient = await identityToRecipient(identity)
+  return recipient.length > 80 ? `${recipient.slice(0, 62)}…` : recipient
 }
 
 function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): KeyObject {

@@ -210,7 +210,7 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     await storeAll(first)
     const nothing = () => cleanup([first], { policy: {}, dryRun: false }, context)
     await expect(nothing).rejects.toMatchObject({ kind: "usage" })
-    await expect(nothing).rejects.toThrow("keepLast")
+    await expect(nothing).rejects.toThrow("nothing says which backups to keep")
     expect(await idsIn(first)).toHaveLength(4)
   })
 

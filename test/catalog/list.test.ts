@@ -45,7 +45,12 @@ test("every backup is told with its time, sizes and state", async () => {
     lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
     problem: null,
   })
-  expect(formatList(result).split("\n")).toEqual([
+  expect(formatList(result, { width: 80 }).split("\n")).toEqual([
+    "ID                         DATABASE   STORED      RAW  STATE",
+    `${ids[1]}  sh\\nop    1.3 MiB  5.2 MiB  failed`,
+    `${ids[0]}  orders    1.3 MiB  5.2 MiB  deep-verified`,
+  ])
+  expect(formatList(result, { long: true }).split("\n")).toEqual([
     "ID                         DATABASE  STARTED                   STORED      RAW        TOOK  STATE",
     `${ids[1]}  sh\\nop    2026-01-02 03:00:00 UTC  1.3 MiB  5.2 MiB  1 min 24 s  failed`,
     `${ids[0]}  orders    2026-01-01 03:00:00 UTC  1.3 MiB  5.2 MiB  1 min 24 s  deep-verified`,
@@ -59,7 +64,7 @@ test("a backup that can't be read is listed with the reason below", async () => 
   const result = await list([first], quiet.log)
   expect(result.backups[0]).toMatchObject({ id: ids[1], storedBytes: null, seconds: null, encrypted: null })
   const lines = formatList(result).split("\n")
-  expect(lines[1]).toMatch(/^20260102.*- +- +- +unreadable$/)
+  expect(lines[1]).toMatch(/^20260102.*- +- +unreadable$/)
   expect(lines[2]).toMatch(/^20260101.*unverified$/)
   expect(lines.slice(3)).toEqual(["", `${ids[1]}: ${result.backups[0]?.problem}`])
   expect(result.backups[0]?.problem).toContain("the manifest is not JSON")
@@ -90,7 +95,15 @@ test("with several storages each copy says where it is", async () => {
     [ids[0], first.url],
     [ids[0], second.url],
   ])
-  expect(formatList(result).split("\n")[2]).toContain(first.url)
+  expect(formatList(result, { long: true }).split("\n")[2]).toContain(first.url)
+  expect(formatList(result).split("\n")).toEqual([
+    "ID                         DATABASE   STORED      RAW  STATE       IN",
+    `${ids[2]}  shop      1.3 MiB  5.2 MiB  unverified  2`,
+    `${ids[0]}  orders    1.3 MiB  5.2 MiB  unverified  1 2`,
+    "",
+    `1  ${first.url}`,
+    `2  ${second.url}`,
+  ])
   expect((await list([first, second], { database: "shop", warn() {} })).backups).toHaveLength(1)
 })
 
@@ -102,7 +115,7 @@ test("a storage that does not answer hides nothing of the others, and the exit c
   expect(result.unlisted).toEqual([
     { storage: second.url, database: null, problem: "no route to host", hint: null },
   ])
-  expect(formatList(result).split("\n").slice(2)).toEqual(["", "not listed: no route to host"])
+  expect(formatList(result).split("\n").slice(-2)).toEqual(["", "not listed: no route to host"])
   expect(listFailure(result)).toMatchObject({
     exitCode: 4,
     message: "not all could be listed: no route to host",

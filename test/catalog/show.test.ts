@@ -29,7 +29,7 @@ test("a backup is shown with its manifest, its objects and its checks", async ()
     passedOver: [ids[1]],
   })
   expect(result.checks.map(({ kind }) => kind)).toEqual(["failed", "verified"])
-  expect(formatShow(result).split("\n")).toEqual([
+  expect(formatShow(result, { long: true }).split("\n")).toEqual([
     `backup       ${ids[0]}`,
     "database     orders",
     `storage      ${storage.url}`,
@@ -57,6 +57,19 @@ test("a backup is shown with its manifest, its objects and its checks", async ()
     "  main.dump.zst.age: expected 3 bytes, found 2 bytes",
     "verified 2026-01-01 04:01:00 UTC by pgstow 0.1.0",
   ])
+})
+
+test("SHA-256 is shown on request alone, and a narrow terminal breaks between words", async () => {
+  const manifest = await storeSample(storage, { id: ids[0] })
+  const result = await show([storage], { backup: "latest" }, quiet)
+  const text = formatShow(result, { width: 30 })
+  expect(text).not.toContain(manifest.objects[0]?.sha256)
+  const names = result.storage.length > 17 ? [result.storage] : []
+  for (const line of text.split("\n"))
+    if (!names.includes(line.trim())) expect(line.length, line).toBeLessThanOrEqual(38)
+  expect(text).toContain(
+    "source       orders on\n             PostgreSQL 17.10,\n             8.6 MiB, 12\n             tables\n",
+  )
 })
 
 test("a backup that is not there is not shown", async () => {

@@ -66,6 +66,24 @@ test("a table keeps its columns in line, wide characters included", () => {
   ])
 })
 
+test("a table that is too wide for the terminal is folded between cells, and a cell between words", () => {
+  const columns = [{ title: "ID" }, { title: "STORED", flush: "right" }, { title: "BECAUSE" }] as const
+  const rows = [
+    ["20260102T030000Z-k3v9x2ab", "1.3 MiB", "the newest verified backup is never removed; daily 2026-01-02"],
+    ["short", "9 B", ""],
+  ]
+  const folded = formatTable(columns, rows, 40)
+  expect(folded.split("\n")).toEqual([
+    "ID                          STORED",
+    "  BECAUSE",
+    "20260102T030000Z-k3v9x2ab  1.3 MiB",
+    "  the newest verified backup is never",
+    "    removed; daily 2026-01-02",
+    "short                          9 B",
+  ])
+  expect(formatTable(columns, rows, 200)).toBe(formatTable(columns, rows))
+})
+
 test("text keeps its lines and nothing else that a terminal obeys; JSON says the same as before", () => {
   expect(formatText("a\nb\r\x1b[31m\u009b\u2028")).toBe("a\nb\\r\\u001b[31m\\u009b\\u2028")
   const value = { "\u009b\u202e": ["\x7f\u2029\u0007\n", "Ü 📚"] }

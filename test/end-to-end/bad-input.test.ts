@@ -8,6 +8,7 @@ import { needsUnwritable, unwritableFolder } from "../support/disk.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import { freePort } from "../support/postgres.ts"
 import { type Scene, setScene } from "../support/scene.ts"
+import { runOnTerminal } from "../support/terminal.ts"
 
 type Case = {
   readonly args: readonly string[]
@@ -74,6 +75,24 @@ const cases: Record<string, Case> = {
     kind: "usage",
     names: /ftp: is not a kind of storage/,
     hint: /s3:.*file:/,
+  },
+  "a bucket's name that is too short": {
+    args: ["list", "--storage", "s3://bk"],
+    kind: "usage",
+    names: /"bk" is too short for a bucket's name/,
+    hint: /at least 3/,
+  },
+  "a bucket's name that is none": {
+    args: ["list", "--storage", "s3://-bucket-/p"],
+    kind: "usage",
+    names: /"-bucket-" is not a bucket's name/,
+    hint: /begins and ends/,
+  },
+  "a cleanup that is not told what to keep": {
+    args: ["cleanup"],
+    kind: "usage",
+    names: /nothing says which backups to keep/,
+    hint: /--keep-last, --keep-days, --keep-daily/,
   },
   "a parameter that storages do not have": {
     args: ["list", "--storage", "s3://backups/p?colour=red"],
@@ -220,6 +239,29 @@ describe("a server that can't be reached or does not let in is named, with what 
     expect(failure.message).toContain("Connection refused")
     expect(failure.hint).toContain("the port")
   })
+})
+
+test("without a command, help is shown on a terminal, and that is no success", async () => {
+  const scene = await setScene()
+  const { exitCode, screen } = await runOnTerminal(scene, [])
+  expect(exitCode).toBe(2)
+  expect(screen).toMatch(/^Usage: pgstow .*\n[\s\S]*restore .*\n[\s\S]*Examples:\n/)
+})
+
+test("no key, or another's, is told with whose the backup is", async () => {
+  const scene = await setScene()
+  await scene.json(["backup"])
+  const none = failureOfRun(await scene.run(["verify", "--deep"], { PGSTOW_IDENTITY: "" }))
+  expect(none).toMatchObject({
+    kind: "key",
+    message: expect.stringContaining("no identity was given") as string,
+  })
+  expect(none.hint).toContain("--identity")
+  expect(none.hint).toContain(scene.recipient)
+  const other = await setScene()
+  const wrong = failureOfRun(await scene.run(["verify", "--deep"], { PGSTOW_IDENTITY: other.identity }))
+  expect(wrong.message).toContain(`only what is for ${other.recipient}`)
+  expect(wrong.hint).toContain(scene.recipient)
 })
 
 test("an id that several backups begin with is refused with all that it could mean; one that none has, with the nearest", async () => {

@@ -20,6 +20,15 @@ Storages: file:///var/backups, s3://bucket/pgstow`,
   )
 })
 
+test("a message says which machine tells it, and of which server", () => {
+  const origin = { machine: "db-1\n", server: "on db.example.com:5432" }
+  expect(messageFor({ ...failed, ...origin }).fields).toEqual([
+    { name: "Database", value: "orders" },
+    { name: "Server", value: "on db.example.com:5432" },
+    { name: "Machine", value: "db-1\\n" },
+  ])
+})
+
 test.each([
   [0, "203 MiB"],
   [213_000_001, "203 MiB (as much as last time)"],

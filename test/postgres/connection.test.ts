@@ -150,3 +150,10 @@ test.for([
 ])("%s is described without its password", ([databaseUrl = "", words = ""]) => {
   expect(describe(connectionFrom({ databaseUrl }))).toBe(words)
 })
+
+test("behind a prefix no server is said to be on this machine", () => {
+  const exec = "docker exec -i db"
+  const behind = (databaseUrl: string) => describe(connectionFrom({ databaseUrl, exec }))
+  expect(behind("postgres://app@/orders")).toBe("orders behind docker exec -i db as app")
+  expect(behind("postgres://app@db/orders")).toBe("orders on db:5432 behind docker exec -i db as app")
+})

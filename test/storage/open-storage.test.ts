@@ -33,7 +33,7 @@ describe("a storage's URL", () => {
     ["/var/..", "is the root of the file system", "below it"],
     ["s3:", "names no bucket", "s3://my-bucket/backups"],
     ["s3:///prefix", "names no bucket", "s3://my-bucket/backups"],
-    ["s3://b", "names no bucket", "s3://my-bucket/backups"],
+    ["s3://b", "too short for a bucket's name", "at least 3"],
     ["s3://my bucket/x", "can't be read", "s3://my-bucket/backups"],
     ["s3://bucket:9000/x", "has no port", "endpoint=http://127.0.0.1:9000"],
     ["s3://bucket/a//b", "empty folder", "s3://my-bucket/backups"],

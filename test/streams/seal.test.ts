@@ -175,8 +175,8 @@ describe("what does not open", async () => {
     const strangers = { name: "main", identities: [other] }
     await expect(bytesOf(unseal(inPieces(whole), strangers))).rejects.toMatchObject({
       kind: "key",
-      message: "none of the identities given opens main",
-      hint: "Give the identity of one of the recipients it was encrypted for.",
+      message: `none of the identities given opens main, only what is for ${otherRecipient}`,
+      hint: "Give --identity the key of one of the recipients it was encrypted for.",
     })
     const error = await rejectionOf(
       bytesOf(unseal(inPieces(whole), { ...strangers, recipients: [recipient] })),
