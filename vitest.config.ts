@@ -7,7 +7,7 @@ export default defineConfig({
     exclude: [
       ...slowTests,
       ...configDefaults.exclude,
-      ...["deep", "majors", "aws", "image"].map((suite) => `test/${suite}/**`),
+      ...["deep", "majors", "fidelity", "aws", "image"].map((suite) => `test/${suite}/**`),
     ],
     globalSetup: ["test/support/global-set-up.ts"],
     // The tests wait for other programs more than they compute.

@@ -35,6 +35,10 @@ const programs = {
     found: () => spawnSync("python3", ["-c", "import ensurepip, venv"]).status === 0,
     packages: { "apt-get": "python3-venv", dnf: "python3", brew: "python" },
   },
+  cc: {
+    found: () => onPath("cc"),
+    packages: { "apt-get": "gcc libc6-dev", dnf: "gcc", brew: "gcc" },
+  },
   buildah: {
     found: () => onPath("buildah"),
     packages: { "apt-get": "buildah crun", dnf: "buildah" },
