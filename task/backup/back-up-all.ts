@@ -7,7 +7,8 @@ import { describe, withDatabase } from "../postgres/connection.ts"
 import { readDatabaseNames } from "../postgres/database-names.ts"
 import { openMaintenanceSession } from "../postgres/maintenance.ts"
 import type { Session } from "../postgres/session.ts"
-import { type BackupOptions, type BackupResult, backup, backupFailure } from "./back-up.ts"
+import { type BackupResult, backup, backupFailure } from "./back-up.ts"
+import type { BackupOptions } from "./options.ts"
 
 export type BackupAllOptions = Omit<BackupOptions, "name"> & {
   /** Patterns of the databases to back up; all, where there is none. */

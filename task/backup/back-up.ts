@@ -1,62 +1,21 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import { manifestsBefore, putCheck } from "../catalog/catalog.ts"
 import { checkManifest } from "../catalog/check-manifest.ts"
 import { clockAheadSeconds, describeClock } from "../catalog/clocks.ts"
-import { signManifest } from "../catalog/manifest-signature.ts"
-import { formatCount, formatName } from "../console/format.ts"
+import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import { backupId } from "../core/backup-id.ts"
 import type { Check, Finding, Problem } from "../core/check.ts"
 import { formatProblem } from "../core/check.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
-import { formatVersion, type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
-import { bigTableBytes, defaultJobs, planSegments } from "../core/plan.ts"
+import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
-import type { SigningKey } from "../keys/signing-key.ts"
-import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
-import { type Connection, databaseIn, describe, takesSettings, withSettings } from "../postgres/connection.ts"
+import { databaseIn } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
-import { readGlobals } from "../postgres/globals.ts"
-import { globalsSql } from "../postgres/globals-sql.ts"
-import { neutralLocale } from "../postgres/money.ts"
-import { readOperatorPaths } from "../postgres/operator-paths.ts"
-import { refuseTransactionPooler } from "../postgres/pooler.ts"
-import { inspectServer } from "../postgres/server.ts"
-import { openSession, type Session } from "../postgres/session.ts"
-import { openSnapshot } from "../postgres/snapshot.ts"
-import { readTableRows } from "../postgres/table-rows.ts"
-import { explainLockWait, readTables } from "../postgres/tables.ts"
-import { readHidden, readUnloggedTables } from "../postgres/unread-rows.ts"
-import { machine } from "../processes/machine.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
-import { findZstd } from "../streams/zstd.ts"
 import { verify } from "../verify/verify.ts"
 import { version } from "../version.ts"
-import { storeObjects } from "./objects.ts"
+import type { BackupOptions } from "./options.ts"
 import { probeStorages } from "./probe-storages.ts"
-import { backupWriter } from "./writer.ts"
-
-export type BackupOptions = {
-  readonly connection: Connection
-  /** Folders with client programs, searched first. */
-  readonly clientFolders: readonly string[]
-  readonly storages: readonly Storage[]
-  /** The name in the catalog; the database's own where it is undefined. */
-  readonly name: string | undefined
-  /** Whom the backup is sealed for, as `parseRecipients` gave them; undefined stores it unencrypted. */
-  readonly recipients: readonly string[] | undefined
-  /** What the manifest is signed by. */
-  readonly signingKey?: SigningKey | undefined
-  /** How many streams at once, each with a connection; `auto` is what the machine and the server bear. */
-  readonly jobs: number | "auto"
-  /** zstd's. */
-  readonly compressLevel: number
-  readonly lockWaitSeconds: number
-  /** Whether what was stored is read back. */
-  readonly verify: boolean
-  /** By how many percent a backup, or a table, must shrink for a warning. */
-  readonly shrinkWarning: number
-}
+import { writeBackup } from "./write-backup.ts"
 
 export type BackupResult = {
   readonly id: string
@@ -170,21 +129,6 @@ export function backupFailure({ id, database, storages }: BackupResult): PgstowE
   )
 }
 
-/** A snapshot does not survive in a pooler that lends connections by the transaction: a second session proves it. */
-async function refusePooler(
-  clients: Clients,
-  session: Session,
-  connection: Connection,
-  context: Context,
-): Promise<void> {
-  const second = await openSession(clients, connection, context)
-  try {
-    await refuseTransactionPooler(session, second)
-  } finally {
-    await second.close()
-  }
-}
-
 /** Reads back what one storage holds of a backup. */
 export async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
   try {
@@ -225,128 +169,4 @@ function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
   return new PgstowError(reason.kind, `${reason.message} before all of backup ${id} was read back`, {
     hint: `It is stored: check it by \`pgstow verify ${id}\`.`,
   })
-}
-
-/**
- * Dumps the database into every storage, and returns the manifest and why storages failed.
- *
- * @param unable the storages that can take nothing; undefined where that could not be found out before the server
- *   has named the database
- */
-async function writeBackup(
-  options: BackupOptions,
-  unable: ReadonlyMap<Storage, unknown> | undefined,
-  context: Context,
-) {
-  const { storages, recipients, compressLevel, lockWaitSeconds } = options
-  const { env, log, now } = context
-  const startedAt = now()
-  const installed = await findClients(context, options.clientFolders)
-  const newest = newestClients(installed)
-  const session = await openSession(newest, options.connection, { env, signal: context.signal })
-  const { connection: plain } = session
-  // A lost session is a lost snapshot: what reads from it ends too.
-  const signal = AbortSignal.any([context.signal, session.lost])
-  try {
-    await refusePooler(newest, session, plain, context)
-    const { isInRecovery, dataBytes, freeConnections, money, ...source } = await inspectServer(session)
-    const writtenBy = takesSettings(plain) ? neutralLocale : money?.lcMonetary
-    const connection = money ? withSettings(plain, { lc_monetary: neutralLocale }) : plain
-    const clients = chooseClients(installed, session.serverMajor)
-    const name = {
-      database: options.name ?? source.database,
-      id: backupId(startedAt, Array.from({ length: 6 }, Math.random)),
-    }
-    const failures = unable ?? (await probeStorages(storages, name.database, context))
-    const snapshot = await openSnapshot(session, { lockWaitSeconds })
-    const resources = { ...machine(), freeConnections }
-    const jobs = options.jobs === "auto" ? defaultJobs(resources) : options.jobs
-    const segments = planSegments(await readTables(session, bigTableBytes), {
-      jobs,
-      serverMajor: session.serverMajor,
-      encoding: source.encoding,
-    })
-    const streams = jobs > 1 ? `, ${formatCount(jobs, "stream")} at once` : ""
-    log.info(`backing up ${describe(connection)}${streams}`, {
-      ...name,
-      server: source.serverVersion,
-      isInRecovery,
-      jobs,
-      ...resources,
-      segments: segments.length,
-    })
-
-    const tableRows = await readTableRows(session)
-    const operatorPaths = await readOperatorPaths(session)
-    const withoutRows = isInRecovery ? await readUnloggedTables(session) : []
-    const warnings = [
-      ...(await readHidden(session)),
-      ...(withoutRows.length > 0
-        ? [
-            `a standby has no rows of unlogged tables, so these are not in the backup: ${withoutRows.join(", ")}`,
-          ]
-        : []),
-    ]
-    for (const warning of warnings) log.warn(warning)
-    const globals = globalsSql(await readGlobals(session, log.warn))
-    const zstd = await findZstd(env)
-    const writer = backupWriter(
-      { name, storages, recipients, compressLevel, zstd, failures, expectedBytes: dataBytes },
-      { ...context, signal },
-    )
-    try {
-      const objects = await storeObjects(
-        {
-          clients,
-          connection,
-          snapshot: snapshot.id,
-          serverMajor: session.serverMajor,
-          source,
-          globals,
-          expectedBytes: dataBytes,
-          segments,
-          jobs,
-          lockWaitSeconds,
-        },
-        writer,
-        context,
-      ).catch(async (error: unknown) => {
-        if (error instanceof LockWaitError) throw await explainLockWait(session, error)
-        // Where the session was lost, that is why: what reads from its snapshot fails too, in other words.
-        await Promise.race([session.execute("SELECT 1"), sleep(5_000, undefined, { ref: false })])
-        throw error
-      })
-      // Only while it answers has the session held its locks: without them a table could have been emptied.
-      await session.execute("SELECT 1")
-      const unsigned: Manifest = {
-        format: formatVersion,
-        ...name,
-        writtenBy: `pgstow ${version}`,
-        startedAt: startedAt.toISOString(),
-        finishedAt: now().toISOString(),
-        source: {
-          ...source,
-          clientVersion: clients.version,
-          ...(money && writtenBy !== undefined && { money: { ...money, writtenBy } }),
-        },
-        tableRows,
-        ...(operatorPaths.length > 0 && { operatorPaths }),
-        ...(withoutRows.length > 0 && { withoutRows }),
-        snapshot: { time: snapshot.time, lsn: snapshot.lsn },
-        compression: { algorithm: "zstd", level: compressLevel },
-        encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
-        objects,
-      }
-      const { signingKey } = options
-      const manifest = signingKey ? signManifest(unsigned, signingKey) : unsigned
-      signal.throwIfAborted()
-      await writer.finish(manifest)
-      return { manifest, failures: writer.failures, warnings }
-    } finally {
-      await writer.discard()
-    }
-  } finally {
-    context.progress.clear()
-    await session.close()
-  }
 }

@@ -1,5 +1,6 @@
-import { type BackupOptions, type BackupResult, backup, backupFailure } from "../backup/back-up.ts"
+import { type BackupResult, backup, backupFailure } from "../backup/back-up.ts"
 import { backupAll, backupAllFailure, type DatabaseBackup } from "../backup/back-up-all.ts"
+import type { BackupOptions } from "../backup/options.ts"
 import { checkPolicy, cleanup, cleanupFailure } from "../catalog/clean-up.ts"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
 import type { Context } from "../context.ts"
