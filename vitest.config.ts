@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { configDefaults, defineConfig } from "vitest/config"
 import { slowTests } from "./test/support/slow-tests.ts"
 
@@ -10,8 +11,8 @@ export default defineConfig({
       ...["deep", "majors", "fidelity", "aws", "image"].map((suite) => `test/${suite}/**`),
     ],
     globalSetup: ["test/support/global-set-up.ts"],
-    // The tests wait for other programs more than they compute.
-    maxWorkers: "200%",
+    // The tests wait for other programs more than they compute. (A percentage is cut at 100.)
+    maxWorkers: 2 * availableParallelism(),
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest"
 import { failureOfRun } from "../support/failure-line.ts"
 import { startPostgres } from "../support/postgres.ts"
 import { type Scene, setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
 
 /** A backup whose rows an application may read by way of another role, and a server that has neither. */
 async function setServers(major: number) {
@@ -46,7 +46,7 @@ const attributes = `
            rolconnlimit, rolconfig, shobj_description(oid, 'pg_authid')), E'\n' ORDER BY rolname)
     FROM pg_roles WHERE rolname IN ('app', 'boss', 'copier', 'reader', 'orders_owner')`
 
-describe.for(majors)("PostgreSQL %i", (major) => {
+describe.for(newestMajor)("PostgreSQL %i", (major) => {
   test("missing roles are made as they were, and the application reads its rows", async () => {
     const { scene, target, restore } = await setServers(major)
     const without = failureOfRun(await restore(""))

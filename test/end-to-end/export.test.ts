@@ -7,7 +7,7 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { type Scene, setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
 
 const program = `${process.execPath} ${new URL("../../task/main.ts", import.meta.url).pathname}`
 
@@ -41,7 +41,7 @@ async function compareRestored(scene: Scene, restored: string) {
   )
 }
 
-describe.for(majors)("PostgreSQL %i", (major) => {
+describe.for(newestMajor)("PostgreSQL %i", (major) => {
   test("an exported directory has every row, for plain pg_restore in several streams", async () => {
     const scene = await backUp(major)
     const restored = `${scene.database}_dir`

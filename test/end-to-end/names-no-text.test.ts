@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest"
 import { setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
 
-describe.for(majors)("with PostgreSQL %i", (major) => {
+describe.for(newestMajor)("with PostgreSQL %i", (major) => {
   test.for(["1", "2"])("tables whose names are no UTF-8 come back, in %s streams", async (jobs) => {
     const scene = await setScene(major)
     const { server } = scene

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { setScene } from "../support/scene.ts"
-import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+import { newestMajor, sharedPostgres } from "../support/shared-postgres.ts"
 
-describe.for(majors)("with PostgreSQL %i", (major) => {
+describe.for(newestMajor)("with PostgreSQL %i", (major) => {
   let primary: PostgresCluster
   beforeAll(async () => {
     primary = await startPostgres({ major, settings: { wal_level: "replica", max_wal_senders: "4" } })

@@ -14,7 +14,7 @@ import { holdDump } from "../support/held-dump.ts"
 import type { Running } from "../support/pgstow.ts"
 import { type PostgresCluster, type PostgresServer, startPostgres } from "../support/postgres.ts"
 import { connectionTo, openTestSession } from "../support/session.ts"
-import { newestMajor, sharedPostgres } from "../support/shared-postgres.ts"
+import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 import { keysOf } from "../support/storage-contents.ts"
 import { startWebhook } from "../support/webhook.ts"
 
@@ -102,7 +102,7 @@ async function warningsOf(running: Running): Promise<string[]> {
   return logOf(stderr).flatMap(({ level, message }) => (level === "warn" ? [message] : []))
 }
 
-describe.for(newestMajor)("where somebody comes between two locks of a backup of PostgreSQL %i", (major) => {
+describe.for(majors)("where somebody comes between two locks of a backup of PostgreSQL %i", (major) => {
   /** A backup that has come to where one table has still to be locked by its second stream. */
   async function startHeld(lockWaitSeconds: number) {
     const scene = await setRace(await sharedPostgres(major))
@@ -191,7 +191,7 @@ describe.for(newestMajor)("where somebody comes between two locks of a backup of
   })
 })
 
-describe.for(newestMajor)("while PostgreSQL %i is backed up by two streams", (major) => {
+describe.for(majors)("while PostgreSQL %i is backed up by two streams", (major) => {
   test("changes to a table that both have locked come after a backup of what it was", async () => {
     const race = await setRace(await sharedPostgres(major))
     const original = await race.copyDatabase()
@@ -272,7 +272,7 @@ async function terminate({ server, database }: BackupScene, which: string): Prom
   expect(Number(ended)).toBeGreaterThan(0)
 }
 
-describe.for(newestMajor)("a replica of PostgreSQL %i", (major) => {
+describe.for(majors)("a replica of PostgreSQL %i", (major) => {
   let primary: PostgresCluster
   let replica: PostgresCluster
   beforeAll(async () => {

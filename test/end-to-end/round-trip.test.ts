@@ -3,9 +3,9 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { startS3Endpoint } from "../support/s3-endpoint.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
 
-describe.each(majors)("on PostgreSQL %i", (major) => {
+describe.each(newestMajor)("on PostgreSQL %i", (major) => {
   test("a backup in a directory and in S3 comes back from either as it was", async () => {
     const scene = await setScene(major)
     const { server, database, storage } = scene

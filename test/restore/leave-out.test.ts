@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest"
 import { setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
 
-describe.for(majors)("with PostgreSQL %i", (major) => {
+describe.for(newestMajor)("with PostgreSQL %i", (major) => {
   test("what is not wanted is left out with what needs it, and the rest has its name", async () => {
     const scene = await setScene(major)
     const { server, database } = scene

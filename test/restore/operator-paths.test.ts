@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { setScene } from "../support/scene.ts"
-import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+import { newestMajor, sharedPostgres } from "../support/shared-postgres.ts"
 
 /** An equality of its own in a schema of its own, which text's would stand in for. */
 const schema = `
@@ -25,7 +25,7 @@ const schema = `
   CREATE TRIGGER log AFTER UPDATE ON public.t FOR EACH ROW WHEN (OLD.a IS DISTINCT FROM NEW.a) EXECUTE FUNCTION public.log();
   GRANT SELECT ON public.differs TO public`
 
-describe.for(majors)("operators outside the search_path, with PostgreSQL %i", (major) => {
+describe.for(newestMajor)("operators outside the search_path, with PostgreSQL %i", (major) => {
   let server: PostgresServer
   beforeAll(async () => {
     server = await sharedPostgres(major)

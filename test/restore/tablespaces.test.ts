@@ -2,9 +2,9 @@ import { describe, expect, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { notRun } from "../support/not-run.ts"
 import { setScene } from "../support/scene.ts"
-import { majors, sharedPostgres } from "../support/shared-postgres.ts"
+import { newestMajor, sharedPostgres } from "../support/shared-postgres.ts"
 
-describe.for(majors)("tablespaces, with PostgreSQL %i", (major) => {
+describe.for(newestMajor)("tablespaces, with PostgreSQL %i", (major) => {
   const why = notRun(major >= 15, "a tablespace takes a folder of its own before PostgreSQL 15")
   test.skipIf(why !== "")(`that the target lacks cost a warning, and no rows${why}`, async () => {
     const server = await sharedPostgres(major)

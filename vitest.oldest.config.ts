@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config"
+import { oldestTests } from "./test/support/slow-tests.ts"
+
+export default defineConfig({
+  test: {
+    include: oldestTests,
+    globalSetup: ["test/support/global-set-up.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+})
