@@ -33,6 +33,8 @@ export type ImportOptions = {
   readonly compressLevel: number
   /** Whether what was stored is read back. */
   readonly verify: boolean
+  /** Called with what one of several files failed of. */
+  readonly onFailure: (failure: PgstowError) => void
 }
 
 /** What became of one file. */
@@ -61,7 +63,7 @@ export type ImportResult = { readonly files: readonly ImportedFile[] }
  * The same file is the same backup again, and not stored twice.
  */
 export async function importFiles(options: ImportOptions, context: Context): Promise<ImportResult> {
-  const found = (await Promise.all(options.paths.map(filesIn))).flat()
+  const found = withoutChecksums((await Promise.all(options.paths.map(filesIn))).flat())
   const files: ImportedFile[] = []
   for (const { file, inFolder } of found) {
     try {
@@ -70,8 +72,10 @@ export async function importFiles(options: ImportOptions, context: Context): Pro
       context.signal.throwIfAborted()
       if (found.length === 1) throw error
       const skipped = inFolder && error instanceof NotABackupError
-      context.log[skipped ? "info" : "error"](messageOf(error))
-      const kind = error instanceof PgstowError ? error.kind : "unexpected"
+      const { kind, hint } =
+        error instanceof PgstowError ? error : ({ kind: "unexpected", hint: undefined } as const)
+      if (skipped) context.log.info(messageOf(error))
+      else options.onFailure(new PgstowError(kind, `${file} was not imported: ${messageOf(error)}`, { hint }))
       files.push({
         file,
         state: skipped ? "skipped" : "failed",
@@ -191,8 +195,19 @@ function described(
   return { file: path, state, backup: { system, database, id, startedAt, ...sizes, storages }, error: null }
 }
 
-/** The files that `path` stands for: itself, or what is in the folder, checksums aside. */
-async function filesIn(path: string): Promise<{ file: string; inFolder: boolean }[]> {
+type FoundFile = { readonly file: string; readonly inFolder: boolean }
+
+/** Without the checksums that a folder, or a pattern of the shell's, has beside the files. */
+function withoutChecksums(found: readonly FoundFile[]): readonly FoundFile[] {
+  const names = new Set(found.map(({ file }) => file))
+  return found.filter(
+    ({ file, inFolder }) =>
+      !file.endsWith(".sha256") || !(inFolder || names.has(file.slice(0, -".sha256".length))),
+  )
+}
+
+/** The files that `path` stands for: itself, or what is in the folder. */
+async function filesIn(path: string): Promise<FoundFile[]> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
@@ -200,7 +215,7 @@ async function filesIn(path: string): Promise<{ file: string; inFolder: boolean 
   if (!isFolder) return [{ file: path, inFolder: false }]
   const entries = await readdir(path, { withFileTypes: true })
   return entries
-    .filter((entry) => entry.isFile() && !entry.name.endsWith(".sha256"))
+    .filter((entry) => entry.isFile())
     .map(({ name }) => ({ file: join(path, name), inFolder: true }))
     .sort((a, b) => (a.file < b.file ? -1 : 1))
 }

@@ -29,7 +29,7 @@ export const importCommand = defineCommand({
     "pgstow import /var/backups/emiti --legacy-key-file emiti.key",
     "pgstow import sentinel_backup_20251216_163138.sql.gz.enc --legacy-key-file sentinel.key --name orders",
   ],
-  async run({ settings, args, flags }, context) {
+  async run({ settings, args, flags, report, width }, context) {
     const sentinelName = databaseNamed(settings, {}, context.env)
     const result = await importFiles(
       {
@@ -42,20 +42,22 @@ export const importCommand = defineCommand({
         signingKey: await signingKeyOf(settings, context),
         compressLevel: settings.compressLevel,
         verify: settings.verify,
+        onFailure: report.failure,
       },
       context,
     )
     return {
       title: "imported",
       result,
-      text: formatImport(result),
+      text: formatImport(result, width),
       isAnswer: true,
       failure: importFailure(result),
     }
   },
 })
 
-export function formatImport({ files }: ImportResult): string {
+/** Why one failed, or was skipped, has been said before. */
+export function formatImport({ files }: ImportResult, width?: number): string {
   if (files.length === 0) return "no files"
   return formatTable(
     [
@@ -66,15 +68,14 @@ export function formatImport({ files }: ImportResult): string {
       { title: "STORED", flush: "right" },
       { title: "" },
     ],
-    files.map(({ file, state, backup, error }) => [
+    files.map(({ file, state, backup }) => [
       formatName(basename(file)),
       backup?.id ?? "-",
       backup ? formatName(backup.database) : "-",
       backup ? formatTime(new Date(backup.startedAt)) : "-",
       backup ? formatBytes(backup.storedBytes) : "-",
-      [state, error?.message, ...(backup?.storages ?? []).map(({ error }) => error)]
-        .filter(Boolean)
-        .join(": "),
+      [state, ...(backup?.storages ?? []).map(({ error }) => error)].filter(Boolean).join(": "),
     ]),
+    width,
   )
 }

@@ -53,6 +53,7 @@ export function migrate(text: string): Migration {
             `The file has settings of both systems: ${emiti.join(", ")} of Emiti's, ${sentinel.join(", ")} of Sentinel's.`,
           ]
         : []),
+      ...(file.PGSTOW_RECIPIENTS || file.PGSTOW_UNENCRYPTED ? [] : [noRecipients]),
       ...problems,
       ...unknown(file),
       ...expansions(file),
@@ -63,6 +64,8 @@ export function migrate(text: string): Migration {
 const cleanup = { name: "PGSTOW_CLEANUP", value: "true", from: [] }
 const noFolder =
   "BACKUP_DIR is not set: name the folder that was used until now in PGSTOW_STORAGE, if you want it."
+const noRecipients =
+  "PGSTOW_RECIPIENTS is missing, and no backup is made without: run `pgstow keygen --out pgstow.key`, keep that file elsewhere, and set PGSTOW_RECIPIENTS to the age1… that it prints."
 const always = [
   "Owners and grants are kept in the backup: `pgstow restore --no-owner --no-acl` leaves them out, as the older system did.",
   "Files that are there already are no backups of pgstow's: `pgstow import` makes them that.",

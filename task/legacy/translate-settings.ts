@@ -145,8 +145,12 @@ function minioUrl({ get, given, isOn, differs, problem }: Older): string | undef
   if (!isOn("MINIO_ENABLED")) {
     if (bucket) differs("MINIO_BUCKET is left out: MINIO_ENABLED is not true.")
   } else if (missing.length > 0) problem(`MINIO_ENABLED is true, and there is no ${missing.join(", no ")}.`)
-  else if (!/^https?:\/\/[^?#&]+$/.test(endpoint)) problem("MINIO_ENDPOINT is no http:// or https:// URL.")
-  else return bucketUrl(bucket, { endpoint, credentials: "MINIO" })
+  else if (/^https?:\/\/[^?#&\s]+$/.test(endpoint))
+    return bucketUrl(bucket, { endpoint, credentials: "MINIO" })
+  else if (/^[\w.-]+(:\d+)?$/.test(endpoint)) {
+    differs("MINIO_ENDPOINT does not say how to reach it: http:// is taken. Write https:// where it has TLS.")
+    return bucketUrl(bucket, { endpoint: `http://${endpoint}`, credentials: "MINIO" })
+  } else problem("MINIO_ENDPOINT is neither a host with its port nor an http:// or https:// URL.")
   return undefined
 }
 
@@ -183,9 +187,7 @@ function encryption({ get, isOn, differs, problem }: Older) {
       "ENCRYPT_ENABLED is not true, and pgstow encrypts all the same, unless it is told PGSTOW_UNENCRYPTED=true.",
     )
   if (enabled || get("ENCRYPTION_KEY"))
-    differs(
-      "New backups are sealed for age recipients, and the machine that writes them can't read them: run `pgstow keygen` and set PGSTOW_RECIPIENTS.",
-    )
+    differs("New backups are sealed for age recipients, and the machine that writes them can't read them.")
   for (const [name, system] of [
     ["ENCRYPTION_KEY", "Emiti"],
     ["ENCRYPTION_KEY_PATH", "Sentinel"],

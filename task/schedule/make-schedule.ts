@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises"
+import { mkdir, readFile, realpath, stat, writeFile } from "node:fs/promises"
 import { userInfo } from "node:os"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -63,9 +63,7 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
     throw usage(`${name} can't be the name of a unit`, "Use letters, digits, - and _.")
 
   const settingsFile = resolve(options.settingsFile)
-  const { env } = adoptLegacyNames(
-    parseEnv(await attempt(settingsFile, () => readFile(settingsFile, "utf8"))),
-  )
+  const { env } = adoptLegacyNames(parseEnv(await settingsIn(settingsFile)))
   if (((await stat(settingsFile)).mode & 0o077) !== 0)
     log.warn(`others than its owner may read ${settingsFile}, and secrets are in it: chmod 600 it`)
   const { storage, logFile, exec } = readSettings({}, env)
@@ -75,8 +73,18 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
   for (const path of writes)
     if (!isAbsolute(path))
       throw usage(`${path} in ${settingsFile} is relative`, "Write the whole path, from / on.")
-
-  const inHome = program.some((path) => /^\/(home|root|run\/user)\//.test(path))
+  const used = await Promise.all([...program, ...writes].map(realPathOf))
+  const unwritable = writes.find((_, index) => inSystem.test(used[program.length + index] ?? ""))
+  if (unwritable !== undefined)
+    throw usage(`${unwritable} in ${settingsFile} is no place for files`, "Name a folder on a disk.")
+  const named = [...program, ...used, ...Object.values(env).map((value) => value ?? "")]
+  const inHome =
+    named.some((text) => homeFolders.test(text)) ||
+    Boolean(env.AWS_PROFILE) ||
+    /[?&]profile=/.test(storage.join(" "))
+  const inTmp = [...program, ...used, settingsFile].find((path) => temporaryFolders.test(path))
+  if (inTmp !== undefined)
+    log.warn(`${inTmp} is in a folder that is emptied when the machine starts: put it elsewhere`)
   return {
     name,
     program,
@@ -87,7 +95,33 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
     writes: [...new Set(writes)],
     // docker, kubectl and ssh read their settings there.
     needsHome: inHome || exec !== undefined,
+    needsTmp: named.some((text) => temporaryFolders.test(text)),
   }
+}
+
+/** What a service does not see that is kept from home folders and from the temporary ones: anywhere in a setting. */
+const homeFolders = /(?:^|[^\w.-])\/(?:home|root|run\/user)(?:\/|$)/
+const temporaryFolders = /(?:^|[^\w.-])\/(?:var\/)?tmp(?:\/|$)/
+
+const inSystem = /^\/(?:dev|proc|sys)(?:\/|$)/
+
+/** Where a path leads, as far as it is there. */
+async function realPathOf(path: string): Promise<string> {
+  return realpath(path).catch(() => path)
+}
+
+async function settingsIn(file: string): Promise<string> {
+  return attempt(file, async () => {
+    try {
+      return await readFile(file, "utf8")
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") throw error
+      throw usage(
+        `there are no settings in ${file}`,
+        "Write DATABASE_URL, PGSTOW_STORAGE and PGSTOW_RECIPIENTS into it, one NAME=value a line, or name another file by --settings.",
+      )
+    }
+  })
 }
 
 /** The folder of a storage on this machine. */
@@ -123,6 +157,7 @@ async function attempt<Value>(path: string, step: () => Promise<Value>): Promise
   try {
     return await step()
   } catch (cause) {
+    if (cause instanceof PgstowError) throw cause
     const denied = codeOf(cause) === "EACCES"
     throw new PgstowError("usage", `${path} can't be used`, {
       cause,

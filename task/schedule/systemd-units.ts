@@ -8,7 +8,7 @@ export function systemdUnits(schedule: Schedule): { readonly service: string; re
 /** The name of the credential that holds the settings. */
 const credential = "settings"
 
-function service({ name, program, settingsFile, user, writes, needsHome }: Schedule): string {
+function service({ name, program, settingsFile, user, writes, needsHome, needsTmp }: Schedule): string {
   const [node = "", ...script] = program
   // systemd replaces the variable by the folder that it has put the credential into.
   const command = [
@@ -37,7 +37,7 @@ UMask=0077
 # It reads a database and writes its backups: nothing else.
 ProtectSystem=strict
 ProtectHome=${needsHome ? "read-only" : "yes"}
-PrivateTmp=yes
+PrivateTmp=${needsTmp ? "no" : "yes"}
 PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes

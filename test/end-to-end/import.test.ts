@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { expect, test } from "vitest"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { sample, samples } from "../legacy/samples.ts"
+import { failureOfRun } from "../support/failure-line.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 import { keysOf } from "../support/storage-contents.ts"
 
@@ -92,6 +93,25 @@ test("a damaged file leaves nothing, and keeps none of the others from being imp
   expect(exitCode).toBe(6)
   expect(stderr).toContain(`1 file of 2 could not be imported everywhere: ${plain}`)
   expect(JSON.parse(stdout)).toMatchObject({ files: [{ state: "failed" }, { state: "imported" }] })
+})
+
+test("checksums that a pattern of the shell's names are passed over, and why a file fails is said once", async () => {
+  const scene = await setScene()
+  const folder = join(scene.folder, "older")
+  await mkdir(folder)
+  for (const name of [plain, `${plain}.sha256`]) await copyFile(sample(name), join(folder, name))
+  const cut = join(folder, "sentinel_backup_20251217_163138.sql.gz")
+  await writeFile(cut, (await readFile(sample(plain))).subarray(0, 3000))
+  const files = (await readdir(folder)).sort().map((name) => join(folder, name))
+  const env = { PGSTOW_NAME: "orders" }
+  const { exitCode, stdout, stderr } = await scene.run(["import", ...files], env)
+  expect(exitCode).toBe(6)
+  expect(stdout).not.toContain(".sha256")
+  expect((stdout + stderr).match(/the gzip data is cut short/g), stdout + stderr).toHaveLength(1)
+  expect(stderr).toContain(`${cut} was not imported: the gzip data`)
+  expect(stdout).toMatch(/20251217_163138.sql.gz .*failed$/m)
+  const alone = failureOfRun(await scene.run(["import", join(folder, `${plain}.sha256`)], env))
+  expect(alone.kind).toBe("usage")
 })
 
 async function stored(scene: Scene): Promise<string[]> {

@@ -75,7 +75,8 @@ test("--install puts the files in place, makes the folders and starts the timer;
     folder,
   } as const
   const context = {
-    ...quiet,
+    // That it is in a temporary folder is warned of.
+    log: { ...quiet.log, warn: () => {} },
     env: { PATH: `${bin}:${process.env.PATH}` },
     progress: { update: () => {}, clear: () => {} },
     signal: new AbortController().signal,
@@ -99,7 +100,8 @@ test.each([
   ["PGSTOW_NAME=x", [], "names no storage"],
   ["PGSTOW_STORAGE=/b", ["--at", "25:00"], "--at 25:00 is not a time of day"],
   ["PGSTOW_STORAGE=/b", ["--unit", "../x"], "can't be the name of a unit"],
-  ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "missing can't be used"],
+  ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "there are no settings in"],
+  ["PGSTOW_STORAGE=/dev/shm/b", [], "/dev/shm/b in"],
 ])("settings %j with %j: %s", async (settings, args, problem) => {
   const scene = await setScene()
   const { folder } = scene
@@ -107,4 +109,46 @@ test.each([
   const { exitCode, stderr } = await scene.run(["schedule", ...args])
   expect(exitCode).toBe(2)
   expect(stderr).toContain(problem)
+})
+
+test("without settings, the error says what to write where", async () => {
+  const scene = await setScene()
+  const failure = failureOfRun(await scene.run(["schedule"]))
+  expect(failure.message).toContain(`${scene.folder}/.env`)
+  expect(failure.hint).toMatch(/DATABASE_URL, PGSTOW_STORAGE and PGSTOW_RECIPIENTS.*--settings/)
+})
+
+test.each([
+  ["PGSTOW_STORAGE=file:///home/me/backups", { home: "read-only", tmp: "yes" }],
+  ["PGSTOW_STORAGE=/srv/b\nPGSSLROOTCERT=/root/ca.pem", { home: "read-only", tmp: "yes" }],
+  ["PGSTOW_STORAGE=s3://backups/p?profile=nightly", { home: "read-only", tmp: "yes" }],
+  ["PGSTOW_STORAGE=/srv/b\nDATABASE_URL=postgres:///orders?host=/tmp", { home: "yes", tmp: "no" }],
+  ["PGSTOW_STORAGE=/var/tmp/b", { home: "yes", tmp: "no" }],
+  ["PGSTOW_STORAGE=/srv/home/tmp/b\nLOG_FILE=/srv/tmp/log", { home: "yes", tmp: "yes" }],
+])("the service sees what is named in %j, and is kept from the rest", async (settings, { home, tmp }) => {
+  const { folder } = await setScene()
+  const settingsFile = join(folder, "settings.env")
+  await writeFile(settingsFile, settings, { mode: 0o600 })
+  const program = ["/usr/bin/node", "/opt/pgstow/pgstow.mjs"]
+  const options = {
+    kind: "systemd",
+    name: "pgstow",
+    at: "03:00",
+    settingsFile,
+    program,
+    install: false,
+  } as const
+  const warnings: string[] = []
+  const context = {
+    log: { ...quiet.log, warn: (message: string) => void warnings.push(message) },
+    env: {},
+    progress: { update: () => {}, clear: () => {} },
+    signal: new AbortController().signal,
+    now: () => new Date(),
+  }
+  const { files } = await schedule(options, context)
+  expect(files[0]?.text).toContain(`ProtectHome=${home}\n`)
+  expect(files[0]?.text).toContain(`PrivateTmp=${tmp}\n`)
+  // Its own settings are in such a folder.
+  expect(warnings.join()).toContain("emptied when the machine starts")
 })

@@ -40,6 +40,24 @@ LOG_TO_FILE=false
 `
 
 describe("migrate", () => {
+  test("an endpoint of MinIO's without a scheme is one, and its scheme is said", () => {
+    const { settings, differences } = migrate(
+      "MINIO_ENABLED=true\nMINIO_BUCKET=backups\nMINIO_ENDPOINT=m:9000\nMINIO_ACCESS_KEY=a\nMINIO_SECRET_KEY=b",
+    )
+    const storage = settings.find(({ name }) => name === "PGSTOW_STORAGE")?.value ?? ""
+    expect(openStorage(storage, { env: { MINIO_ACCESS_KEY: "a", MINIO_SECRET_KEY: "b" } }).url).toBe(
+      "s3://backups?endpoint=http://m:9000",
+    )
+    expect(differences.join()).toContain("http:// is taken")
+  })
+
+  test("that recipients are missing is said, unless there are some or none are wanted", () => {
+    const problem = expect.stringContaining("PGSTOW_RECIPIENTS is missing") as string
+    expect(migrate(emiti).problems).toContainEqual(problem)
+    for (const own of ["PGSTOW_RECIPIENTS=age1x", "PGSTOW_UNENCRYPTED=true"])
+      expect(migrate(`${emiti}\n${own}`).problems).not.toContainEqual(problem)
+  })
+
   test("an environment of Emiti's becomes settings that do the same", () => {
     const migration = migrate(emiti)
     expect(migration.system).toBe("Emiti")
@@ -50,8 +68,8 @@ describe("migrate", () => {
       PGSTOW_KEEP_DAYS: "14",
       PGSTOW_CLEANUP: "true",
     })
-    expect(migration.problems).toEqual([])
-    expect(migration.differences.join("\n")).toContain("run `pgstow keygen` and set PGSTOW_RECIPIENTS")
+    expect(migration.problems).toEqual([expect.stringContaining("PGSTOW_RECIPIENTS is missing")])
+    expect(migration.problems.join("\n")).toContain("run `pgstow keygen` and set PGSTOW_RECIPIENTS")
   })
 
   test("an environment of Sentinel's does too", () => {
@@ -72,7 +90,7 @@ describe("migrate", () => {
       PGSTOW_CLEANUP: "true",
       LOG_LEVEL: "warn",
     })
-    expect(migration.problems).toEqual([])
+    expect(migration.problems).toEqual([expect.stringContaining("PGSTOW_RECIPIENTS is missing")])
     expect(migration.differences.join("\n")).toContain("BACKUP_COMPRESSION_LEVEL is gzip's")
   })
 
@@ -134,8 +152,8 @@ describe("migrate", () => {
       "there is no MINIO_ENDPOINT, no MINIO_ACCESS_KEY, no MINIO_SECRET_KEY.",
     ],
     [
-      "MINIO_ENABLED=true\nMINIO_BUCKET=b\nMINIO_ENDPOINT=m:9000\nMINIO_ACCESS_KEY=a\nMINIO_SECRET_KEY=b",
-      "MINIO_ENDPOINT is no http",
+      "MINIO_ENABLED=true\nMINIO_BUCKET=b\nMINIO_ENDPOINT=ftp://m:9000\nMINIO_ACCESS_KEY=a\nMINIO_SECRET_KEY=b",
+      "MINIO_ENDPOINT is neither a host with its port nor",
     ],
     ["ENCRYPT_ENABLED=true", "ENCRYPT_ENABLED is true, and there is no ENCRYPTION_KEY_PATH."],
     ["WEBHOOK_ENABLED=true", "WEBHOOK_ENABLED is true, and there is no WEBHOOK_URL."],

@@ -29,6 +29,7 @@ function schedule(rest: Partial<Schedule> = {}): Schedule {
     user: "root",
     writes: [folder],
     needsHome: false,
+    needsTmp: false,
     ...rest,
   }
 }
@@ -38,6 +39,7 @@ describe.skipIf(needsLinux)(`the units for systemd${needsLinux}`, () => {
     ["as root", { user: "root" }],
     ["as a user of its own", { user: undefined, writes: [] }],
     ["that need a home folder", { needsHome: true }],
+    ["that need the temporary folder", { needsTmp: true }],
   ])("that run %s pass systemd-analyze, and are judged safe", (_, rest) => {
     const { service, timer } = systemdUnits(schedule(rest))
     const files = [join(folder, "pgstow.service"), join(folder, "pgstow.timer")]
