@@ -1,9 +1,11 @@
-import { copyFileSync } from "node:fs"
+import { copyFileSync, existsSync } from "node:fs"
 import { join } from "node:path"
+import { Annotations } from "aws-cdk-lib"
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
 import { bundleProgram } from "../task/build/bundle-program.ts"
+import { problemOfForeignProcessor } from "./foreign-processor.ts"
 import { withFolder } from "./with-folder.ts"
 
 /** Puts what the image is built from into a folder: the Dockerfile, and the program as one file. */
@@ -12,10 +14,30 @@ export function stageImage(folder: string): void {
   bundleProgram(join(folder, "pgstow.mjs"))
 }
 
-/** The image of the tasks, built from this checkout by `cdk deploy` (which needs Docker, or what CDK_DOCKER names). */
-export function builtImage(scope: Construct, architecture: "arm64" | "x86_64"): ContainerImage {
-  const platform = architecture === "arm64" ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64
+/**
+ * The image of the tasks, built from this checkout by `cdk deploy` (which needs Docker, or what CDK_DOCKER names).
+ * The first deployment of each month builds it again, since Debian's packages change where nothing here does.
+ */
+export function builtImage(
+  scope: Construct,
+  architecture: "arm64" | "x86_64",
+  today = new Date(),
+): ContainerImage {
+  const problem = problemOfForeignProcessor(architecture, {
+    platform: process.platform,
+    arch: process.arch,
+    exists: existsSync,
+  })
+  if (problem !== undefined) Annotations.of(scope).addWarningV2("pgstow:foreign-processor", problem)
   return ContainerImage.fromDockerImageAsset(
-    withFolder(stageImage, (directory) => new DockerImageAsset(scope, "Image", { directory, platform })),
+    withFolder(
+      stageImage,
+      (directory) =>
+        new DockerImageAsset(scope, "Image", {
+          directory,
+          platform: architecture === "arm64" ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64,
+          buildArgs: { REBUILT: today.toISOString().slice(0, "2026-11".length) },
+        }),
+    ),
   )
 }

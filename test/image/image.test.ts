@@ -38,6 +38,12 @@ it("runs as a user without rights, started by no shell, and holds neither npm no
     expect(existsSync(join(image.files, path)), path).toBe(false)
 })
 
+it("lists the packages that it was made from, with their versions", async () => {
+  const list = async (name: string) => readFile(join(image.files, "opt/pgstow", name), "utf8")
+  expect(await list("packages.txt")).toMatch(/^libpq5(:\w+)?\t\d+/m)
+  expect(await list("client-packages.txt")).toMatch(/^postgresql-client-15\t15\./m)
+})
+
 it("can write nowhere but in /tmp", async () => {
   const write = (file: string) =>
     image.run(["-e", `require("fs").writeFileSync("${file}", "")`], {}, ["/usr/local/bin/node"])

@@ -1,0 +1,18 @@
+import { App, Stack } from "aws-cdk-lib"
+import { DockerImageAsset } from "aws-cdk-lib/aws-ecr-assets"
+import { expect, it } from "vitest"
+import { builtImage } from "../../infra/backup-image.ts"
+
+function assetHash(today: string): string {
+  const stack = new Stack(new App(), "Stack")
+  builtImage(stack, "arm64", new Date(today))
+  const asset = stack.node.findChild("Image")
+  if (!(asset instanceof DockerImageAsset)) throw new Error("the image is no asset")
+  return asset.assetHash
+}
+
+it("the image is another one from month to month, and the same within one", () => {
+  const november = assetHash("2026-11-01T00:00:00Z")
+  expect(assetHash("2026-11-30T23:59:59Z")).toBe(november)
+  expect(assetHash("2026-12-01T00:00:00Z")).not.toBe(november)
+})
