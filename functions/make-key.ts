@@ -16,7 +16,11 @@ const makeKeyEvent = z.object({
   StackId: z.string(),
   RequestId: z.string(),
   LogicalResourceId: z.string(),
-  ResourceProperties: z.object({ secretArn: z.string() }),
+  ResourceProperties: z.object({
+    secretArn: z.string(),
+    /** Whether the secret is somebody else's, who has put an identity there. CloudFormation makes it a text. */
+    existing: z.literal("true").optional(),
+  }),
 })
 
 const secrets = new SecretsManagerClient()
@@ -26,7 +30,7 @@ const secrets = new SecretsManagerClient()
  * there stays, whatever the request: with it go all backups.
  */
 export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) => {
-  const { secretArn } = event.ResourceProperties
+  const { secretArn, existing } = event.ResourceProperties
   const answer = async (outcome: { Status: "SUCCESS" | "FAILED"; Reason?: string; Data?: object }) => {
     const { StackId, RequestId, LogicalResourceId } = event
     const ids = { StackId, RequestId, LogicalResourceId, PhysicalResourceId: secretArn }
@@ -38,17 +42,23 @@ export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) =
       throw new PgstowError("unexpected", `CloudFormation refused the answer: ${response.status}`)
   }
   try {
-    const Data = event.RequestType === "Delete" ? {} : { recipient: await recipientOf(secretArn) }
+    const Data =
+      event.RequestType === "Delete" ? {} : { recipient: await recipientOf(secretArn, existing === "true") }
     await answer({ Status: "SUCCESS", Data })
   } catch (error) {
     // Without an answer the deployment would wait for an hour.
-    await answer({ Status: "FAILED", Reason: messageOf(error) })
+    const hint = error instanceof PgstowError && error.hint !== undefined ? `. ${error.hint}` : ""
+    await answer({ Status: "FAILED", Reason: `${messageOf(error)}${hint}` })
     throw error
   }
 })
 
-async function recipientOf(secretArn: string): Promise<string> {
+async function recipientOf(secretArn: string, existing: boolean): Promise<string> {
   const kept = await readSecret(secretArn)
+  if (kept === undefined && existing)
+    throw new PgstowError("key", `the secret ${secretArn} holds nothing`, {
+      hint: "Put an age identity into it, or leave the setting identity out, to have one made.",
+    })
   const [identity] = kept === undefined ? [await generateX25519Identity()] : linesOf(kept)
   if (identity === undefined || !identity.startsWith("AGE-SECRET-KEY-1"))
     throw new PgstowError("key", `the secret ${secretArn} holds something else than an age identity`, {

@@ -1,3 +1,5 @@
+import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics"
+
 export const metricNamespace = "pgstow"
 
 /** What the stack's alarms and its dashboard look at. Ages are of the newest verified backup. */
@@ -9,38 +11,27 @@ export type MetricName =
   | "VerificationFailures"
 
 const units = {
-  BackupAgeHours: "None",
-  BackupSize: "Bytes",
-  BackupDuration: "Seconds",
-  BackupFailures: "Count",
-  VerificationFailures: "Count",
+  BackupAgeHours: MetricUnit.NoUnit,
+  BackupSize: MetricUnit.Bytes,
+  BackupDuration: MetricUnit.Seconds,
+  BackupFailures: MetricUnit.Count,
+  VerificationFailures: MetricUnit.Count,
 } as const satisfies Record<MetricName, string>
 
-/**
- * Puts metrics out as a line of CloudWatch's embedded metric format, which needs no permission and no request:
- * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
- */
+/** Puts metrics out as a line of CloudWatch's embedded metric format, which needs no permission and no request. */
 export function putMetrics(
   dimensions: Readonly<Record<string, string>>,
   values: Readonly<Partial<Record<MetricName, number>>>,
   now: Date,
 ): void {
+  // One for each call: what is measured of one database is not of another.
+  const metrics = new Metrics({ namespace: metricNamespace })
+  // A name of the service, by which no alarm looks.
+  metrics.clearDefaultDimensions()
+  metrics.setTimestamp(now)
+  metrics.addDimensions(dimensions)
   // The keys of `values` are its type's.
-  const names = Object.keys(values) as MetricName[]
-  const line = JSON.stringify({
-    _aws: {
-      Timestamp: now.getTime(),
-      CloudWatchMetrics: [
-        {
-          Namespace: metricNamespace,
-          Dimensions: [Object.keys(dimensions)],
-          Metrics: names.map((name) => ({ Name: name, Unit: units[name] })),
-        },
-      ],
-    },
-    ...dimensions,
-    ...values,
-  })
-  // Not by the console: Lambda would wrap what goes there.
-  process.stdout.write(`${line}\n`)
+  for (const [name, value] of Object.entries(values) as [MetricName, number][])
+    metrics.addMetric(name, units[name], value)
+  metrics.publishStoredMetrics()
 }

@@ -39,6 +39,11 @@ export function retriesOf(startedBy: string): number {
   return startedBy.startsWith(startedByPrefix) ? Number(startedBy.slice(startedByPrefix.length)) : 0
 }
 
+/** Why a task was stopped that ran for too long: what ECS then says of it. */
+export function stoppedHung(hours: number): string {
+  return `it ran for more than ${hours} hours`
+}
+
 /** What there is no room for now may have some in a minute: Fargate's own, or what the account may use of it. */
 const noRoom = /capacity|limit on the number of|throttl|rate exceeded/i
 

@@ -35,6 +35,9 @@ const spokenFor: ReadonlySet<number> = new Set(
 const worthAnotherTry = ["SpotInterruption", "TaskFailedToStart"]
 const maxRetries = 2
 
+/** `stoppedHung` of any number of hours. */
+const hung = /it ran for more than [\d.]+ hours/
+
 const hints: readonly (readonly [RegExp, string])[] = [
   [/OutOfMemory/, "Give the database a larger size in the settings."],
   // ECS says this of a secret that is missing, and in the same words of a network that reaches nothing.
@@ -47,6 +50,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     "See that the tasks' subnets reach Secrets Manager, that the secret exists, and that it has the fields that the connection needs.",
   ],
   [/CannotPull|pull image/i, "See that the image exists, and that the tasks' subnets reach the registry."],
+  [
+    hung,
+    "Look at its log for what it waited for: often a lock, or a server that no longer answers. Raise maxRunHours where the backup needs that long.",
+  ],
   [/Spot/i, "AWS took the machine back. Set spot to false if that happens often."],
 ]
 
@@ -58,7 +65,10 @@ export const handler = lambdaHandler(
     const { containers, startedBy, stopCode, stoppedReason, taskArn, taskDefinitionArn } = detail
     const codes = containers.map(({ exitCode }) => exitCode)
     const said = (code: number | undefined) =>
-      code !== undefined && spokenFor.has(code) && !(stopCode === "SpotInterruption" && code !== 0)
+      code !== undefined &&
+      spokenFor.has(code) &&
+      // That it was told to stop is all that it knows of these.
+      (code === 0 || !(stopCode === "SpotInterruption" || hung.test(stoppedReason)))
     if (codes.length > 0 && codes.every(said)) return null
 
     const exits = codes.map((code) => (code === undefined ? "no exit code" : `exit code ${code}`))

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { App } from "aws-cdk-lib"
 import { messageOf, PgstowError } from "../task/errors.ts"
+import { regionContext } from "./backup-network.ts"
 import { BackupStack } from "./backup-stack.ts"
 import { parseSettings, type Settings } from "./settings.ts"
 
@@ -23,7 +24,9 @@ function readSettings(app: App): Settings {
 }
 
 try {
-  const app = new App()
+  // The region that `cdk deploy` will deploy to; the template itself is for any.
+  const region = process.env.CDK_DEFAULT_REGION
+  const app = new App(region === undefined ? {} : { context: { [regionContext]: region } })
   new BackupStack(app, readSettings(app))
 } catch (error) {
   if (!(error instanceof PgstowError)) throw error

@@ -1,11 +1,12 @@
 import { Duration, RemovalPolicy, Stack } from "aws-cdk-lib"
 import { Effect, type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam"
-import { Key } from "aws-cdk-lib/aws-kms"
+import { type IKey, Key } from "aws-cdk-lib/aws-kms"
 import {
   BlockPublicAccess,
   Bucket,
   BucketEncryption,
   type CfnBucket,
+  type IBucket,
   ObjectOwnership,
   StorageClass,
 } from "aws-cdk-lib/aws-s3"
@@ -20,43 +21,64 @@ export type BackupBucketProps = z.output<typeof bucketOptionsSchema> & {
 }
 
 /**
- * The bucket that holds the backups, and its key. Both stay when the stack goes, and no setting replaces them.
+ * The bucket that holds the backups, and its key. Both stay when the stack goes, and no setting replaces them but
+ * another existing one.
  *
  * The grants are the only ways in that this stack gives to anyone. A `keys` pattern is below the bucket's root:
  * "orders/*" is all backups of the database orders.
  */
 export class BackupBucket extends Construct {
-  readonly bucket: Bucket
-  readonly key: Key
+  readonly bucket: IBucket
+  readonly key: IKey
   /** What copies to the second bucket, where there is one. */
-  readonly copy: BucketCopy | undefined
+  readonly copy: BucketCopy | undefined = undefined
   /** The storage as pgstow names it. */
   readonly storageUrl: string
 
   constructor(scope: Construct, id: string, props: BackupBucketProps) {
     super(scope, id)
-    this.key = new Key(this, "Key", {
+    const { existing } = props
+    if (existing === undefined) {
+      const key = this.newKey()
+      const bucket = this.newBucket(key, props)
+      this.key = key
+      this.bucket = bucket
+      this.copy =
+        props.copyTo && new BucketCopy(this, "Copy", { ...props.copyTo, name: props.name, bucket, key })
+    } else {
+      this.key = Key.fromKeyArn(this, "Key", existing.kmsKeyArn)
+      this.bucket = Bucket.fromBucketName(this, "Bucket", existing.name)
+    }
+    this.storageUrl = `s3://${this.bucket.bucketName}?region=${Stack.of(this).region}&write-once=true`
+  }
+
+  private newKey(): Key {
+    return new Key(this, "Key", {
       description: "Encrypts the bucket of pgstow's backups",
       enableKeyRotation: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      // A first deployment that fails leaves nothing behind; nothing is sealed by then.
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     })
-    this.bucket = new Bucket(this, "Bucket", {
+  }
+
+  private newBucket(encryptionKey: IKey, props: BackupBucketProps): Bucket {
+    const bucket = new Bucket(this, "Bucket", {
       versioned: true,
       encryption: BucketEncryption.KMS,
-      encryptionKey: this.key,
+      encryptionKey,
       bucketKeyEnabled: true,
       enforceSSL: true,
       minimumTLSVersion: 1.2,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       // Always possible, so that asking for a lock later does not replace the bucket. Locks nothing by itself.
       objectLockEnabled: true,
       lifecycleRules: [
         {
           id: "unfinished uploads and removed backups",
           abortIncompleteMultipartUploadAfter: Duration.days(7),
-          noncurrentVersionExpiration: Duration.days(props.undeleteDays),
+          noncurrentVersionExpiration: Duration.days(props.undeleteDays ?? 14),
           expiredObjectDeleteMarker: true,
         },
         ...(props.coldAfterDays === undefined
@@ -75,7 +97,7 @@ export class BackupBucket extends Construct {
       ],
     })
     // `defaultChild` is the CloudFormation resource of the construct above.
-    const resource = this.bucket.node.defaultChild as CfnBucket
+    const resource = bucket.node.defaultChild as CfnBucket
     // The construct's own switch for this would bring a function and a custom resource along.
     resource.notificationConfiguration = { eventBridgeConfiguration: { eventBridgeEnabled: true } }
     if (props.objectLock !== undefined)
@@ -83,16 +105,7 @@ export class BackupBucket extends Construct {
         objectLockEnabled: "Enabled",
         rule: { defaultRetention: props.objectLock },
       }
-    this.copy =
-      props.copyTo === undefined
-        ? undefined
-        : new BucketCopy(this, "Copy", {
-            ...props.copyTo,
-            name: props.name,
-            bucket: this.bucket,
-            key: this.key,
-          })
-    this.storageUrl = `s3://${this.bucket.bucketName}?region=${Stack.of(this).region}&write-once=true`
+    return bucket
   }
 
   /**

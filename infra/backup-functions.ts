@@ -14,6 +14,7 @@ import type { notifySettings } from "../functions/notify.ts"
 import { requestSource, type StackRequest } from "../functions/request.ts"
 import type { TaskPlace } from "../functions/run-task.ts"
 import type { startBackupSettings } from "../functions/start-backup.ts"
+import type { stopHungSettings } from "../functions/stop-hung.ts"
 import type { taskStoppedSettings } from "../functions/task-stopped.ts"
 import type { verifyBackupSettings } from "../functions/verify-backup.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
@@ -42,6 +43,8 @@ export type BackupFunctionsProps = {
   readonly network: BackupNetwork
   readonly tasks: BackupTasks
   readonly spot: boolean
+  /** After how many hours a backup, or a verification by a task, is stopped. */
+  readonly maxRunHours: number
   readonly retention: RetentionPolicy
   readonly eventBus: IEventBus
   readonly topic: ITopic
@@ -62,6 +65,7 @@ export class BackupFunctions extends Construct {
   readonly cleanUp: IFunction
   readonly measure: IFunction
   readonly notify: IFunction
+  readonly stopHung: IFunction
   readonly taskPlace: TaskPlace
   private readonly props: BackupFunctionsProps
 
@@ -81,12 +85,13 @@ export class BackupFunctions extends Construct {
     this.cleanUp = this.makeCleanUp()
     this.measure = this.makeMeasure()
     this.notify = this.makeNotify()
+    this.stopHung = this.makeStopHung()
     this.makeVerifyBackup()
     this.makeTaskStopped()
   }
 
   private makeStartBackup(): IFunction {
-    const { databases, eventBus, place, tasks } = this.props
+    const { databases, eventBus, place } = this.props
     const start = backupFunction(this, place, {
       file: "start-backup",
       description: "Starts the backup of a database",
@@ -100,14 +105,7 @@ export class BackupFunctions extends Construct {
       memoryMB: 256,
     })
     this.allowTasks(start, "backup", "backup-*")
-    start.addToRolePolicy(
-      new PolicyStatement({
-        actions: ["ecs:ListTasks"],
-        // ECS has no resource for this; the cluster is named by the condition.
-        resources: ["*"],
-        conditions: { ArnEquals: { "ecs:cluster": tasks.cluster.clusterArn } },
-      }),
-    )
+    this.allowListing(start)
     eventBus.grantPutEventsTo(start)
     this.onRequest(
       "BackupWanted",
@@ -232,6 +230,31 @@ export class BackupFunctions extends Construct {
     return notify
   }
 
+  private makeStopHung(): IFunction {
+    const { maxRunHours, place, tasks } = this.props
+    const stopHung = backupFunction(this, place, {
+      file: "stop-hung",
+      description: "Stops tasks that have run for too long",
+      settings: {
+        cluster: tasks.cluster.clusterName,
+        // Not the restores: somebody waits for each of them.
+        familyPrefixes: [`${place.name}-backup-`, `${place.name}-verify`],
+        maxRunHours,
+      } satisfies z.input<typeof stopHungSettings>,
+      timeoutMinutes: 2,
+      memoryMB: 256,
+    })
+    this.allowListing(stopHung)
+    stopHung.addToRolePolicy(
+      new PolicyStatement({
+        actions: ["ecs:DescribeTasks", "ecs:StopTask"],
+        resources: [this.taskArns()],
+        conditions: { ArnEquals: { "ecs:cluster": tasks.cluster.clusterArn } },
+      }),
+    )
+    return stopHung
+  }
+
   private makeTaskStopped(): void {
     const { eventBus, place, tasks } = this.props
     const stopped = backupFunction(this, place, {
@@ -278,6 +301,14 @@ export class BackupFunctions extends Construct {
         conditions: { ArnEquals: { "ecs:cluster": this.props.tasks.cluster.clusterArn } },
       }),
     )
+    // Their tags are those of the definition, and giving a task any takes this.
+    caller.addToRolePolicy(
+      new PolicyStatement({
+        actions: ["ecs:TagResource"],
+        resources: [this.taskArns()],
+        conditions: { StringEquals: { "ecs:CreateAction": "RunTask" } },
+      }),
+    )
     caller.addToRolePolicy(
       new PolicyStatement({
         actions: ["iam:PassRole"],
@@ -285,6 +316,28 @@ export class BackupFunctions extends Construct {
         conditions: { StringEquals: { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
       }),
     )
+  }
+
+  /** May see which tasks there are in this cluster. */
+  private allowListing(caller: IFunction): void {
+    caller.addToRolePolicy(
+      new PolicyStatement({
+        actions: ["ecs:ListTasks"],
+        // ECS has no resource for this; the cluster is named by the condition.
+        resources: ["*"],
+        conditions: { ArnEquals: { "ecs:cluster": this.props.tasks.cluster.clusterArn } },
+      }),
+    )
+  }
+
+  /** All tasks of this cluster. */
+  private taskArns(): string {
+    return Stack.of(this).formatArn({
+      service: "ecs",
+      resource: "task",
+      resourceName: `${this.props.tasks.cluster.clusterName}/*`,
+      arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+    })
   }
 
   /** What functions ask of each other: functions/request.ts. */

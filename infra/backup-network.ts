@@ -1,10 +1,16 @@
-import { Stack } from "aws-cdk-lib"
+import { Stack, Token } from "aws-cdk-lib"
 import {
+  CfnSecurityGroupIngress,
+  type CfnSubnet,
   CfnVPCEndpoint,
+  Connections,
   GatewayVpcEndpointAwsService,
+  type IConnectable,
   IpProtocol,
   type ISecurityGroup,
   type IVpc,
+  Peer,
+  Port,
   SecurityGroup,
   SubnetType,
   Vpc,
@@ -23,13 +29,33 @@ export type BackupNetworkProps = {
   readonly publicIp?: boolean
   /** Route tables of `vpc` that get a gateway endpoint to S3. @default none */
   readonly routeTableIds?: readonly string[]
+  /** Whether `vpc` gets the endpoints that tasks need where nothing else leads to AWS. @default false */
+  readonly endpoints?: boolean
+  /** Security groups of databases that let the tasks in from now on. @default none */
+  readonly letInto?: readonly { readonly securityGroupId: string; readonly port: number }[]
 }
 
-export class BackupNetwork extends Construct {
+/** What tasks ask of AWS beside S3: ECS pulls the image, writes their log and reads secrets in their network. */
+export const endpointServices = ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "events"] as const
+
+/** The context that names the region, where it is known though the stack is for any. */
+export const regionContext = "pgstow:region"
+
+/**
+ * The zones that have Fargate where not all have it, by their ids.
+ * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
+ */
+const zonesWithFargate: Readonly<Record<string, readonly [string, string]>> = {
+  "us-west-1": ["usw1-az1", "usw1-az3"],
+  "ap-northeast-1": ["apne1-az1", "apne1-az4"],
+}
+
+export class BackupNetwork extends Construct implements IConnectable {
   readonly vpc: IVpc
   readonly subnetIds: readonly string[]
   readonly securityGroupIds: readonly string[]
   readonly publicIp: boolean
+  readonly connections: Connections
 
   constructor(scope: Construct, id: string, props: BackupNetworkProps = {}) {
     super(scope, id)
@@ -46,6 +72,7 @@ export class BackupNetwork extends Construct {
       }),
     ]
     this.securityGroupIds = groups.map(({ securityGroupId }) => securityGroupId)
+    this.connections = new Connections({ securityGroups: [...groups] })
     if (props.routeTableIds !== undefined && props.routeTableIds.length > 0)
       new CfnVPCEndpoint(this, "S3", {
         vpcId: this.vpc.vpcId,
@@ -53,10 +80,40 @@ export class BackupNetwork extends Construct {
         serviceName: `com.amazonaws.${Stack.of(this).region}.s3`,
         routeTableIds: [...props.routeTableIds],
       })
+    if (props.endpoints === true) this.makeEndpoints()
+    for (const { securityGroupId, port } of props.letInto ?? [])
+      for (const [index, source] of this.securityGroupIds.entries())
+        new CfnSecurityGroupIngress(this, `Into ${securityGroupId} ${port} ${index}`, {
+          groupId: securityGroupId,
+          sourceSecurityGroupId: source,
+          ipProtocol: "tcp",
+          fromPort: port,
+          toPort: port,
+          description: "pgstow tasks",
+        })
+  }
+
+  private makeEndpoints(): void {
+    const group = new SecurityGroup(this, "Endpoints", {
+      vpc: this.vpc,
+      description: "pgstow: the endpoints that its tasks use",
+      allowAllOutbound: false,
+    })
+    for (const tasks of this.connections.securityGroups)
+      group.addIngressRule(Peer.securityGroupId(tasks.securityGroupId), Port.tcp(443), "pgstow tasks")
+    for (const service of endpointServices)
+      new CfnVPCEndpoint(this, `Endpoint ${service}`, {
+        vpcId: this.vpc.vpcId,
+        vpcEndpointType: "Interface",
+        serviceName: `com.amazonaws.${Stack.of(this).region}.${service}`,
+        subnetIds: [...this.subnetIds],
+        securityGroupIds: [group.securityGroupId],
+        privateDnsEnabled: true,
+      })
   }
 
   private smallVpc(): Vpc {
-    return new Vpc(this, "Vpc", {
+    const vpc = new Vpc(this, "Vpc", {
       maxAzs: 2,
       // Some hosted databases have IPv6 addresses only.
       ipProtocol: IpProtocol.DUAL_STACK,
@@ -67,5 +124,21 @@ export class BackupNetwork extends Construct {
       ],
       gatewayEndpoints: { S3: { service: GatewayVpcEndpointAwsService.S3 } },
     })
+    this.leaveOutZones(vpc)
+    return vpc
+  }
+
+  /** Where the region has zones without Fargate, the subnets go into others. */
+  private leaveOutZones(vpc: Vpc): void {
+    const { region } = Stack.of(this)
+    const known: unknown = Token.isUnresolved(region) ? this.node.tryGetContext(regionContext) : region
+    const zones = typeof known === "string" ? zonesWithFargate[known] : undefined
+    for (const [index, { node }] of vpc.publicSubnets.entries()) {
+      // `defaultChild` is the CloudFormation resource of a subnet.
+      const subnet = node.defaultChild as CfnSubnet
+      if (zones === undefined) continue
+      subnet.availabilityZone = undefined
+      subnet.availabilityZoneId = zones[index]
+    }
   }
 }

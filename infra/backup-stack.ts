@@ -1,4 +1,4 @@
-import { Annotations, ArnFormat, Stack, type StackProps } from "aws-cdk-lib"
+import { Annotations, ArnFormat, Stack, type StackProps, Tags } from "aws-cdk-lib"
 import { SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
 import { Repository } from "aws-cdk-lib/aws-ecr"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
@@ -6,7 +6,7 @@ import { Key } from "aws-cdk-lib/aws-kms"
 import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
 import type { Construct } from "constructs"
-import type { BackupNetworkProps } from "./backup-network.ts"
+import { type BackupNetworkProps, endpointServices } from "./backup-network.ts"
 import type { DatabaseConnection } from "./backup-tasks.ts"
 import { PostgresBackup } from "./postgres-backup.ts"
 import type { Connection, Settings } from "./settings.ts"
@@ -20,7 +20,7 @@ export class BackupStack extends Stack {
       description: "pgstow: encrypted, verified, restorable PostgreSQL backups",
       ...props,
     })
-    const { architecture, bucket, image, notifications, recipients, retention, spot } = settings
+    const { architecture, bucket, identity, image, notifications, recipients, retention, spot } = settings
     this.backup = new PostgresBackup(this, "Backup", {
       name: settings.stackName,
       databases: settings.databases.map(({ connection, restoreConnection, ...options }) => ({
@@ -31,6 +31,7 @@ export class BackupStack extends Stack {
       retention,
       recipients,
       keyVersion: settings.keyVersion,
+      maxRunHours: settings.maxRunHours,
       bucket,
       architecture,
       spot,
@@ -42,11 +43,19 @@ export class BackupStack extends Stack {
       })),
       logRetentionDays: settings.logRetentionDays,
       ...(settings.network === undefined ? {} : { network: this.existingNetwork(settings.network) }),
+      ...(identity === undefined
+        ? {}
+        : { identity: identity === "none" ? identity : this.secret(identity.secret, identity.kmsKeyArn) }),
       ...(image === undefined ? {} : { image: this.image(image) }),
     })
     for (const address of notifications.emails)
       this.backup.topic.addSubscription(new EmailSubscription(address))
-    if (settings.databases.length === 0)
+    for (const [name, value] of Object.entries(settings.tags)) Tags.of(this).add(name, value)
+    this.warn(settings)
+  }
+
+  private warn({ databases, network, notifications }: Settings): void {
+    if (databases.length === 0)
       Annotations.of(this).addWarningV2(
         "pgstow:no-databases",
         "no database is backed up: name one in the settings",
@@ -56,6 +65,12 @@ export class BackupStack extends Stack {
         "pgstow:nobody-is-told",
         'nobody is told when a backup fails: set notifications, for example { "emails": ["ops@example.com"] }',
       )
+    if (network !== undefined && !network.publicIp && !network.endpoints) {
+      const services = [...endpointServices, "s3"].map((service) => `com.amazonaws.${this.region}.${service}`)
+      Annotations.of(this).addInfo(
+        `tasks have no public addresses: their subnets need a NAT gateway, or endpoints to ${services.join(", ")}, which network.endpoints makes`,
+      )
+    }
   }
 
   /** An image by its name. One in ECR is pulled with the task's own rights there, any other as the public may. */
@@ -107,13 +122,15 @@ export class BackupStack extends Stack {
   }
 
   private existingNetwork(network: NonNullable<Settings["network"]>): BackupNetworkProps {
-    const { vpcId, subnetIds, securityGroupIds, publicIp, routeTableIds } = network
+    const { vpcId, subnetIds, securityGroupIds, publicIp, routeTableIds, endpoints, letInto } = network
     return {
       // Subnets are named, so their zones are not asked for; the library wants to hear of one all the same.
       vpc: Vpc.fromVpcAttributes(this, "Vpc", { vpcId, availabilityZones: ["any"] }),
       subnetIds,
       publicIp,
       routeTableIds,
+      endpoints,
+      letInto,
       ...(securityGroupIds === undefined
         ? {}
         : {

@@ -19,7 +19,7 @@ import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
 import { Construct } from "constructs"
 import { containerName } from "../functions/run-task.ts"
 import type { BackupBucket } from "./backup-bucket.ts"
-import { allowSecretKey } from "./secret-key.ts"
+import { allowIdentity, allowSecretKey } from "./secret-key.ts"
 import type { DatabaseOptions } from "./settings.ts"
 import type { TaskSize } from "./task-size.ts"
 
@@ -59,7 +59,8 @@ export type BackupTasksProps = {
   readonly databases: readonly BackupDatabase[]
   readonly vpc: IVpc
   readonly storage: BackupBucket
-  readonly identity: ISecret
+  /** The private key. Without one, there are no tasks that restore. */
+  readonly identity: ISecret | undefined
   /** The public keys that every backup is sealed for. */
   readonly recipients: readonly string[]
   readonly eventBus: IEventBus
@@ -78,7 +79,7 @@ type TaskOptions = {
 
 /**
  * The cluster, and a task definition for each thing that runs there: `NAME-backup-DATABASE` and
- * `NAME-restore-DATABASE` for each database, `NAME-verify` for all. Whoever runs one may override its command by any
+ * `NAME-restore-DATABASE` for each database, where there is a private key, and `NAME-verify` for all. Whoever runs one may override its command by any
  * of pgstow's; what its role may do stays the same.
  *
  * What a database needs is in a nested stack of its own: a stack holds 500 resources, and no database may move when
@@ -106,7 +107,7 @@ export class BackupTasks extends Construct {
         description: `pgstow: the tasks of ${database.name}`,
       })
       this.backupTask(stack, database)
-      this.restoreTask(stack, database)
+      if (props.identity !== undefined) this.restoreTask(stack, database, props.identity)
     }
     this.verify = this.task(this, "verify", {
       kind: "verify",
@@ -136,8 +137,12 @@ export class BackupTasks extends Construct {
   }
 
   /** Reads every backup and the key. Run as it is, it restores nothing and lists what could be. */
-  private restoreTask(stack: NestedStack, { name, size, restoreConnection }: BackupDatabase): void {
-    const { identity, storage } = this.props
+  private restoreTask(
+    stack: NestedStack,
+    { name, size, restoreConnection }: BackupDatabase,
+    identity: ISecret,
+  ): void {
+    const { storage } = this.props
     const task = this.task(stack, `restore-${name}`, {
       kind: "restore",
       size,
@@ -146,12 +151,7 @@ export class BackupTasks extends Construct {
       connection: restoreConnection,
     })
     storage.grantRead(task.taskRole, "*")
-    task.addToTaskRolePolicy(
-      new PolicyStatement({
-        actions: ["secretsmanager:GetSecretValue"],
-        resources: [identity.secretArn],
-      }),
-    )
+    allowIdentity(task.taskRole, identity)
   }
 
   /** The path of the roles of a kind of tasks: who may start these tasks may pass what is below it. */

@@ -20,7 +20,7 @@ import { messageOf, PgstowError } from "../task/errors.ts"
 /** Runs pgstow's commands in the cloud, as tasks of the stack, and follows each to its end: `npm run cloud -- --help`. */
 
 /** What the output Place holds: where tasks run, and what the families of their definitions begin with. */
-const placeSchema = taskPlaceSchema.extend({ name: z.string() })
+const placeSchema = taskPlaceSchema.extend({ name: z.string(), restores: z.boolean().default(true) })
 type Place = z.infer<typeof placeSchema>
 
 const cloudFormation = new CloudFormationClient()
@@ -102,6 +102,10 @@ function family({ name }: Place, kind: string): string {
 
 async function runInCloud(kind: string, command: readonly string[]): Promise<void> {
   const place = await placeOfStack()
+  if (!place.restores && kind.startsWith("restore-"))
+    throw new PgstowError("usage", "there is no private key in AWS, so nothing can be restored there", {
+      hint: "Restore from a machine that has the key: `npx pgstow restore --storage s3://BUCKET --identity FILE`.",
+    })
   const signal = new AbortController().signal
   const taskArn = await runTask(ecs, place, { family: family(place, kind), command }, signal)
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)

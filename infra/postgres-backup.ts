@@ -1,4 +1,5 @@
 import { CfnOutput, Duration, Names, RemovalPolicy, Stack } from "aws-cdk-lib"
+import type { Connections, IConnectable } from "aws-cdk-lib/aws-ec2"
 import type { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import { EventBus, type IEventBus } from "aws-cdk-lib/aws-events"
 import { PolicyStatement, ServicePrincipal } from "aws-cdk-lib/aws-iam"
@@ -11,11 +12,11 @@ import type * as z from "zod"
 import { containerName } from "../functions/run-task.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
 import { BackupBucket } from "./backup-bucket.ts"
-import { backupFunction } from "./backup-function.ts"
+import { backupFunction, type FunctionPlace } from "./backup-function.ts"
 import { BackupFunctions, type Level, type Webhook } from "./backup-functions.ts"
 import { builtImage } from "./backup-image.ts"
 import { BackupNetwork, type BackupNetworkProps } from "./backup-network.ts"
-import { BackupTasks, type DatabaseConnection } from "./backup-tasks.ts"
+import { type BackupDatabase, BackupTasks, type DatabaseConnection } from "./backup-tasks.ts"
 import { IdentityKey } from "./identity-key.ts"
 import { Monitoring } from "./monitoring.ts"
 import { Schedules } from "./schedules.ts"
@@ -41,6 +42,11 @@ export type PostgresBackupProps = {
   readonly retention?: RetentionPolicy
   /** More public keys to seal every backup for, beside the one that is made here. @default none */
   readonly recipients?: readonly string[]
+  /**
+   * A secret that holds an age identity already, which may be that of an earlier stack; or "none", where only
+   * `recipients` hold private keys, and nothing in AWS can open a backup. @default a new secret, with a new key
+   */
+  readonly identity?: ISecret | "none"
   /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
   readonly keyVersion?: number
   /** @default a small network of its own, with public addresses and without a NAT gateway */
@@ -61,6 +67,8 @@ export type PostgresBackupProps = {
    * @default 0, and 30 from five databases on
    */
   readonly spreadMinutes?: number | undefined
+  /** After how many hours a backup, or a verification by a task, is taken for hung and stopped. @default 24 */
+  readonly maxRunHours?: number
   /** Start tasks on Fargate Spot, and on demand where Spot has no room. @default false */
   readonly spot?: boolean
   /** @default arm64 */
@@ -78,12 +86,14 @@ const startAtOnce = 4
  * Encrypted backups of PostgreSQL databases: taken by schedule, verified as they arrive, cleaned up behind
  * verified ones, watched by alarms, restored by a task. Bucket, keys and backups stay when the stack goes.
  *
+ * Its connections are those of its tasks: `server.connections.allowDefaultPortFrom(backup)` lets them in.
+ *
  * Throws where a database's options can't be used, with the path of the wrong one.
  */
-export class PostgresBackup extends Construct {
+export class PostgresBackup extends Construct implements IConnectable {
   readonly storage: BackupBucket
-  /** Holds the private key. Who may read it can read every backup. */
-  readonly identity: ISecret
+  /** Holds the private key. Who may read it can read every backup. Undefined where there is none in AWS. */
+  readonly identity: ISecret | undefined
   readonly network: BackupNetwork
   readonly tasks: BackupTasks
   /** What is named here begins with it. */
@@ -91,40 +101,80 @@ export class PostgresBackup extends Construct {
   /** Where pgstow says what happens: source "pgstow", detail types "Backup Succeeded", "Backup Failed", … */
   readonly eventBus: IEventBus
   readonly topic: ITopic
+  private readonly databases: readonly BackupDatabase[]
 
   constructor(scope: Construct, id: string, props: PostgresBackupProps) {
     super(scope, id)
-    const name = props.name ?? Names.uniqueResourceName(this, { maxLength: 28, separator: "-" })
-    this.name = name
-    const architecture = props.architecture ?? "arm64"
-    const retention = props.retention ?? retentionDefault
-    const checked = databasesSchema.safeParse(props.databases)
+    this.name = props.name ?? Names.uniqueResourceName(this, { maxLength: 28, separator: "-" })
+    this.databases = this.checked(props.databases)
+    this.storage = new BackupBucket(this, "Storage", {
+      ...bucketOptionsSchema.parse(props.bucket ?? {}),
+      name: this.name,
+    })
+    this.network = new BackupNetwork(this, "Network", props.network)
+    this.eventBus = new EventBus(this, "Events", { eventBusName: this.name })
+    this.topic = props.topic ?? this.ownTopic()
+    const place = this.functionPlace(props)
+    const key = this.makeIdentity(place, props)
+    this.identity = key?.secret
+    const recipients = [...(key === undefined ? [] : [key.recipient]), ...(props.recipients ?? [])]
+    this.tasks = this.makeTasks(recipients, props)
+    const functions = this.makeFunctions(place, props)
+    this.schedule(functions, place, props.spreadMinutes)
+    new Monitoring(this, "Monitoring", {
+      name: this.name,
+      databases: this.databases,
+      deadLetters: place.deadLetters,
+      copyFailures: this.storage.copy?.failures,
+      topic: this.topic,
+      notify: functions.notify,
+    })
+    this.makeOutputs(functions, key)
+  }
+
+  get connections(): Connections {
+    return this.network.connections
+  }
+
+  private checked(given: readonly PostgresDatabase[]): BackupDatabase[] {
+    const checked = databasesSchema.safeParse(given)
     if (!checked.success) throw wrongSettings(checked.error, this.node.path, ["databases"])
-    const databases = props.databases.map((database) => ({
+    return given.map((database) => ({
       ...databaseOptionsSchema.parse(database),
       connection: database.connection,
       restoreConnection: database.restoreConnection ?? database.connection,
     }))
+  }
 
-    this.storage = new BackupBucket(this, "Storage", {
-      ...bucketOptionsSchema.parse(props.bucket ?? {}),
-      name,
+  private logs(id: string, props: PostgresBackupProps): LogGroup {
+    return new LogGroup(this, id, {
+      retention: props.logRetentionDays ?? 90,
+      removalPolicy: RemovalPolicy.DESTROY,
     })
-    this.network = new BackupNetwork(this, "Network", props.network)
-    this.eventBus = new EventBus(this, "Events", { eventBusName: name })
-    this.topic = props.topic ?? this.ownTopic(name)
-    const deadLetters = new Queue(this, "DeadLetters", {
-      encryption: QueueEncryption.SQS_MANAGED,
-      enforceSSL: true,
-      retentionPeriod: Duration.days(14),
-    })
-    const logs = (id: string) =>
-      new LogGroup(this, id, {
-        retention: props.logRetentionDays ?? 90,
-        removalPolicy: RemovalPolicy.DESTROY,
-      })
-    const place = { name, architecture, logGroup: logs("FunctionLogs"), deadLetters }
+  }
 
+  private functionPlace(props: PostgresBackupProps): FunctionPlace {
+    return {
+      name: this.name,
+      architecture: props.architecture ?? "arm64",
+      logGroup: this.logs("FunctionLogs", props),
+      deadLetters: new Queue(this, "DeadLetters", {
+        encryption: QueueEncryption.SQS_MANAGED,
+        enforceSSL: true,
+        retentionPeriod: Duration.days(14),
+      }),
+    }
+  }
+
+  /** The key in Secrets Manager, where there is to be one. */
+  private makeIdentity(
+    place: FunctionPlace,
+    { identity, keyVersion, recipients = [] }: PostgresBackupProps,
+  ): IdentityKey | undefined {
+    if (identity === "none") {
+      if (recipients.length > 0) return undefined
+      throw new TypeError('recipients must name a public key where identity is "none"')
+    }
     const makeKey = backupFunction(this, place, {
       file: "make-key",
       description: "Makes the key of the backups, once",
@@ -132,92 +182,111 @@ export class PostgresBackup extends Construct {
       timeoutMinutes: 2,
       memoryMB: 256,
     })
-    const identity = new IdentityKey(this, "Identity", makeKey, props.keyVersion ?? 1)
-    this.identity = identity.secret
-    this.tasks = new BackupTasks(this, "Tasks", {
-      name,
-      databases,
+    return new IdentityKey(this, "Identity", makeKey, keyVersion ?? 1, identity)
+  }
+
+  private makeTasks(recipients: readonly string[], props: PostgresBackupProps): BackupTasks {
+    const architecture = props.architecture ?? "arm64"
+    return new BackupTasks(this, "Tasks", {
+      name: this.name,
+      databases: this.databases,
       vpc: this.network.vpc,
       storage: this.storage,
-      identity: identity.secret,
-      recipients: [identity.recipient, ...(props.recipients ?? [])],
+      identity: this.identity,
+      recipients,
       eventBus: this.eventBus,
-      logGroup: logs("TaskLogs"),
+      logGroup: this.logs("TaskLogs", props),
       image: props.image ?? builtImage(this, architecture),
       architecture,
     })
-    const functions = new BackupFunctions(this, "Functions", {
+  }
+
+  private makeFunctions(place: FunctionPlace, props: PostgresBackupProps): BackupFunctions {
+    return new BackupFunctions(this, "Functions", {
       place,
-      databases,
+      databases: this.databases,
       storage: this.storage,
       network: this.network,
       tasks: this.tasks,
       spot: props.spot ?? false,
-      retention,
+      maxRunHours: props.maxRunHours ?? 24,
+      retention: props.retention ?? retentionDefault,
       eventBus: this.eventBus,
       topic: this.topic,
       topicLevel: props.topicLevel ?? "error",
       webhooks: props.webhooks ?? [],
     })
+  }
 
+  private schedule(
+    functions: BackupFunctions,
+    { deadLetters }: FunctionPlace,
+    spreadMinutes = this.databases.length > startAtOnce ? 30 : 0,
+  ): void {
     const schedules = new Schedules(this, "Schedules", deadLetters)
-    for (const { name: database, schedule, timeZone } of databases)
+    for (const { name: database, schedule, timeZone } of this.databases)
       schedules.add(`backup-${database}`, {
-        name: `${name}-backup-${database}`,
+        name: `${this.name}-backup-${database}`,
         description: `Backs up ${database}`,
         expression: schedule,
         timeZone,
-        spreadMinutes: props.spreadMinutes ?? (databases.length > startAtOnce ? 30 : 0),
+        spreadMinutes,
         function: functions.startBackup,
         event: { database, token: "<aws.scheduler.scheduled-time>" },
       })
     schedules.add("clean-up", {
-      name: `${name}-clean-up`,
+      name: `${this.name}-clean-up`,
       description: "Cleans up every database, whether backups arrive or not",
       expression: "cron(30 12 * * ? *)",
       function: functions.cleanUp,
       event: { database: "*" },
     })
     schedules.add("measure", {
-      name: `${name}-measure`,
+      name: `${this.name}-measure`,
       description: "Measures the age of the newest backups",
       expression: "rate(1 hour)",
       function: functions.measure,
       event: {},
     })
-    new Monitoring(this, "Monitoring", {
-      name,
-      databases,
-      deadLetters,
-      copyFailures: this.storage.copy?.failures,
-      topic: this.topic,
-      notify: functions.notify,
+    schedules.add("stop-hung", {
+      name: `${this.name}-stop-hung`,
+      description: "Stops tasks that have run for too long",
+      expression: "rate(1 hour)",
+      function: functions.stopHung,
+      event: {},
     })
+  }
+
+  private makeOutputs(functions: BackupFunctions, key: IdentityKey | undefined): void {
     this.output("Bucket", "Where the backups are", this.storage.bucket.bucketName)
-    if (this.storage.copy !== undefined)
-      this.output(
-        "CopyRole",
-        "The role that the second bucket, and its key, must let in",
-        this.storage.copy.role.roleArn,
-      )
+    const { copy } = this.storage
+    if (copy !== undefined)
+      this.output("CopyRole", "The role that the second bucket, and its key, must let in", copy.role.roleArn)
     this.output(
-      "IdentitySecret",
-      "The secret with the private key: keep a copy off-line",
-      identity.secret.secretArn,
+      "SecurityGroups",
+      "The security groups of the tasks: databases must let them in",
+      this.network.securityGroupIds.join(","),
     )
-    this.output("Recipient", "The public key that backups are sealed for", identity.recipient)
+    const { name, identity } = this
     this.output(
       "Place",
       "Where tasks run: npm run cloud reads it",
-      Stack.of(this).toJsonString({ name, ...functions.taskPlace }),
+      Stack.of(this).toJsonString({ name, restores: identity !== undefined, ...functions.taskPlace }),
     )
-    for (const { name: database } of databases)
-      this.output(`Restore-${database}`, `Restores ${database}`, this.restoreCommand(name, database))
+    if (key === undefined) return
+    this.output(
+      "IdentitySecret",
+      "The secret with the private key: keep a copy off-line",
+      key.secret.secretArn,
+    )
+    this.output("Recipient", "The public key that backups are sealed for", key.recipient)
+    for (const { name: database } of this.databases)
+      this.output(`Restore-${database}`, `Restores ${database}`, this.restoreCommand(database))
   }
 
   /** A topic that the account's own alarms may publish to. */
-  private ownTopic(name: string): Topic {
-    const topic = new Topic(this, "Topic", { displayName: `${name} backups`, enforceSSL: true })
+  private ownTopic(): Topic {
+    const topic = new Topic(this, "Topic", { displayName: `${this.name} backups`, enforceSSL: true })
     // With a policy of its own, a topic loses the one that lets everything in the account publish.
     topic.addToResourcePolicy(
       new PolicyStatement({
@@ -231,7 +300,7 @@ export class PostgresBackup extends Construct {
   }
 
   /** The command that restores the newest backup of `database` beside it, ready to paste. */
-  private restoreCommand(name: string, database: string): string {
+  private restoreCommand(database: string): string {
     const { subnetIds, securityGroupIds, publicIp } = this.network
     const network = `awsvpcConfiguration={subnets=[${subnetIds.join(",")}],securityGroups=[${securityGroupIds.join(",")}],assignPublicIp=${publicIp ? "ENABLED" : "DISABLED"}}`
     const restore = ["--backup", "latest", "--database", database, "--into", `${database}_restored`]
@@ -239,7 +308,7 @@ export class PostgresBackup extends Construct {
     const overrides = JSON.stringify({ containerOverrides: [{ name: containerName, command }] })
     return [
       `aws ecs run-task --cluster ${this.tasks.cluster.clusterName} --launch-type FARGATE`,
-      `--task-definition ${name}-restore-${database}`,
+      `--task-definition ${this.name}-restore-${database}`,
       `--network-configuration '${network}'`,
       `--overrides '${overrides}'`,
     ].join(" ")

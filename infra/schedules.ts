@@ -1,7 +1,8 @@
-import { Stack } from "aws-cdk-lib"
+import { Duration, Stack, TimeZone } from "aws-cdk-lib"
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import type { IFunction } from "aws-cdk-lib/aws-lambda"
-import { CfnSchedule } from "aws-cdk-lib/aws-scheduler"
+import { Schedule, ScheduleExpression, ScheduleTargetInput, TimeWindow } from "aws-cdk-lib/aws-scheduler"
+import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets"
 import type { IQueue } from "aws-cdk-lib/aws-sqs"
 import { Construct } from "constructs"
 
@@ -48,20 +49,20 @@ export class Schedules extends Construct {
         new PolicyStatement({ actions: ["lambda:InvokeFunction"], resources: [functionArn] }),
       )
     }
-    new CfnSchedule(this, id, {
-      name,
+    new Schedule(this, id, {
+      scheduleName: name,
       description,
-      scheduleExpression: expression,
-      scheduleExpressionTimezone: timeZone,
-      flexibleTimeWindow:
-        spreadMinutes === 0 ? { mode: "OFF" } : { mode: "FLEXIBLE", maximumWindowInMinutes: spreadMinutes },
-      target: {
-        arn: props.function.functionArn,
-        roleArn: this.role.roleArn,
-        input: JSON.stringify(event),
-        deadLetterConfig: { arn: this.deadLetters.queueArn },
-        retryPolicy: { maximumEventAgeInSeconds: 3600, maximumRetryAttempts: 10 },
-      },
+      schedule: ScheduleExpression.expression(expression, TimeZone.of(timeZone)),
+      timeWindow:
+        spreadMinutes === 0 ? TimeWindow.off() : TimeWindow.flexible(Duration.minutes(spreadMinutes)),
+      target: new LambdaInvoke(props.function, {
+        input: ScheduleTargetInput.fromText(JSON.stringify(event)),
+        // Of its own, the library would allow every version of the function too.
+        role: this.role.withoutPolicyUpdates(),
+        deadLetterQueue: this.deadLetters,
+        maxEventAge: Duration.hours(1),
+        retryAttempts: 10,
+      }),
     })
   }
 }

@@ -17,3 +17,15 @@ export function allowSecretKey(grantee: IGrantable, secret: ISecret): void {
     }),
   )
 }
+
+/** Lets `grantee` read the private key, and no more of its secret. */
+export function allowIdentity(grantee: IGrantable, identity: ISecret): void {
+  grantee.grantPrincipal.addToPrincipalPolicy(
+    new PolicyStatement({
+      actions: ["secretsmanager:GetSecretValue"],
+      // A name is not all of an ARN: Secrets Manager adds a hyphen and six characters.
+      resources: [identity.secretFullArn ?? `${identity.secretArn}-??????`],
+    }),
+  )
+  allowSecretKey(grantee, identity)
+}

@@ -18,14 +18,21 @@ const examples: Readonly<Record<string, string>> = {
   retention: '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   recipients: '["age1…"]',
   network: '{ "vpcId": "vpc-0a1b2c3d", "subnetIds": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"] }',
+  "network.routeTableIds": '["rtb-0a1b2c3d"]',
+  "network.letInto": '[{ "securityGroupId": "sg-0a1b2c3d", "port": 5432 }]',
   "network.subnetIds": '["subnet-0a1b2c3d", "subnet-4e5f6a7b"]',
   bucket: '{ "coldAfterDays": 30 }',
   "bucket.objectLock": '{ "mode": "GOVERNANCE", "days": 14 }',
   "bucket.copyTo":
     '{ "bucketArn": "arn:aws:s3:::my-second-bucket", "kmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-…" }',
+  "bucket.existing":
+    '{ "name": "pgstow-backupstoragebucket-1a2b3c", "kmsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-…" }',
+  identity: '{ "secret": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:backup-key-AbCdEf" }',
   notifications: '{ "emails": ["ops@example.com"], "webhooks": [{ "secret": "pgstow/slack" }] }',
   "notifications.emails": '["ops@example.com"]',
   "notifications.webhooks": '[{ "secret": "pgstow/slack", "level": "error" }]',
+  tags: '{ "team": "shop" }',
+  maxRunHours: "24",
   architecture: '"arm64"',
   logRetentionDays: "90",
 }
@@ -149,11 +156,24 @@ const level = z.enum(["all", "error"], "must be all or error")
 const idOf = (kind: string) =>
   z.string().regex(new RegExp(`^${kind}-([0-9a-f]{8}|[0-9a-f]{17})$`), `must be like "${kind}-0a1b2c3d"`)
 
-export const bucketOptionsSchema = z.strictObject({
+/** What a bucket is made with, and an existing one keeps as it is. */
+const madeWith = ["coldAfterDays", "undeleteDays", "objectLock", "copyTo"] as const
+
+const bucketOptionsShape = {
+  /**
+   * A bucket that is there already, such as one that an earlier stack left behind, and the KMS key that encrypts it.
+   * Versioned, and with its events sent to EventBridge. Nothing about it is changed. @default a new one
+   */
+  existing: z
+    .strictObject({
+      name: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
+      kmsKeyArn: arnOf("kms"),
+    })
+    .optional(),
   /** Days after which objects move to Glacier Instant Retrieval: a sixth of the price, read at once. @default never */
   coldAfterDays: wholeNumber(1, 3650).optional(),
   /** Days that what cleanup removed can still be brought back. @default 14 */
-  undeleteDays: wholeNumber(1, 3650).default(14),
+  undeleteDays: wholeNumber(1, 3650).optional(),
   /**
    * Keeps every object from being removed for some days: by anyone but a privileged user (GOVERNANCE), or by
    * anyone at all, the account's owner included (COMPLIANCE). @default no lock
@@ -177,84 +197,137 @@ export const bucketOptionsSchema = z.strictObject({
         .optional(),
     })
     .optional(),
+}
+
+export const bucketOptionsSchema = z.strictObject(bucketOptionsShape).superRefine((options, context) => {
+  if (options.existing === undefined) return
+  for (const name of madeWith)
+    if (options[name] !== undefined)
+      context.addIssue({
+        code: "custom",
+        path: [name],
+        message: "is of no use beside bucket.existing: an existing bucket keeps its own settings",
+      })
 })
+
+/**
+ * Where the private key of the backups is: in an existing secret, or, with "none", nowhere in AWS. `kmsKeyArn` is
+ * the key that the secret is encrypted with, where it is one of your own.
+ */
+export const identitySchema = z.union(
+  [z.literal("none"), z.strictObject({ secret, kmsKeyArn: secretKey })],
+  'must be { "secret": … }, or "none" where only `recipients` hold private keys',
+)
 
 export const retentionDefault = { keepDaily: 7, keepWeekly: 5, keepMonthly: 12 }
 
-export const settingsSchema = z.strictObject({
-  /** The stack's name, and the beginning of what it names. @default Pgstow */
-  stackName: z
-    .string()
-    .regex(/^[A-Za-z][A-Za-z0-9-]{0,27}$/, "must be up to 28 letters, digits and -, the first a letter")
-    .default("Pgstow"),
-  databases: z.array(databaseSchema).superRefine(needsOwnNames).default([]),
-  /** What cleanup keeps of every database that does not say. @default 7 daily, 5 weekly, 12 monthly */
-  retention: retentionPolicySchema.default(retentionDefault),
-  /** More public keys to seal every backup for, beside the one that the first deploy makes. @default none */
-  recipients: z
-    .array(
-      z
-        .string()
-        .regex(/^age1[02-9ac-hj-np-z]+$/, "must be an age recipient, a public key that begins with age1"),
-    )
-    .default([]),
-  /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
-  keyVersion: wholeNumber(1, 1_000_000).default(1),
-  /** Where the tasks run. @default a small network of their own with public addresses and no NAT gateway */
-  network: z
-    .strictObject({
-      vpcId: idOf("vpc"),
-      subnetIds: z.array(idOf("subnet")).min(1, "must name at least one subnet"),
-      /** @default a new one, which may reach everything and is reached by nothing */
-      securityGroupIds: z.array(idOf("sg")).min(1, "must name at least one security group").optional(),
-      /** Whether tasks get public addresses: needed in public subnets. @default false */
-      publicIp: z.boolean().default(false),
-      /** Route tables to give a gateway endpoint to S3, so that backups go past any NAT gateway. @default none */
-      routeTableIds: z.array(idOf("rtb")).default([]),
+export const settingsSchema = z
+  .strictObject({
+    /** The stack's name, and the beginning of what it names. @default Pgstow */
+    stackName: z
+      .string()
+      .regex(/^[A-Za-z][A-Za-z0-9-]{0,27}$/, "must be up to 28 letters, digits and -, the first a letter")
+      .default("Pgstow"),
+    databases: z.array(databaseSchema).superRefine(needsOwnNames).default([]),
+    /** What cleanup keeps of every database that does not say. @default 7 daily, 5 weekly, 12 monthly */
+    retention: retentionPolicySchema.default(retentionDefault),
+    /** More public keys to seal every backup for, beside the one that the first deploy makes. @default none */
+    recipients: z
+      .array(
+        z
+          .string()
+          .regex(/^age1[02-9ac-hj-np-z]+$/, "must be an age recipient, a public key that begins with age1"),
+      )
+      .default([]),
+    /** @default the first deployment makes a key, in a secret of its own */
+    identity: identitySchema.optional(),
+    /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
+    keyVersion: wholeNumber(1, 1_000_000).default(1),
+    /** Where the tasks run. @default a small network of their own with public addresses and no NAT gateway */
+    network: z
+      .strictObject({
+        vpcId: idOf("vpc"),
+        subnetIds: z.array(idOf("subnet")).min(1, "must name at least one subnet"),
+        /** @default a new one, which may reach everything and is reached by nothing */
+        securityGroupIds: z.array(idOf("sg")).min(1, "must name at least one security group").optional(),
+        /** Whether tasks get public addresses: needed in public subnets. @default false */
+        publicIp: z.boolean().default(false),
+        /**
+         * Whether to make the endpoints that tasks need in private subnets without a NAT gateway; the one to S3 is made
+         * in `routeTableIds`. @default false
+         */
+        endpoints: z.boolean().default(false),
+        /** Security groups of databases to which a rule is added that lets the tasks in. @default none */
+        letInto: z
+          .array(z.strictObject({ securityGroupId: idOf("sg"), port: port.default(5432) }))
+          .default([]),
+        /** Route tables to give a gateway endpoint to S3, so that backups go past any NAT gateway. @default none */
+        routeTableIds: z.array(idOf("rtb")).default([]),
+      })
+      .superRefine(({ endpoints, routeTableIds }, context) => {
+        if (!endpoints || routeTableIds.length > 0) return
+        context.addIssue({
+          code: "custom",
+          path: ["routeTableIds"],
+          message:
+            "must name the subnets' route tables where endpoints are made: S3 is reached by one in them",
+        })
+      })
+      .optional(),
+    bucket: bucketOptionsSchema.prefault({}),
+    notifications: z
+      .strictObject({
+        emails: z.array(z.email("must be an e-mail address")).default([]),
+        /** Whether e-mail gets everything, or failures and warnings only. @default error */
+        emailLevel: level.default("error"),
+        webhooks: z
+          .array(
+            z.strictObject({
+              /** The secret that is the webhook's URL. */
+              secret,
+              kmsKeyArn: secretKey,
+              /** Whether it gets everything, or failures and warnings only. @default error */
+              level: level.default("error"),
+              /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
+              format: z.enum(["slack", "discord", "teams", "healthcheck", "webhook"]).optional(),
+            }),
+          )
+          .default([]),
+      })
+      .prefault({}),
+    /**
+     * Within how many minutes after its time a backup may start: a new account may run few tasks at once.
+     * @default 0, and 30 from five databases on
+     */
+    spreadMinutes: wholeNumber(0, 1440).optional(),
+    /** After how many hours a backup, or a verification by a task, is taken for hung and stopped. @default 24 */
+    maxRunHours: wholeNumber(1, 24 * 14).default(24),
+    /** Tags of everything that has tags, running tasks too. @default none */
+    tags: z.record(z.string().min(1).max(128), z.string().max(256)).default({}),
+    /** Start tasks on Fargate Spot, and on demand where Spot has no room. @default false */
+    spot: z.boolean().default(false),
+    /** The processors that tasks and functions run on. @default arm64, which costs a fifth less */
+    architecture: z.enum(["arm64", "x86_64"]).default("arm64"),
+    /** An image that is there already, instead of one built from this checkout. @default built and pushed by cdk */
+    image: word.optional(),
+    /** @default 90 */
+    logRetentionDays: z
+      .union(
+        [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653].map((days) =>
+          z.literal(days),
+        ),
+        "must be a number of days that CloudWatch Logs has: 30, 60, 90, 180, 365, …",
+      )
+      .default(90),
+  })
+  .superRefine(({ identity, recipients }, context) => {
+    if (identity !== "none" || recipients.length > 0) return
+    context.addIssue({
+      code: "custom",
+      path: ["recipients"],
+      message: 'must name a public key where "identity" is "none": nobody could open the backups',
     })
-    .optional(),
-  bucket: bucketOptionsSchema.prefault({}),
-  notifications: z
-    .strictObject({
-      emails: z.array(z.email("must be an e-mail address")).default([]),
-      /** Whether e-mail gets everything, or failures and warnings only. @default error */
-      emailLevel: level.default("error"),
-      webhooks: z
-        .array(
-          z.strictObject({
-            /** The secret that is the webhook's URL. */
-            secret,
-            kmsKeyArn: secretKey,
-            /** Whether it gets everything, or failures and warnings only. @default error */
-            level: level.default("error"),
-            /** What the other side understands. @default told by the URL's host, any other gets plain JSON */
-            format: z.enum(["slack", "discord", "teams", "healthcheck", "webhook"]).optional(),
-          }),
-        )
-        .default([]),
-    })
-    .prefault({}),
-  /**
-   * Within how many minutes after its time a backup may start: a new account may run few tasks at once.
-   * @default 0, and 30 from five databases on
-   */
-  spreadMinutes: wholeNumber(0, 1440).optional(),
-  /** Start tasks on Fargate Spot, and on demand where Spot has no room. @default false */
-  spot: z.boolean().default(false),
-  /** The processors that tasks and functions run on. @default arm64, which costs a fifth less */
-  architecture: z.enum(["arm64", "x86_64"]).default("arm64"),
-  /** An image that is there already, instead of one built from this checkout. @default built and pushed by cdk */
-  image: word.optional(),
-  /** @default 90 */
-  logRetentionDays: z
-    .union(
-      [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653].map((days) =>
-        z.literal(days),
-      ),
-      "must be a number of days that CloudWatch Logs has: 30, 60, 90, 180, 365, …",
-    )
-    .default(90),
-})
+  })
 
 export type Settings = z.output<typeof settingsSchema>
 export type Connection = z.output<typeof connectionSchema>

@@ -5,7 +5,7 @@ import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoin
 const secretArn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:identity-AbCdEf"
 
 let aws: AwsEndpoint
-let request: (type: string) => Promise<unknown>
+let request: (type: string, properties?: object) => Promise<unknown>
 /** What the secret holds. */
 let kept: string | undefined
 
@@ -13,7 +13,7 @@ beforeAll(async () => {
   aws = await startAwsEndpoint()
   process.env.PGSTOW_SETTINGS = "{}"
   const { handler } = await import("../../functions/make-key.ts")
-  request = (type) =>
+  request = (type, properties = {}) =>
     handler(
       {
         RequestType: type,
@@ -21,7 +21,7 @@ beforeAll(async () => {
         StackId: "stack",
         RequestId: "request",
         LogicalResourceId: "Identity",
-        ResourceProperties: { secretArn },
+        ResourceProperties: { secretArn, ...properties },
       },
       lambdaContext,
     )
@@ -92,6 +92,14 @@ it("a secret that holds something else is not overwritten, and the deployment fa
     { Status: "FAILED", Reason: expect.stringContaining(secretArn) as unknown },
   ])
   expect(JSON.stringify(aws.puts)).not.toContain("hunter2")
+})
+
+it("a secret that was there already, and holds nothing, gets no key: somebody forgot to put it there", async () => {
+  await expect(request("Create", { existing: "true" })).rejects.toThrow("holds nothing")
+  expect(operations()).toEqual(["GetSecretValue"])
+  expect(aws.puts).toMatchObject([
+    { Status: "FAILED", Reason: expect.stringContaining("Put an age identity into it") as unknown },
+  ])
 })
 
 it("a secret that can't be read fails the deployment at once", async () => {

@@ -50,7 +50,13 @@ it("a backup from the future is not measured: it would hide that there is none s
   await measure().finally(() => write.mockRestore())
   const measures = lines.filter((line) => line.includes("BackupAgeHours"))
   expect(measures).toHaveLength(1)
-  const { BackupAgeHours } = z.object({ BackupAgeHours: z.number() }).parse(JSON.parse(measures[0] ?? ""))
+  const line = z.looseObject({ BackupAgeHours: z.number(), _aws: z.unknown() })
+  const { BackupAgeHours, _aws, ...others } = line.parse(JSON.parse(measures[0] ?? ""))
+  // By these dimensions, and no other, the alarms look.
+  expect(_aws).toMatchObject({
+    CloudWatchMetrics: [{ Namespace: "pgstow", Dimensions: [["Stack", "Database"]] }],
+  })
+  expect(others).toMatchObject({ Stack: "Pgstow", Database: "orders" })
   const ended = Date.parse("2026-01-03T03:01:23.500Z")
   expect(BackupAgeHours).toBeCloseTo((Date.now() - ended) / 3_600_000, 1)
 })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
+import { stoppedHung } from "../../functions/run-task.ts"
 import { exitCodes } from "../../task/errors.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
 
@@ -79,6 +80,24 @@ it.each([
   expect(aws.events().map(({ type }) => type)).not.toContain("Start Backup")
   expect(aws.events()).toHaveLength(1)
 })
+
+it.each([exitCodes.terminated, 137])(
+  "a hung task that was stopped is told, with exit code %i",
+  async (exitCode) => {
+    await stopped({
+      stopCode: "UserInitiated",
+      stoppedReason: stoppedHung(24),
+      containers: [{ exitCode }],
+    })
+    expect(aws.events()).toMatchObject([
+      {
+        type: "Backup Failed",
+        error: expect.stringContaining("it ran for more than 24 hours") as unknown,
+        hint: expect.stringContaining("maxRunHours") as unknown,
+      },
+    ])
+  },
+)
 
 it("a task that ended well, or told by itself why not, is not spoken for", async () => {
   for (const code of [0, exitCodes.postgres, exitCodes.terminated])

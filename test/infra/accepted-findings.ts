@@ -110,6 +110,16 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
     because: "a path of its own holds the roles of verifications",
   },
+  ...["start-backup", "verify-backup", "stop-hung"].map((name) => ({
+    rule: "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task/<BackupTasksCluster>/*]",
+    construct: `Functions/${name}-role/DefaultPolicy/Resource`,
+    because: "ECS makes up the ids of tasks; all of this cluster's are the stack's",
+  })),
+  {
+    rule: "AwsSolutions-IAM5[Resource::*]",
+    construct: "Functions/stop-hung-role/DefaultPolicy/Resource",
+    because: "ecs:ListTasks knows no resource; a condition names the cluster",
+  },
   {
     rule: "AwsSolutions-IAM5[Resource::*]",
     construct: "Functions/start-backup-role/DefaultPolicy/Resource",

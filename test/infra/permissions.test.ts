@@ -96,6 +96,7 @@ const roles: Readonly<Record<string, RegExp>> = {
   "starting function": /startbackuprole/,
   "notifying function": /notifyrole/,
   "function that hears of stopped tasks": /taskstoppedrole/,
+  "function that stops hung tasks": /stophungrole/,
   "function that makes the key": /makekeyrole/,
   "ECS, when it starts a backup of `orders`": /backuporders.*ExecutionRole/,
 }

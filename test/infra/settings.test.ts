@@ -162,6 +162,33 @@ describe("settings", () => {
       '"recipients": ["age1…"]',
     ],
     [
+      "an existing bucket with settings of a new one",
+      {
+        databases: [orders],
+        bucket: {
+          existing: { name: "backups", kmsKeyArn: "arn:aws:kms:eu-central-1:111122223333:key/0a" },
+          coldAfterDays: 30,
+        },
+      },
+      "bucket.coldAfterDays: is of no use beside bucket.existing",
+      '"bucket": { "coldAfterDays": 30 }',
+    ],
+    [
+      "no private key and no public one",
+      { databases: [orders], identity: "none" },
+      'recipients: must name a public key where "identity" is "none"',
+      '"recipients": ["age1…"]',
+    ],
+    [
+      "endpoints without the route tables for the one to S3",
+      {
+        databases: [orders],
+        network: { vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d"], endpoints: true },
+      },
+      "network.routeTableIds: must name the subnets' route tables",
+      '"routeTableIds": ["rtb-0a1b2c3d"]',
+    ],
+    [
       "a network without subnets",
       { databases: [orders], network: { vpcId: "vpc-0a1b2c3d" } },
       "network.subnetIds: is missing",

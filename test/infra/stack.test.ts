@@ -1,6 +1,7 @@
 import { diffTemplate, ResourceImpact } from "@aws-cdk/cloudformation-diff"
 import { App, Stack } from "aws-cdk-lib"
-import { Template } from "aws-cdk-lib/assertions"
+import { Match, Template } from "aws-cdk-lib/assertions"
+import { Port, SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import { Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { AwsSolutionsChecks } from "cdk-nag"
@@ -45,6 +46,13 @@ const deadLetters = {
   Action: ["sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
   Resource: "<DeadLetters.Arn>",
 }
+const tasks = "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task/<TasksCluster>/*"
+const listTasks = {
+  Effect: "Allow",
+  Action: ["ecs:ListTasks"],
+  Resource: "*",
+  Condition: { ArnEquals: { "ecs:cluster": expect.anything() as unknown } },
+}
 const runTasks = (kind: string, family: string) => [
   {
     Effect: "Allow",
@@ -53,6 +61,12 @@ const runTasks = (kind: string, family: string) => [
     Condition: {
       ArnEquals: { "ecs:cluster": { "Fn::GetAtt": [expect.stringMatching("Cluster") as unknown, "Arn"] } },
     },
+  },
+  {
+    Effect: "Allow",
+    Action: ["ecs:TagResource"],
+    Resource: tasks,
+    Condition: { StringEquals: { "ecs:CreateAction": "RunTask" } },
   },
   {
     Effect: "Allow",
@@ -123,12 +137,7 @@ describe("the roles", () => {
       functionLog,
       deadLetters,
       ...runTasks("backup", "backup-*"),
-      {
-        Effect: "Allow",
-        Action: ["ecs:ListTasks"],
-        Resource: "*",
-        Condition: { ArnEquals: { "ecs:cluster": expect.anything() as unknown } },
-      },
+      listTasks,
       putEvents,
     ])
   })
@@ -137,10 +146,18 @@ describe("the roles", () => {
     expect(allowed(plain, /makekeyrole/)).toEqual([
       functionLog,
       deadLetters,
+      { Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: "<IdentitySecret>" },
+      { Effect: "Allow", Action: ["secretsmanager:PutSecretValue"], Resource: "<IdentitySecret>" },
+    ])
+    expect(allowed(plain, /stophungrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      listTasks,
       {
         Effect: "Allow",
-        Action: ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"],
-        Resource: "<IdentitySecret>",
+        Action: ["ecs:DescribeTasks", "ecs:StopTask"],
+        Resource: tasks,
+        Condition: { ArnEquals: { "ecs:cluster": expect.anything() as unknown } },
       },
     ])
     expect(allowed(plain, /measurerole/)).toEqual([
@@ -162,6 +179,7 @@ describe("the roles", () => {
       [["lambda:InvokeFunction"], "<Functionsstartbackup.Arn>"],
       [["lambda:InvokeFunction"], "<Functionscleanup.Arn>"],
       [["lambda:InvokeFunction"], "<Functionsmeasure.Arn>"],
+      [["lambda:InvokeFunction"], "<Functionsstophung.Arn>"],
     ])
   })
 
@@ -278,7 +296,11 @@ describe("the bucket", () => {
 
   it("stays when the stack goes, with its key and the identity", () => {
     for (const type of ["AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret"])
-      expect(resource(plain, type)).toMatchObject({ DeletionPolicy: "Retain", UpdateReplacePolicy: "Retain" })
+      expect(resource(plain, type)).toMatchObject({
+        // What a first deployment made that failed is empty, and would be in the way of the next one.
+        DeletionPolicy: "RetainExceptOnCreate",
+        UpdateReplacePolicy: "Retain",
+      })
   })
 
   it("is never replaced by a change of settings, nor are its key and the identity", () => {
@@ -401,12 +423,12 @@ describe("the schedules", () => {
       ScheduleExpression: "rate(6 hours)",
       ScheduleExpressionTimezone: "Europe/Berlin",
     })
-    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 2)
+    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3)
   })
 
   it("and events never make Lambda try a function again, and lose nothing that failed", () => {
     const configs = plain.template.findResources("AWS::Lambda::EventInvokeConfig")
-    expect(Object.keys(configs)).toHaveLength(7)
+    expect(Object.keys(configs)).toHaveLength(8)
     for (const { Properties } of Object.values(configs))
       expect(filled(Properties)).toMatchObject({
         MaximumRetryAttempts: 0,
@@ -506,6 +528,75 @@ describe("the network", () => {
     ])
   })
 
+  it("of its own leaves out the zones that have no Fargate", () => {
+    const zones = (region?: string) =>
+      Object.values(
+        synthesize({ databases: [orders] }, [], region).template.findResources("AWS::EC2::Subnet"),
+      ).map(({ Properties }) => {
+        const { AvailabilityZone, AvailabilityZoneId } = Properties as Record<string, unknown>
+        return AvailabilityZone === undefined ? AvailabilityZoneId : "any"
+      })
+    expect(zones()).toEqual(["any", "any"])
+    expect(zones("eu-central-1")).toEqual(["any", "any"])
+    expect(zones("us-west-1")).toEqual(["usw1-az1", "usw1-az3"])
+    expect(zones("ap-northeast-1")).toEqual(["apne1-az1", "apne1-az4"])
+  })
+
+  describe("with private subnets", () => {
+    const network = { vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d"] }
+    const databases = [orders]
+
+    it("is said to need endpoints, each by its name", () => {
+      const { messages } = synthesize({ databases, network })
+      for (const service of ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "events", "s3"])
+        expect(messages.join()).toContain(`com.amazonaws.<AWS::Region>.${service}`)
+      expect(messages.join()).toContain("network.endpoints makes")
+    })
+
+    it("gets endpoints that the tasks may reach, where it is asked to", () => {
+      const made = synthesize({
+        databases,
+        network: { ...network, endpoints: true, routeTableIds: ["rtb-0a1b2c3d"] },
+      })
+      expect(made.messages.join()).not.toContain("ecr.api")
+      const endpoints = Object.values(made.template.findResources("AWS::EC2::VPCEndpoint"))
+      expect(endpoints.map(({ Properties }) => filled(Properties))).toEqual([
+        expect.objectContaining({ VpcEndpointType: "Gateway", RouteTableIds: ["rtb-0a1b2c3d"] }),
+        ...["ecr.api", "ecr.dkr", "logs", "secretsmanager", "events"].map((service) =>
+          expect.objectContaining({
+            VpcEndpointType: "Interface",
+            ServiceName: `com.amazonaws.<AWS::Region>.${service}`,
+            SubnetIds: ["subnet-0a1b2c3d"],
+            SecurityGroupIds: ["<NetworkEndpoints.GroupId>"],
+            PrivateDnsEnabled: true,
+          }),
+        ),
+      ])
+      const group = resource(made, "AWS::EC2::SecurityGroup", /Endpoints/).Properties
+      expect(filled(group.SecurityGroupIngress)).toEqual([
+        expect.objectContaining({
+          FromPort: 443,
+          ToPort: 443,
+          IpProtocol: "tcp",
+          SourceSecurityGroupId: "<NetworkTasks.GroupId>",
+        }),
+      ])
+    })
+
+    it("opens the security groups of databases that are named, to the tasks alone", () => {
+      const letInto = [{ securityGroupId: "sg-1a2b3c4d", port: 6432 }]
+      const made = synthesize({ databases, network: { ...network, letInto } })
+      expect(filled(resource(made, "AWS::EC2::SecurityGroupIngress").Properties)).toMatchObject({
+        GroupId: "sg-1a2b3c4d",
+        SourceSecurityGroupId: "<NetworkTasks.GroupId>",
+        IpProtocol: "tcp",
+        FromPort: 6432,
+        ToPort: 6432,
+      })
+      expect(filled(made.outputs.SecurityGroups?.Value)).toBe("<NetworkTasks.GroupId>")
+    })
+  })
+
   it("that exists is used as it is", () => {
     for (const type of ["AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup"])
       rich.template.resourceCountIs(type, 0)
@@ -527,6 +618,119 @@ describe("the outputs", () => {
     expect(Object.keys(rich.outputs).sort()).toEqual(
       expect.arrayContaining(["Bucket", "IdentitySecret", "Place", "Recipient", "Restorecrm", "Restoreshop"]),
     )
+  })
+})
+
+describe("what is there already", () => {
+  const name = "pgstow-backupstoragebucket-1a2b3c"
+  const kmsKeyArn = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+  const secret = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:backup-key-AbCdEf"
+  let adopted: Synthesized
+
+  beforeAll(() => {
+    adopted = synthesize({
+      databases: [orders],
+      bucket: { existing: { name, kmsKeyArn } },
+      identity: { secret },
+    })
+  })
+
+  it("is taken over by its name, and nothing of the kind is made", () => {
+    for (const type of [
+      "AWS::S3::Bucket",
+      "AWS::S3::BucketPolicy",
+      "AWS::KMS::Key",
+      "AWS::SecretsManager::Secret",
+    ])
+      adopted.template.resourceCountIs(type, 0)
+    expect(adopted.outputs.Bucket?.Value).toBe(name)
+    expect(adopted.outputs.IdentitySecret?.Value).toBe(secret)
+    expect(
+      filled(resource(adopted, "AWS::Events::Rule", /ManifestArrived/).Properties.EventPattern),
+    ).toMatchObject({
+      detail: { bucket: { name: [name] } },
+    })
+  })
+
+  it("is used with the same rights as a new one, and its secret is never written", () => {
+    const bucketArn = `arn:<AWS::Partition>:s3:::${name}`
+    expect(allowed(adopted, /backupordersTaskRole/)).toEqual([
+      putEvents,
+      {
+        Effect: "Allow",
+        Action: ["s3:PutObject", "s3:AbortMultipartUpload"],
+        Resource: `${bucketArn}/orders/*`,
+      },
+      { ...writeOnce, Resource: `${bucketArn}/*` },
+      { Effect: "Deny", Action: ["s3:PutObject"], Resource: `${bucketArn}/orders/*/checks/*` },
+      { ...list, Resource: bucketArn, Condition: { StringLike: { "s3:prefix": "orders/*" } } },
+      { ...decrypt, Action: ["kms:GenerateDataKey", "kms:Decrypt"], Resource: kmsKeyArn },
+    ])
+    expect(allowed(adopted, /makekeyrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      { Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: secret },
+    ])
+    expect(allowed(adopted, /restoreordersTaskRole/)).toContainEqual({
+      Effect: "Allow",
+      Action: ["secretsmanager:GetSecretValue"],
+      Resource: secret,
+    })
+  })
+})
+
+describe("with public keys alone", () => {
+  it("there is no private key in AWS, nothing that makes one, and no task that restores", () => {
+    const recipients = ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"]
+    const made = synthesize({ databases: [orders], identity: "none", recipients })
+    for (const type of ["AWS::SecretsManager::Secret", "Custom::PgstowIdentity"])
+      made.template.resourceCountIs(type, 0)
+    expect(JSON.stringify(made.template.toJSON())).not.toMatch(/make-key|restore-orders|PGSTOW_IDENTITY/)
+    expect(JSON.stringify(made.resources)).toContain(
+      JSON.stringify({ Name: "PGSTOW_RECIPIENTS", Value: recipients[0] }),
+    )
+    expect(made.outputs.Place?.Value).toMatchObject({
+      "Fn::Join": [
+        "",
+        expect.arrayContaining([expect.stringContaining('"restores":false') as unknown]) as unknown,
+      ],
+    })
+  })
+})
+
+describe("the tags", () => {
+  it("are on everything that has any, and on running tasks through their definitions", () => {
+    const tagged = synthesize({ databases: [orders], tags: { team: "shop" } })
+    for (const type of [
+      "AWS::S3::Bucket",
+      "AWS::ECS::TaskDefinition",
+      "AWS::Lambda::Function",
+      "AWS::KMS::Key",
+    ])
+      tagged.template.allResourcesProperties(type, {
+        Tags: Match.arrayWith([{ Key: "team", Value: "shop" }]),
+      })
+  })
+})
+
+describe("a database of the same app", () => {
+  it("lets the tasks in as it lets in anything that connects", () => {
+    const app = new App()
+    const stack = new Stack(app, "Shop")
+    const vpc = new Vpc(stack, "Vpc")
+    const server = new SecurityGroup(stack, "Server", { vpc })
+    const backup = new PostgresBackup(stack, "Backup", {
+      image: ContainerImage.fromRegistry("pgstow:test"),
+      databases: [
+        { name: "orders", connection: { urlSecret: Secret.fromSecretNameV2(stack, "Secret", "orders") } },
+      ],
+      network: { vpc, subnetIds: vpc.privateSubnets.map(({ subnetId }) => subnetId) },
+    })
+    server.connections.allowFrom(backup, Port.tcp(5432))
+    Template.fromStack(stack).hasResourceProperties("AWS::EC2::SecurityGroupIngress", {
+      FromPort: 5432,
+      SourceSecurityGroupId: { "Fn::GetAtt": [Match.stringLikeRegexp("BackupNetworkTasks"), "GroupId"] },
+    })
   })
 })
 
@@ -558,7 +762,7 @@ describe("cdk-nag", () => {
       const resourceRule = rule
         // A nested stack has the bucket's ARN by a parameter.
         .replace(/<referenceto\w+Bucket[0-9A-F]{8}Arn>/, "<BackupStorageBucket.Arn>")
-        .replaceAll(/[0-9A-F]{8}(?=\.)/g, "")
+        .replaceAll(/[0-9A-F]{8}(?=[.>])/g, "")
       return `${resourceRule} ${construct.replace("Pgstow/Backup/", "")}`
     })
     expect([...new Set(found)].sort()).toEqual([...accepted].sort())

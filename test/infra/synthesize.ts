@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { App, type IPolicyValidationPlugin, NestedStack, Validations } from "aws-cdk-lib"
 import { Template } from "aws-cdk-lib/assertions"
 import * as z from "zod"
+import { regionContext } from "../../infra/backup-network.ts"
 import { BackupStack } from "../../infra/backup-stack.ts"
 import { parseSettings } from "../../infra/settings.ts"
 
@@ -48,15 +49,31 @@ export type Synthesized = {
   readonly template: Template
   readonly resources: z.output<typeof templateSchema>["Resources"]
   readonly outputs: z.output<typeof templateSchema>["Outputs"]
+  /** What the synthesis says to who deploys. */
+  readonly messages: readonly string[]
   /** The rules that the plugins found broken, each with the construct that breaks it. */
   readonly violations: readonly { readonly rule: string; readonly construct: string }[]
 }
 
-/** Synthesizes the stack from settings, with the library's own validation on. The image is a named one. */
-export function synthesize(settings: object, plugins: readonly IPolicyValidationPlugin[] = []): Synthesized {
+/**
+ * Synthesizes the stack from settings, with the library's own validation on. The image is a named one.
+ *
+ * @param region where it is known what region it is for
+ */
+export function synthesize(
+  settings: object,
+  plugins: readonly IPolicyValidationPlugin[] = [],
+  region?: string,
+): Synthesized {
   const outdir = mkdtempSync(join(tmpdir(), "pgstow-synth-"))
   try {
-    const app = new App({ outdir, context: { "@aws-cdk/core:validateAgainstDefaultRules": true } })
+    const app = new App({
+      outdir,
+      context: {
+        "@aws-cdk/core:validateAgainstDefaultRules": true,
+        ...(region === undefined ? {} : { [regionContext]: region }),
+      },
+    })
     Validations.of(app).addPlugins(...plugins)
     const stack = new BackupStack(
       app,
@@ -80,7 +97,10 @@ export function synthesize(settings: object, plugins: readonly IPolicyValidation
       }
     }
     const template = Template.fromJSON({ ...root, Resources: resources })
-    return { counts, stackName: stack.stackName, template, resources, outputs, violations }
+    const messages = stack.node.metadata
+      .filter(({ type }) => type === "aws:cdk:info")
+      .map(({ data }) => String(filled(stack.resolve(data))))
+    return { counts, stackName: stack.stackName, messages, template, resources, outputs, violations }
   } finally {
     rmSync(outdir, { recursive: true })
   }
@@ -151,6 +171,6 @@ export function filled(value: unknown): unknown {
 }
 
 /** A logical id without the hash that the library appends, and without what all have in common. */
-function readableId(id: string): string {
+export function readableId(id: string): string {
   return id.replace(/[0-9A-F]{8}$/, "").replace(/^Backup(?=.)/, "")
 }
