@@ -8,6 +8,7 @@ import { type Connection, childEnv, conninfo, describe, type Environment } from 
 import { connectionFailure, refusesSettings } from "./connection-failure.ts"
 import { converse, QueryError } from "./conversation.ts"
 import { type Settings, settingsOfEach } from "./session-settings.ts"
+import { whileStarting } from "./while-starting.ts"
 
 /** A connection that stays open, by one psql. */
 export type Session = {
@@ -47,7 +48,7 @@ const oldestMajor = 13
 /**
  * Connects. Its settings are made as it starts, so that no time limit and nothing that role, database or server set
  * gets in its way. Where a pooler takes no settings, it has none, since the pooler would hand them on to its next
- * user: set what a transaction needs by SET LOCAL.
+ * user: set what a transaction needs by SET LOCAL. A server that is starting is waited for, two minutes at most.
  *
  * Rejects with a PgstowError of kind "postgres" that says why there is no session; then no psql is left.
  */
@@ -60,7 +61,10 @@ export async function openSession(
     let settings = wanted
     for (let count = 1; ; count++)
       try {
-        return await beginSession(clients, { ...connection, settings }, options)
+        return await whileStarting(
+          () => beginSession(clients, { ...connection, settings }, options),
+          options.signal,
+        )
       } catch (error) {
         if (!isOfTimeLimit(error) || count === mostBeginnings) throw error
         // A limit that has ended the session is one that this server knows.
