@@ -7,21 +7,16 @@
  * capabilities of containers, processors and sizes of tasks, alarms, dead letters, e-mail. It sends no event when
  * a task stops: here the test calls the function with what ECS would have said.
  */
+import { readFileSync, writeFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import * as z from "zod"
+import { openAccount } from "../infra/account.ts"
+import { allowsCall, drivenSettings, readRecording, recording, toRecording } from "../infra/recorded-calls.ts"
+import { readableId, synthesize } from "../infra/synthesize.ts"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { type Cloud, startCloud } from "./cloud.ts"
-
-const settings = {
-  databases: [
-    { name: "orders", connection: { urlSecret: "pgstow/orders" }, retention: { keepLast: 1 } },
-    { name: "shop", connection: { rdsSecret: "pgstow/shop" }, schedule: "rate(1 minute)" },
-    { name: "gone", connection: { urlSecret: "pgstow/gone" } },
-    { name: "lost", connection: { urlSecret: "pgstow/there-is-none" } },
-  ],
-}
 
 let cloud: Cloud
 
@@ -32,7 +27,7 @@ beforeAll(async () => {
     "CREATE TABLE sold (id int); INSERT INTO sold SELECT generate_series(1, 1000)",
     "shop",
   )
-  const { exitCode, stderr } = await cloud.deploy(settings)
+  const { exitCode, stderr } = await cloud.deploy(drivenSettings)
   if (exitCode !== 0) throw new Error(`cdk deploy exited with ${exitCode}: ${stderr}`)
 }, 900_000)
 afterAll(() => cloud?.stop(), 60_000)
@@ -102,6 +97,8 @@ it("of two starts at once the second is refused, and a task that is killed is to
   const [{ started = "" }] = await start("orders")
   await running(1)
   expect(await start("orders")).toEqual([{ database: "orders", running: started }])
+  await cloud.aws("lambda", "invoke", "--function-name", "Pgstow-stop-hung", "--payload", "{}", "/dev/null")
+  expect(cloud.running()).toHaveLength(1)
   await cloud.told({ type: "Backup Skipped", database: "orders" })
 
   for (const process of cloud.running()) process.kill("SIGKILL")
@@ -142,9 +139,24 @@ it("a malformed event is refused once", async () => {
   expect((await functionLog()).join("\n").match(/the event is refused/g)).toHaveLength(1)
 }, 60_000)
 
+it("what every role asked of AWS is allowed by its policies, and is in the recording", async () => {
+  const calls = toRecording(readFileSync(cloud.callsFile, "utf8"), await namesOfResources())
+  const account = openAccount(synthesize(drivenSettings))
+  if (process.env.PGSTOW_RECORD === "true") writeFileSync(recording, `${JSON.stringify(calls, null, 2)}\n`)
+  const denied = []
+  for (const call of calls) if (!(await allowsCall(account, call))) denied.push(call)
+  expect(denied).toEqual([])
+  const known = new Set(readRecording().map((call) => JSON.stringify(call)))
+  expect(
+    calls.filter((call) => !known.has(JSON.stringify(call))),
+    "new calls: PGSTOW_RECORD=true npm run test:aws writes them down",
+  ).toEqual([])
+  expect(new Set(readRecording().map(({ by }) => by))).toEqual(new Set(calls.map(({ by }) => by)))
+}, 120_000)
+
 it("another deployment with other settings keeps the key and the bucket", async () => {
   const before = await cloud.outputs()
-  const [orders, shop] = settings.databases
+  const [orders, shop] = drivenSettings.databases
   const { exitCode } = await cloud.deploy({
     databases: [{ ...orders, schedule: "rate(2 hours)" }, shop],
     bucket: { coldAfterDays: 30 },
@@ -198,6 +210,33 @@ async function running(count: number): Promise<void> {
   while (cloud.running().length !== count) await sleep(100)
   // A task that runs has got as far as the lock soon after.
   await sleep(2_000)
+}
+
+/** What the stack's resources got for a name where it gave them none, by logical ids without the hash. */
+async function namesOfResources(): Promise<Map<string, string>> {
+  const schema = z.object({
+    StackResources: z.array(
+      z.object({ LogicalResourceId: z.string(), PhysicalResourceId: z.string(), ResourceType: z.string() }),
+    ),
+  })
+  const named = [
+    "S3::Bucket",
+    "IAM::Role",
+    "SecretsManager::Secret",
+    "SNS::Topic",
+    "Logs::LogGroup",
+    "Events::Rule",
+  ]
+  const names = new Map<string, string>()
+  const stacks = ["Pgstow"]
+  for (const stack of stacks) {
+    const answer = await cloud.aws("cloudformation", "describe-stack-resources", "--stack-name", stack)
+    for (const { LogicalResourceId, PhysicalResourceId, ResourceType } of schema.parse(answer).StackResources)
+      if (ResourceType === "AWS::CloudFormation::Stack") stacks.push(PhysicalResourceId)
+      else if (named.includes(ResourceType.slice("AWS::".length)))
+        names.set(readableId(LogicalResourceId), PhysicalResourceId)
+  }
+  return names
 }
 
 /** The keys of the bucket below a folder, sorted. */

@@ -49,6 +49,8 @@ export type Cloud = {
   /** The tasks' processes that run. */
   running(): ChildProcess[]
   readonly emulatorLog: string
+  /** What roles asked of AWS: a line of JSON for each request. */
+  readonly callsFile: string
   stop(): Promise<void>
 }
 
@@ -145,6 +147,7 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
     shell,
     mendSecrets: () => emulator.mendSecrets(),
     emulatorLog: emulator.logFile,
+    callsFile: emulator.callsFile,
     running: () => docker.running(),
     outputs: async () => {
       const all = z.record(z.string(), z.record(z.string(), z.string()))

@@ -17,6 +17,8 @@ export type Emulator = {
   mendSecrets(): Promise<void>
   /** Where it says what it does. */
   readonly logFile: string
+  /** Where it writes down what roles ask of it: a line of JSON for each request, as emulator.py has them. */
+  readonly callsFile: string
   stop(): Promise<void>
 }
 
@@ -42,6 +44,7 @@ const nodeFolder = join(import.meta.dirname, "../../node_modules/.bin")
 export async function startEmulator(folder: string, dockerUrl: string): Promise<Emulator> {
   const port = await freePort()
   const logFile = join(folder, "emulator.log")
+  const callsFile = join(folder, "calls.jsonl")
   const log = openSync(logFile, "w")
   const env = {
     PATH: `${nodeFolder}:${awsTools()}:${process.env.PATH}`,
@@ -65,6 +68,7 @@ export async function startEmulator(folder: string, dockerUrl: string): Promise<
       S3_DATA_DIR: join(folder, "s3"),
       STATE_DIR: join(folder, "state"),
       IOT_MTLS_ENABLED: "0",
+      CALLS_FILE: callsFile,
     },
     stdio: ["ignore", log, log],
   })
@@ -96,6 +100,7 @@ export async function startEmulator(folder: string, dockerUrl: string): Promise<
   return {
     env,
     logFile,
+    callsFile,
     mendSecrets: async () => {
       const { taskDefinitionArns } = arnsSchema.parse(await ask("ListTaskDefinitions", {}))
       for (const taskDefinition of taskDefinitionArns) {

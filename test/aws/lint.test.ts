@@ -21,6 +21,27 @@ it("cfn-lint finds nothing in the template of the second bucket", () => {
 it.each([
   ["one database", { databases: [{ name: "orders", connection: { urlSecret: "pgstow/orders" } }] }],
   ["everything", everything],
+  [
+    "private subnets, what an earlier stack left, and tags",
+    {
+      databases: [{ name: "orders", connection: { urlSecret: "pgstow/orders" } }],
+      network: {
+        vpcId: "vpc-0a1b2c3d",
+        subnetIds: ["subnet-0a1b2c3d"],
+        routeTableIds: ["rtb-0a1b2c3d"],
+        endpoints: true,
+        letInto: [{ securityGroupId: "sg-0a1b2c3d" }],
+      },
+      bucket: {
+        existing: {
+          name: "backups",
+          kmsKeyArn: "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
+        },
+      },
+      identity: { secret: "backup-key/age" },
+      tags: { team: "shop" },
+    },
+  ],
 ])("cfn-lint finds nothing in a template with %s", (_, settings) => {
   const folder = mkdtempSync(join(tmpdir(), "pgstow-lint-"))
   try {

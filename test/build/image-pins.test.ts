@@ -46,12 +46,8 @@ async function pin(dockerfile: string) {
   const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],
   })
-  const [stdout, stderr, [exitCode]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ])
-  return { exitCode: Number(exitCode), stdout, stderr, dockerfile: readFileSync(file, "utf8") }
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")])
+  return { exitCode: child.exitCode, stdout, stderr, dockerfile: readFileSync(file, "utf8") }
 }
 
 it("images get the digests that their tags have, whatever they had, and files their checksums", async () => {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { runSimulation, type Simulation } from "@cloud-copilot/iam-simulate"
 import * as z from "zod"
-import { resourceSchema, type Synthesized } from "./synthesize.ts"
+import { readableId, resourceSchema, type Synthesized } from "./synthesize.ts"
 
 /** Who asks for what. */
 export type Request = {
@@ -29,6 +29,10 @@ export type Account = {
   readonly policyOf: (arn: string) => object | undefined
   /** The value of an expression of the template: a reference is the name or ARN that CloudFormation would give it. */
   value(expression: unknown): string
+  /** A text with <LogicalId> and <LogicalId.Arn> in it, without the hash, with the values of these. */
+  named(text: string): string
+  /** The ARNs of the roles that the tasks of a family run by, and that ECS starts them by. */
+  rolesOfTask(family: string): string[]
   /** The ARN of the one resource of a type whose logical id matches. */
   arn(type: string, id?: RegExp): string
   /** Rejects where the request itself makes no sense: an action, a resource or a condition that does not exist. */
@@ -228,10 +232,28 @@ function open(
 
   const policyOf = (arn: string) => resourcePolicies.get(arn)
 
+  /** The one resource that is called so without its hash. */
+  const idOf = (readable: string): string => {
+    const found = Object.keys(resources).filter((id) => readableId(id) === readable)
+    const [one] = found
+    if (one === undefined || found.length > 1)
+      throw new Error(`${found.length} resources are called ${readable}`)
+    return one
+  }
+
   return {
     id: accountId,
     policyOf,
     value: fill,
+    named: (text) =>
+      text.replaceAll(/<(\w+)(\.Arn)?>/g, (_, readable: string, arn?: string) => {
+        const identified = identify(idOf(readable))
+        return arn === undefined ? identified.name : identified.arn || identified.name
+      }),
+    rolesOfTask: (family) =>
+      Object.values(resources)
+        .filter(({ Type, Properties }) => Type === "AWS::ECS::TaskDefinition" && Properties.Family === family)
+        .flatMap(({ Properties }) => [fill(Properties.TaskRoleArn), fill(Properties.ExecutionRoleArn)]),
     arn: (type, id = /./) => {
       const { arn, name } = identify(find(type, id))
       return arn || name

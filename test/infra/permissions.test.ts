@@ -23,7 +23,7 @@ beforeAll(() => {
   account = openAccount(synthesize(settings))
   rich = openAccount(synthesize({ ...everything, image: `${image}:1` }))
   bucket = account.arn("AWS::S3::Bucket")
-})
+}, 300_000)
 
 const id = "20260102T030000Z-k3v9x2ab"
 const viaS3 = { "kms:ViaService": `s3.${region}.amazonaws.com` }

@@ -22,7 +22,7 @@ let rich: Synthesized
 beforeAll(() => {
   plain = synthesize({ databases: [orders] }, [new AwsSolutionsChecks()])
   rich = synthesize(everything)
-})
+}, 300_000)
 
 const log = { Effect: "Allow", Action: ["logs:CreateLogStream", "logs:PutLogEvents"] }
 const viaS3 = { StringEquals: { "kms:ViaService": expect.anything() as unknown } }
@@ -562,7 +562,7 @@ describe("the network", () => {
       const endpoints = Object.values(made.template.findResources("AWS::EC2::VPCEndpoint"))
       expect(endpoints.map(({ Properties }) => filled(Properties))).toEqual([
         expect.objectContaining({ VpcEndpointType: "Gateway", RouteTableIds: ["rtb-0a1b2c3d"] }),
-        ...["ecr.api", "ecr.dkr", "logs", "secretsmanager", "events"].map((service) =>
+        ...["ecr.api", "ecr.dkr", "logs", "secretsmanager", "events"].map((service): unknown =>
           expect.objectContaining({
             VpcEndpointType: "Interface",
             ServiceName: `com.amazonaws.<AWS::Region>.${service}`,
@@ -633,7 +633,7 @@ describe("what is there already", () => {
       bucket: { existing: { name, kmsKeyArn } },
       identity: { secret },
     })
-  })
+  }, 300_000)
 
   it("is taken over by its name, and nothing of the kind is made", () => {
     for (const type of [
