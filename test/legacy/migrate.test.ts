@@ -69,7 +69,7 @@ describe("migrate", () => {
       PGSTOW_CLEANUP: "true",
     })
     expect(migration.problems).toEqual([expect.stringContaining("PGSTOW_RECIPIENTS is missing")])
-    expect(migration.problems.join("\n")).toContain("run `pgstow keygen` and set PGSTOW_RECIPIENTS")
+    expect(migration.problems.join("\n")).toContain("run `pgstow keygen --out pgstow.key`")
   })
 
   test("an environment of Sentinel's does too", () => {
