@@ -12,6 +12,7 @@ import { kills } from "./kills.ts"
 import { load } from "./load.ts"
 import { politeness } from "./politeness.ts"
 import { randomFrom } from "./random.ts"
+import { signatures } from "./signatures.ts"
 import { storage } from "./storage.ts"
 
 const campaigns: readonly Campaign[] = [
@@ -19,6 +20,7 @@ const campaigns: readonly Campaign[] = [
   storage,
   disks,
   corruption,
+  signatures,
   attacksCampaign,
   clocks,
   load,
