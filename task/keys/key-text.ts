@@ -37,6 +37,11 @@ export async function readKeyText(
   return { text: await readKeyFile(setting, words, warn), where: `the ${name} file ${setting}` }
 }
 
+/** Whether a setting names a file. */
+export function namesFile(setting: string, { isKey }: Pick<KeyWords, "isKey">): boolean {
+  return !isKey(setting) && !setting.startsWith(secretPrefix)
+}
+
 /** The lines that hold keys: not empty, and no comments. */
 export function keyLines(text: string): string[] {
   return text

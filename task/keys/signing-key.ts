@@ -7,7 +7,7 @@ import {
   verify,
 } from "node:crypto"
 import { PgstowError } from "../errors.ts"
-import { type KeySource, type KeyWords, keyLines, readKeyText, writeKeyFile } from "./key-text.ts"
+import { type KeySource, type KeyWords, keyLines, namesFile, readKeyText, writeKeyFile } from "./key-text.ts"
 
 /** An Ed25519 key that signs. */
 export type SigningKey = {
@@ -70,6 +70,11 @@ export async function loadSigningKey(setting: string, source: KeySource): Promis
   if (createPublicKey(privateKey).export({ format: "jwk" }).x !== x)
     throw new PgstowError("key", `${where} holds a signing key whose halves do not belong together`, { hint })
   return { privateKey, signer: publicPrefix + x }
+}
+
+/** Whether a setting names the file of a signing key, and is neither a secret nor the key itself. */
+export function isSigningKeyFile(setting: string): boolean {
+  return namesFile(setting, signingKeyWords)
 }
 
 /** The public halves of signing keys, each once. Throws a PgstowError of kind "key" that names the one that is none. */

@@ -8,6 +8,7 @@ import { codeOf, PgstowError } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { startChild } from "../processes/child.ts"
 import { readSettings } from "../settings/config.ts"
+import { signingKeyFileOf } from "../settings/inputs.ts"
 import { cronFile } from "./cron-file.ts"
 import type { Schedule } from "./schedule.ts"
 import { systemdUnits } from "./systemd-units.ts"
@@ -66,11 +67,13 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
   const { env } = adoptLegacyNames(parseEnv(await settingsIn(settingsFile)))
   if (((await stat(settingsFile)).mode & 0o077) !== 0)
     log.warn(`others than its owner may read ${settingsFile}, and secrets are in it: chmod 600 it`)
-  const { storage, logFile, exec } = readSettings({}, env)
+  const settings = readSettings({}, env)
+  const { storage, logFile, exec } = settings
+  const signingKeyFile = signingKeyFileOf(settings)
   if (storage.length === 0) throw usage(`${settingsFile} names no storage`, "Set PGSTOW_STORAGE in it.")
   const folders = storage.map(folderOf).filter((folder) => folder !== undefined)
   const writes = [...folders, ...(logFile === undefined ? [] : [dirname(logFile)])]
-  for (const path of writes)
+  for (const path of [...writes, ...(signingKeyFile === undefined ? [] : [signingKeyFile])])
     if (!isAbsolute(path))
       throw usage(`${path} in ${settingsFile} is relative`, "Write the whole path, from / on.")
   const used = await Promise.all([...program, ...writes].map(realPathOf))
@@ -89,6 +92,7 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
     name,
     program,
     settingsFile,
+    signingKeyFile,
     hour: Number(hour),
     minute: Number(minute),
     user: writes.length === 0 && !inHome && exec === undefined ? undefined : userInfo().username,

@@ -6,6 +6,8 @@ export type Schedule = {
   readonly program: readonly string[]
   /** The file with the settings; secrets are in it. */
   readonly settingsFile: string
+  /** The file with the key that signs backups; undefined where they are not signed, or it is in no file. */
+  readonly signingKeyFile: string | undefined
   /** The time of day, in the machine's time zone. */
   readonly hour: number
   readonly minute: number

@@ -5,18 +5,31 @@ export function systemdUnits(schedule: Schedule): { readonly service: string; re
   return { service: service(schedule), timer: timer(schedule) }
 }
 
-/** The name of the credential that holds the settings. */
-const credential = "settings"
-
-function service({ name, program, settingsFile, user, writes, needsHome, needsTmp }: Schedule): string {
+function service({
+  name,
+  program,
+  settingsFile,
+  signingKeyFile,
+  user,
+  writes,
+  needsHome,
+  needsTmp,
+}: Schedule): string {
   const [node = "", ...script] = program
-  // systemd replaces the variable by the folder that it has put the credential into.
+  // systemd replaces the variable by the folder that it has put the credentials into.
+  const credential = (called: string) => `\${CREDENTIALS_DIRECTORY}/${called}`
+  const signing = signingKeyFile === undefined ? [] : [`--signing-key=${credential("signing-key")}`]
   const command = [
     quote(node),
-    `--env-file=\${CREDENTIALS_DIRECTORY}/${credential}`,
+    `--env-file=${credential("settings")}`,
     ...script.map(quote),
     "backup",
+    ...signing,
   ]
+  const credentials = [
+    ["settings", settingsFile],
+    ...(signingKeyFile === undefined ? [] : [["signing-key", signingKeyFile]]),
+  ].map(([called, file = ""]) => `LoadCredential=${called}:${literal(file)}\n`)
   return `# Made by \`pgstow schedule\`. ${name}.timer starts it.
 [Unit]
 Description=Back up PostgreSQL with pgstow
@@ -29,9 +42,8 @@ Type=oneshot
 ExecStart=${command.join(" ")}
 ${user === undefined ? "DynamicUser=yes" : `User=${user}`}
 
-# The settings, readable by the service alone.
-LoadCredential=${credential}:${literal(settingsFile)}
-${writes.map((folder) => `ReadWritePaths=${quote(folder)}\n`).join("")}WorkingDirectory=/
+# Its secrets, readable by the service alone.
+${credentials.join("")}${writes.map((folder) => `ReadWritePaths=${quote(folder)}\n`).join("")}WorkingDirectory=/
 UMask=0077
 
 # It reads a database and writes its backups: nothing else.

@@ -7,7 +7,7 @@ import { makeReadable, PgstowError } from "../errors.ts"
 import { readAwsSecret } from "../keys/aws-secret.ts"
 import { loadIdentities } from "../keys/identity.ts"
 import { parseRecipients } from "../keys/recipients.ts"
-import { loadSigningKey, parseSigners, type SigningKey } from "../keys/signing-key.ts"
+import { isSigningKeyFile, loadSigningKey, parseSigners, type SigningKey } from "../keys/signing-key.ts"
 import type { LegacyKeys } from "../legacy/open-legacy.ts"
 import { type Connection, connectionFrom, describeServer } from "../postgres/connection.ts"
 import { withRdsToken } from "../postgres/rds-token.ts"
@@ -137,6 +137,11 @@ export async function signingKeyOf(
 ): Promise<SigningKey | undefined> {
   if (signingKey === undefined) return undefined
   return loadSigningKey(signingKey, { readSecret: readAwsSecret, warn: (message) => log.warn(message) })
+}
+
+/** The file that holds the key which signs backups; undefined where it is not in one. */
+export function signingKeyFileOf({ signingKey }: Settings): string | undefined {
+  return signingKey !== undefined && isSigningKeyFile(signingKey) ? signingKey : undefined
 }
 
 /** The public halves of the keys of which one must have signed what is read; none where any backup will do. */

@@ -24,6 +24,7 @@ function schedule(rest: Partial<Schedule> = {}): Schedule {
     name: "pgstow",
     program: [process.execPath, script],
     settingsFile: join(folder, "settings"),
+    signingKeyFile: undefined,
     hour: 3,
     minute: 5,
     user: "root",
@@ -40,6 +41,7 @@ describe.skipIf(needsLinux)(`the units for systemd${needsLinux}`, () => {
     ["as a user of its own", { user: undefined, writes: [] }],
     ["that need a home folder", { needsHome: true }],
     ["that need the temporary folder", { needsTmp: true }],
+    ["with a key that signs", { signingKeyFile: "/root/pgstow signing.key" }],
   ])("that run %s pass systemd-analyze, and are judged safe", (_, rest) => {
     const { service, timer } = systemdUnits(schedule(rest))
     const files = [join(folder, "pgstow.service"), join(folder, "pgstow.timer")]
@@ -57,6 +59,13 @@ describe.skipIf(needsLinux)(`the units for systemd${needsLinux}`, () => {
       "Normalized form: *-*-* 03:05:00",
     )
     expect(timer).toContain("Persistent=yes")
+  })
+
+  test("read the signing key as a credential, since the service can't read its owner's files", () => {
+    const { service } = systemdUnits(schedule({ signingKeyFile: "/root/100%.key" }))
+    expect(service).toContain("\nLoadCredential=signing-key:/root/100%%.key\n")
+    expect(service).toMatch(/^ExecStart=.* backup --signing-key=\$\{CREDENTIALS_DIRECTORY\}\/signing-key$/m)
+    expect(systemdUnits(schedule()).service).not.toContain("signing-key")
   })
 
   test("read the settings as a credential, and write nowhere but where backups go", () => {
