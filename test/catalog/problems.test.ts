@@ -10,7 +10,7 @@ import {
   putManifest,
 } from "../../task/catalog/catalog.ts"
 import { cleanup } from "../../task/catalog/clean-up.ts"
-import { list } from "../../task/catalog/list.ts"
+import { list, listFailure } from "../../task/catalog/list.ts"
 import { show } from "../../task/catalog/show.ts"
 import { status, statusFailure } from "../../task/catalog/status.ts"
 import { formatList } from "../../task/commands/list.ts"
@@ -92,6 +92,28 @@ describe("in a bucket", () => {
   test("a manifest that breaks off every time is its own backup's problem", async () => {
     storages.endpoint.inject(({ key }) => (key.endsWith(badManifest) ? "break" : undefined))
     await expectOwnProblem(storage, /cannot read orders.*manifest\.json/)
+  })
+
+  test("a folder that a bucket does not list is its own database's problem", async () => {
+    await storeSample(storage, { id: newest, database: "shop", checks: ["verified"] })
+    storages.endpoint.inject(({ prefix }) =>
+      prefix.endsWith("/shop/") ? { status: 403, code: "AccessDenied" } : undefined,
+    )
+    const listed = await list([storage], quiet.log)
+    expect(listed.backups.map(({ id }) => id)).toEqual([newest, bad, oldest])
+    expect(listFailure(listed)).toMatchObject({ exitCode: 4, message: /the backups of "shop": .*denied/ })
+    const context = { ...testContext(), now }
+    const looked = await status([storage], { maxAgeHours: 26 }, context)
+    expect(looked.databases).toMatchObject([{ database: "orders", id: newest }])
+    expect(statusFailure(looked)).toMatchObject({ exitCode: 4 })
+    const [cleaned] = (await cleanup([storage], { policy: { keepLast: 1 }, dryRun: true }, context)).storages
+    expect(cleaned).toMatchObject({ removedBackups: 2, error: /backups of shop can't be listed/ })
+    const copies = await verifyCopies(
+      [storage],
+      { backup: "latest", database: "orders", deep: undefined },
+      context,
+    )
+    expect(copies.results).toMatchObject([{ id: newest, kind: "verified" }])
   })
 
   test("a bucket that stops answering midway stops all", async () => {

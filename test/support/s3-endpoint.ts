@@ -43,6 +43,8 @@ export type SeenRequest = {
   readonly operation: Operation
   readonly bucket: string
   readonly key: string
+  /** Of a list: what the keys begin with. */
+  readonly prefix: string
   readonly headers: IncomingHttpHeaders
 }
 
@@ -119,7 +121,7 @@ export async function startS3Endpoint(options: S3EndpointOptions = {}): Promise<
         /^\/([^/]*)\/?(.*)$/s.exec(decodeURIComponent(pathname.slice(path.length))) ?? []
       const operation = operationOf(method, key, query)
       if (!operation) throw new S3Error(501, "NotImplemented", { message: `${method} ${url}` })
-      const seen = { operation, bucket, key, headers }
+      const seen = { operation, bucket, key, prefix: query.get("prefix") ?? "", headers }
       requests.push(seen)
 
       const fault = injected?.(seen)
