@@ -11,6 +11,7 @@ export default defineConfig({
       ...["deep", "majors", "fidelity", "aws", "image"].map((suite) => `test/${suite}/**`),
     ],
     globalSetup: ["test/support/global-set-up.ts"],
+    setupFiles: ["test/support/match-patterns.ts"],
     // The tests wait for other programs more than they compute. (A percentage is cut at 100.)
     maxWorkers: 2 * availableParallelism(),
     testTimeout: 60_000,

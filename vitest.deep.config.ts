@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ["test/{deep,majors,fidelity,aws,image}/**/*.test.ts"],
     globalSetup: ["test/support/global-set-up.ts"],
+    setupFiles: ["test/support/match-patterns.ts"],
     // One after the other: what they measure is their own.
     maxWorkers: 1,
     testTimeout: 600_000,

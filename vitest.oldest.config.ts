@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: oldestTests,
     globalSetup: ["test/support/global-set-up.ts"],
+    setupFiles: ["test/support/match-patterns.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

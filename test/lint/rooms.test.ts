@@ -9,7 +9,8 @@ const root = join(import.meta.dirname, "../..")
 /** The rooms of task/ by the way imports go: from those further down to those further up, never back. */
 const layers = [
   ["core"],
-  ["console", "processes", "keys", "storage", "archive", "legacy", "build"],
+  ["console", "processes", "keys"],
+  ["storage", "archive", "legacy", "build"],
   ["streams", "notify"],
   ["postgres", "catalog"],
   ["verify", "settings"],
