@@ -1,6 +1,6 @@
 import * as z from "zod"
-import { keyOf, listBackups, manifestName, newestVerified } from "../task/catalog/catalog.ts"
-import { storedBytes } from "../task/core/manifest.ts"
+import { keyOf, listBackups, listDatabases, manifestName, newestVerified } from "../task/catalog/catalog.ts"
+import { type Manifest, storedBytes } from "../task/core/manifest.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler } from "./handler.ts"
 import { putMetrics } from "./metrics.ts"
@@ -10,6 +10,8 @@ export const measureSettings = z.object({
   stack: z.string(),
   storage: z.string(),
   databases: z.array(z.string()),
+  /** What the server is called whose databases are all that the storage has beside these. */
+  server: z.string().optional(),
   eventBus: z.string(),
 })
 
@@ -20,39 +22,56 @@ const unverifiedMs = hourMs
 /**
  * Measures the newest verified backup of each database, as the storage has it. A database without one has no
  * measure: its alarm takes the silence for an alarm. A backup's age counts from its end, which is when the next one
- * is a day away, however long they take.
+ * is a day away, however long they take. A server that is backed up as a whole is as old as the newest backup of any
+ * of its databases, since one that was dropped gets no more; their sizes and durations are added up.
  *
  * Has the newest backup verified where nobody did it: S3's event of its manifest may have come late, or never.
  */
 export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { settings, signal, env }) => {
+  const { databases, eventBus, server, stack } = settings
   const storage = openStorage(settings.storage, { env, signal })
   try {
     const now = new Date()
-    for (const database of settings.databases) {
+    const newestOf = async (database: string): Promise<Manifest | undefined> => {
       const backups = await listBackups(storage, database)
       const [newest] = backups
       if (newest?.manifest !== undefined && newest.state === "unverified") {
         const { finishedAt } = newest.manifest
         if (now.getTime() - Date.parse(finishedAt) > unverifiedMs)
-          await putRequest(settings.eventBus, {
+          await putRequest(eventBus, {
             type: "Verify Backup",
             detail: { object: { key: keyOf(newest, manifestName) } },
           })
       }
-      const manifest = newestVerified(backups, now)?.manifest
-      if (manifest === undefined) continue
-      const startedAt = Date.parse(manifest.startedAt)
-      putMetrics(
-        { Stack: settings.stack, Database: database },
-        {
-          BackupAgeHours: (now.getTime() - Date.parse(manifest.finishedAt)) / hourMs,
-          BackupSize: storedBytes(manifest),
-          BackupDuration: (Date.parse(manifest.finishedAt) - startedAt) / 1000,
-        },
-        now,
-      )
+      return newestVerified(backups, now)?.manifest
     }
+    for (const database of databases) put(stack, database, [await newestOf(database)], now)
+    if (server === undefined) return
+    const manifests: (Manifest | undefined)[] = []
+    for (const database of await listDatabases(storage))
+      if (!databases.includes(database)) manifests.push(await newestOf(database))
+    put(stack, server, manifests, now)
   } finally {
     storage.close()
   }
 })
+
+/** Puts out what there is to say of the newest backups of a database, or of the databases of a server. */
+function put(stack: string, name: string, newest: readonly (Manifest | undefined)[], now: Date): void {
+  const manifests = newest.filter((manifest) => manifest !== undefined)
+  if (manifests.length === 0) return
+  const sum = (numberOf: (manifest: Manifest) => number) =>
+    manifests.reduce((total, manifest) => total + numberOf(manifest), 0)
+  const ages = manifests.map(({ finishedAt }) => (now.getTime() - Date.parse(finishedAt)) / hourMs)
+  putMetrics(
+    { Stack: stack, Database: name },
+    {
+      BackupAgeHours: Math.min(...ages),
+      BackupSize: sum(storedBytes),
+      BackupDuration: sum(
+        ({ startedAt, finishedAt }) => (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000,
+      ),
+    },
+    now,
+  )
+}

@@ -151,13 +151,17 @@ export class BackupFunctions extends Construct {
 
   private makeCleanUp(): IFunction {
     const { databases, eventBus, place, retention, storage } = this.props
-    const own = databases.flatMap(({ name, retention: policy }) => (policy ? [[name, policy] as const] : []))
+    // What no entry names is of the server that is backed up as a whole, where there is one.
+    const others = databases.find(({ all }) => all)?.retention
+    const own = databases.flatMap(({ name, all, retention: policy = others && retention }) =>
+      policy && !all ? [[name, policy] as const] : [],
+    )
     const cleanUp = backupFunction(this, place, {
       file: "clean-up",
       description: "Removes the backups that the retention policy does not keep",
       settings: {
         storage: storage.storageUrl,
-        retention,
+        retention: others ?? retention,
         eventBus: eventBus.eventBusName,
       } satisfies Omit<z.input<typeof cleanUpSettings>, "retentionOf">,
       lists: { retentionOf: Object.fromEntries(own) },
@@ -192,8 +196,11 @@ export class BackupFunctions extends Construct {
         stack: place.name,
         storage: storage.storageUrl,
         eventBus: eventBus.eventBusName,
-      } satisfies Omit<z.input<typeof measureSettings>, "databases">,
-      lists: { databases: databases.map(({ name }) => name) },
+      } satisfies Omit<z.input<typeof measureSettings>, "databases" | "server">,
+      lists: {
+        databases: databases.filter(({ all }) => !all).map(({ name }) => name),
+        server: databases.find(({ all }) => all)?.name,
+      } satisfies Pick<z.input<typeof measureSettings>, "databases" | "server">,
       timeoutMinutes: 5,
       memoryMB: 512,
     })

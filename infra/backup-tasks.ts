@@ -119,21 +119,24 @@ export class BackupTasks extends Construct {
   }
 
   /** Stores, and can neither read what is stored nor remove it. */
-  private backupTask(stack: NestedStack, { name, size, connection }: BackupDatabase): void {
+  private backupTask(stack: NestedStack, { name, all, exclude, size, connection }: BackupDatabase): void {
     const { recipients, storage } = this.props
     const task = this.task(stack, `backup-${name}`, {
       kind: "backup",
       size,
       command: ["backup"],
       environment: {
-        PGSTOW_NAME: name,
+        ...(all
+          ? { PGSTOW_ALL: "true", ...(exclude.length > 0 ? { PGSTOW_EXCLUDE: exclude.join(" ") } : {}) }
+          : { PGSTOW_NAME: name }),
         PGSTOW_RECIPIENTS: recipients.join(" "),
         // What it stored it may not read: a function verifies it as soon as the manifest is there.
         PGSTOW_VERIFY: "false",
       },
       connection,
     })
-    storage.grantPut(task.taskRole, `${name}/`)
+    // What databases a server will have, nobody knows yet.
+    storage.grantPut(task.taskRole, all ? "" : `${name}/`)
   }
 
   /** Reads every backup and the key. Run as it is, it restores nothing and lists what could be. */

@@ -40,6 +40,7 @@ Examples:
   npm run cloud -- list orders
   npm run cloud -- restore orders --into orders_restored
   npm run cloud -- restore orders --backup 20260102T030000Z-k3v9x2ab --into orders_restored --table public.invoices
+  npm run cloud -- restore crm --server main --into crm_restored
   npm run cloud -- verify orders latest
   npm run cloud -- logs backup-orders`,
   )
@@ -67,18 +68,24 @@ program
   )
   .requiredOption("--into <name>", "the database to restore into: a new one unless it exists")
   .option("--backup <backup>", "latest, an id, or the beginning of one", "latest")
+  .option("--server <name>", 'the entry with "all": true that the database belongs to')
   .allowUnknownOption()
-  .action((database: string, more: string[], { into, backup }: { into: string; backup: string }) =>
-    runInCloud(`restore-${database}`, [
-      "restore",
-      "--backup",
-      backup,
-      "--database",
-      database,
-      "--into",
-      into,
-      ...more,
-    ]),
+  .action(
+    (
+      database: string,
+      more: string[],
+      { into, backup, server }: { into: string; backup: string; server?: string },
+    ) =>
+      runInCloud(`restore-${server ?? database}`, [
+        "restore",
+        "--backup",
+        backup,
+        "--database",
+        database,
+        "--into",
+        into,
+        ...more,
+      ]),
   )
 program
   .command("logs <task>")

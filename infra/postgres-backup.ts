@@ -280,8 +280,12 @@ export class PostgresBackup extends Construct implements IConnectable {
       key.secret.secretArn,
     )
     this.output("Recipient", "The public key that backups are sealed for", key.recipient)
-    for (const { name: database } of this.databases)
-      this.output(`Restore-${database}`, `Restores ${database}`, this.restoreCommand(database))
+    for (const { name: entry, all } of this.databases)
+      this.output(
+        `Restore-${entry}`,
+        `Restores ${all ? "a database of " : ""}${entry}`,
+        this.restoreCommand(entry, all),
+      )
   }
 
   /** A topic that the account's own alarms may publish to. */
@@ -300,7 +304,8 @@ export class PostgresBackup extends Construct implements IConnectable {
   }
 
   /** The command that restores the newest backup of `database` beside it, ready to paste. */
-  private restoreCommand(database: string): string {
+  private restoreCommand(entry: string, all: boolean): string {
+    const database = all ? "DATABASE" : entry
     const { subnetIds, securityGroupIds, publicIp } = this.network
     const network = `awsvpcConfiguration={subnets=[${subnetIds.join(",")}],securityGroups=[${securityGroupIds.join(",")}],assignPublicIp=${publicIp ? "ENABLED" : "DISABLED"}}`
     const restore = ["--backup", "latest", "--database", database, "--into", `${database}_restored`]
@@ -308,7 +313,7 @@ export class PostgresBackup extends Construct implements IConnectable {
     const overrides = JSON.stringify({ containerOverrides: [{ name: containerName, command }] })
     return [
       `aws ecs run-task --cluster ${this.tasks.cluster.clusterName} --launch-type FARGATE`,
-      `--task-definition ${this.name}-restore-${database}`,
+      `--task-definition ${this.name}-restore-${entry}`,
       `--network-configuration '${network}'`,
       `--overrides '${overrides}'`,
     ].join(" ")

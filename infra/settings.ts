@@ -10,6 +10,8 @@ const examples: Readonly<Record<string, string>> = {
   "databases[].name": '"orders"',
   "databases[].connection": '{ "urlSecret": "pgstow/orders" }',
   "databases[].restoreConnection": '{ "urlSecret": "pgstow/orders-admin" }',
+  "databases[].all": "true",
+  "databases[].exclude": '["rdsadmin", "test_*"]',
   "databases[].schedule": '"cron(0 3 * * ? *)"',
   "databases[].timeZone": '"Europe/Berlin"',
   "databases[].maxAgeHours": "26",
@@ -113,6 +115,13 @@ export const databaseOptionsShape = {
       /^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$/,
       "must be up to 40 letters, digits, _ and -, the first no sign",
     ),
+  /**
+   * Every database of the server, each kept under its own name. One entry at most, which `name` names: its tasks, its
+   * schedule and its alarm, which looks at the newest backup of any of them. @default the connection's database alone
+   */
+  all: z.boolean().default(false),
+  /** With `all`: databases to leave out, * for anything. @default none */
+  exclude: z.array(z.string().regex(/^\S+$/, "must be names or patterns without spaces")).default([]),
   /** When to back up: EventBridge's cron or rate. @default every night at 3 */
   schedule: z
     .string()
@@ -401,7 +410,24 @@ function needsMaxAge(
 }
 
 /** Letters and digits alone tell names apart, since CloudFormation's outputs have no others, and people no patience. */
-function needsOwnNames(databases: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+function needsOwnNames(
+  databases: readonly { readonly name: string; readonly all: boolean; readonly exclude: readonly string[] }[],
+  context: z.RefinementCtx,
+): void {
+  const ofServers = [...databases.entries()].filter(([, { all }]) => all)
+  for (const [index] of ofServers.slice(1))
+    context.addIssue({
+      code: "custom",
+      path: [index, "all"],
+      message: `is true for databases[${ofServers[0]?.[0]}] already: databases of two servers could have one name`,
+    })
+  for (const [index, { all, exclude }] of databases.entries())
+    if (!all && exclude.length > 0)
+      context.addIssue({
+        code: "custom",
+        path: [index, "exclude"],
+        message: 'is of no use without "all": true',
+      })
   const first = new Map<string, number>()
   for (const [index, { name }] of databases.entries()) {
     const key = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "")

@@ -60,3 +60,38 @@ it("a backup from the future is not measured: it would hide that there is none s
   const ended = Date.parse("2026-01-03T03:01:23.500Z")
   expect(BackupAgeHours).toBeCloseTo((Date.now() - ended) / 3_600_000, 1)
 })
+
+it("a server as a whole is as old as the newest backup of its databases, and as large as all", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
+  const storage = openStorage(`file://${folder}`, { env: {} })
+  for (const [database, day] of [
+    ["orders", "05"],
+    ["crm", "04"],
+    ["wiki", "03"],
+  ])
+    await storeSample(storage, { database, id: `202601${day}T030000Z-k3v9x2ab`, checks: ["verified"] })
+  const before = process.env.PGSTOW_SETTINGS
+  process.env.PGSTOW_SETTINGS = JSON.stringify({
+    stack: "Pgstow",
+    storage: `file://${folder}`,
+    databases: ["orders"],
+    server: "main",
+    eventBus: "Pgstow",
+  })
+  const lines: string[] = []
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0)
+  try {
+    await measure()
+  } finally {
+    write.mockRestore()
+    process.env.PGSTOW_SETTINGS = before
+    await rm(folder, { recursive: true })
+  }
+  const measured = z.object({ Database: z.string(), BackupAgeHours: z.number(), BackupSize: z.number() })
+  const [orders, main] = lines
+    .filter((line) => line.includes("BackupAgeHours"))
+    .map((line) => measured.parse(JSON.parse(line)))
+  expect([orders?.Database, main?.Database]).toEqual(["orders", "main"])
+  expect((main?.BackupAgeHours ?? 0) - (orders?.BackupAgeHours ?? 0)).toBeCloseTo(24, 1)
+  expect(main?.BackupSize).toBe(2 * (orders?.BackupSize ?? 0))
+})

@@ -162,6 +162,23 @@ describe("settings", () => {
       '"recipients": ["age1…"]',
     ],
     [
+      "two servers as a whole",
+      {
+        databases: [
+          { ...orders, all: true },
+          { ...orders, name: "shop", all: true },
+        ],
+      },
+      "databases[1].all: is true for databases[0] already",
+      '"all": true',
+    ],
+    [
+      "databases to leave out of one",
+      { databases: [{ ...orders, exclude: ["rdsadmin"] }] },
+      'databases[0].exclude: is of no use without "all": true',
+      '"exclude": ["rdsadmin", "test_*"]',
+    ],
+    [
       "an existing bucket with settings of a new one",
       {
         databases: [orders],

@@ -698,6 +698,44 @@ describe("with public keys alone", () => {
   })
 })
 
+describe("a server as a whole", () => {
+  const main = {
+    name: "main",
+    all: true,
+    exclude: ["rdsadmin", "test_*"],
+    connection: { urlSecret: "pgstow/main" },
+    retention: { keepLast: 3 },
+  }
+  let whole: Synthesized
+
+  beforeAll(() => {
+    whole = synthesize({ databases: [orders, main] })
+  }, 300_000)
+
+  it("is backed up by one task, which may store backups of any name, and replace none", () => {
+    const text = JSON.stringify(whole.resources)
+    for (const variable of [
+      { Name: "PGSTOW_ALL", Value: "true" },
+      { Name: "PGSTOW_EXCLUDE", Value: "rdsadmin test_*" },
+    ])
+      expect(text).toContain(JSON.stringify(variable))
+    expect(text).not.toContain(JSON.stringify({ Name: "PGSTOW_NAME", Value: "main" }))
+    expect(allowed(whole, /backupmainTaskRole/)).toEqual([
+      putEvents,
+      { Effect: "Allow", Action: ["s3:PutObject", "s3:AbortMultipartUpload"], Resource: `${bucket}/*` },
+      writeOnce,
+      { Effect: "Deny", Action: ["s3:PutObject"], Resource: `${bucket}/*/checks/*` },
+      { ...list, Condition: { StringLike: { "s3:prefix": "*" } } },
+      { ...decrypt, Action: ["kms:GenerateDataKey", "kms:Decrypt"] },
+    ])
+  })
+
+  it("has a command to restore any of its databases", () => {
+    expect(filled(whole.outputs.Restoremain?.Value)).toContain("--task-definition Pgstow-restore-main ")
+    expect(filled(whole.outputs.Restoremain?.Value)).toContain('"--database","DATABASE"')
+  })
+})
+
 describe("the tags", () => {
   it("are on everything that has any, and on running tasks through their definitions", () => {
     const tagged = synthesize({ databases: [orders], tags: { team: "shop" } })
