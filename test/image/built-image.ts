@@ -94,6 +94,7 @@ function build(folder: string, certificate: string, remove: () => void): BuiltIm
     PGDG_KEY: "pgdg.asc",
     POSTGRES_MAJORS: "15",
     RDS_CERTIFICATES: "certificates.pem",
+    REBUILT: "today",
   }
   const given = Object.entries(buildArgs).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`])
   buildah(
