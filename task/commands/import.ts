@@ -20,7 +20,7 @@ const importOptions: OptionGroup = (command) =>
 
 export const importCommand = defineCommand({
   name: "import",
-  summary: "make backups of files that Emiti and Sentinel left behind",
+  summary: "make backups of the files of two older systems, Emiti and Sentinel",
   group: "Back up:",
   argument: { syntax: "<files...>", description: "files, or directories with files" },
   options: [storageOptions, sealOptions, importOptions],

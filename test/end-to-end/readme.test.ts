@@ -19,6 +19,13 @@ async function commandsUnder(heading: string): Promise<string[]> {
   return [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, commands]) => commands ?? "")
 }
 
+/** The settings that the README has a reader put into a file. */
+async function settingsFile(): Promise<string> {
+  const readme = await readFile(join(root, "README.md"), "utf8")
+  const [, settings = ""] = /```ini\n([\s\S]*?)```/.exec(readme) ?? []
+  return settings
+}
+
 test("what the README says of a first backup and its restore works, line by line", async () => {
   const { server, database, folder } = await setScene()
   await fillSampleDatabase(server, database, { megabytes: 2 })
@@ -58,11 +65,7 @@ test("what the README says of a first backup and its restore works, line by line
   await run(backup.join("\n"))
   await run(toS3)
 
-  await writeFile(
-    `${folder}/pgstow.env`,
-    `DATABASE_URL='${server.url(database)}'\nPGSTOW_STORAGE='file://${folder}/backups'\nPGSTOW_RECIPIENTS=${recipient}\n`,
-    { mode: 0o600 },
-  )
+  await writeFile(`${folder}/pgstow.env`, readersOwn(await settingsFile()), { mode: 0o600 })
   // What installs changes the machine: here it prints the units that it would install.
   const [install = "", status = ""] = everyDay.trim().split("\n")
   expect(install).toMatch(/^sudo .* --install$/)
