@@ -47,6 +47,11 @@ const programs = {
     found: () => onPath("mmdebstrap"),
     packages: { "apt-get": "mmdebstrap", dnf: "mmdebstrap" },
   },
+  java: {
+    found: () => onPath("java"),
+    packages: { "apt-get": "default-jre-headless", dnf: "java-latest-openjdk-headless", brew: "openjdk" },
+  },
+  maven: { found: () => onPath("mvn"), packages: { "apt-get": "maven", dnf: "maven", brew: "maven" } },
   pgbouncer: {
     found: () => onPath("pgbouncer") || existsSync("/usr/sbin/pgbouncer"),
     packages: { "apt-get": "pgbouncer", dnf: "pgbouncer", brew: "pgbouncer" },
