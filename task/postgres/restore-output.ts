@@ -30,7 +30,7 @@ export type RestoreOutputReader = {
 const prefix = "pg_restore: "
 /** What it says of its own session, before it comes to the first object. */
 const beforeObjects =
-  /^(connecting to database for restore|executing SELECT pg_catalog\.set_config\('search_path', '', false\);|while INITIALIZING:|(NOTICE|INFO|LOG): .*)$/
+  /^(connecting to database for restore|executing SELECT pg_catalog\.set_config\('search_path', '', false\);|implied (data-only|no-schema) restore|while INITIALIZING:|(NOTICE|INFO|LOG): .*)$/
 const countOfErrors = /^errors ignored on restore: ([1-9]\d*)$/
 /** Of one error: a command may be as long as a table's rows. */
 const maxErrorCharacters = 8_000

@@ -167,6 +167,21 @@ pg_restore: warning: errors ignored on restore: 2`)
   expect([counted, ownCounted]).toEqual([2, 1])
 })
 
+test.for(["implied data-only restore", "implied no-schema restore"])(
+  "so it is where pg_restore has said %j before",
+  (words) => {
+    const { errors, counted, ownCounted } = read(`pg_restore: connecting to database for restore
+pg_restore: ${words}
+pg_restore: while INITIALIZING:
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"
+Command was: SET transaction_timeout = 0;
+pg_restore: processing data for table "public.t"
+pg_restore: warning: errors ignored on restore: 1`)
+    expect(errors).toEqual([])
+    expect([counted, ownCounted]).toEqual([1, 1])
+  },
+)
+
 test("once an object has been named, nothing is taken for a lack of pg_restore's own session", () => {
   const { errors, ownCounted } = read(`pg_restore: connecting to database for restore
 pg_restore: creating INDEX "public.x
