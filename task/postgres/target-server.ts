@@ -6,8 +6,8 @@ export type TargetServer = {
   readonly roles: ReadonlySet<string>
   /** The roles that the session's user may act as. */
   readonly ownRoles: ReadonlySet<string>
-  /** The extensions that CREATE EXTENSION would find. */
-  readonly availableExtensions: ReadonlySet<string>
+  /** The extensions that CREATE EXTENSION would find, and which version it would make; null where none is named. */
+  readonly availableExtensions: ReadonlyMap<string, string | null>
   readonly tablespaces: ReadonlySet<string>
   /** Those of the session's own database. */
   readonly installedExtensions: readonly string[]
@@ -29,7 +29,15 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
           WHERE pg_catalog.pg_has_role(oid, '${session.serverMajor < 16 ? "MEMBER" : "SET"}')`,
       ),
     ),
-    availableExtensions: new Set(await names("SELECT name FROM pg_catalog.pg_available_extensions")),
+    availableExtensions: new Map(
+      available
+        .parse(
+          await session.query(
+            "SELECT name, default_version AS version FROM pg_catalog.pg_available_extensions",
+          ),
+        )
+        .map(({ name, version }) => [name, version]),
+    ),
     tablespaces: new Set(await names("SELECT spcname AS name FROM pg_catalog.pg_tablespace")),
     installedExtensions: await names("SELECT extname AS name FROM pg_catalog.pg_extension"),
     isSuperuser:
@@ -40,3 +48,5 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
       ).length > 0,
   }
 }
+
+const available = z.array(z.object({ name: z.string(), version: z.string().nullable() }))

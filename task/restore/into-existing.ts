@@ -12,11 +12,11 @@ import { type Contents, describeContents } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { decompress } from "../streams/decompress.ts"
 import { detachSubscriptions } from "./detach-subscriptions.ts"
+import { extensionsThere } from "./extensions-there.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
 import {
   analyze,
   findDamage,
-  missingExtensions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -55,9 +55,18 @@ export async function restoreIntoExisting(job: RestoreJob, context: Context): Pr
   })
   refuseRole(job, server)
   refuseMissingRoles(job, plan, server)
-  const lacking = missingExtensions(plan, server)
-  if (lacking)
-    throw new PgstowError("postgres", lacking, { hint: "Install it there first, or choose tables." })
+  const extensions = extensionsThere(
+    plan.extensions,
+    job.manifest.source.extensions,
+    server.availableExtensions,
+  )
+  if (extensions.missing !== undefined)
+    throw new PgstowError("postgres", extensions.missing, {
+      hint: "Install it there first, leave it out with what needs it (--skip-extension), or choose tables.",
+    })
+  for (const sentence of extensions.older)
+    context.log.warn(`${sentence}: where the newer one is needed, nothing will be restored`)
+  for (const sentence of extensions.newer) context.log.info(sentence)
 
   const damage = await findDamage(job, context)
   if (damage) throw damage

@@ -12,12 +12,12 @@ import type { Target } from "../postgres/target.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
+import { extensionsThere } from "./extensions-there.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
 import {
   analyze,
   findDamage,
-  missingExtensions,
   type RestoreEnd,
   type RestoreJob,
   refuseMissingRoles,
@@ -45,9 +45,12 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
   })
   refuseRole(job, server)
   refuseMissingRoles(job, plan, server)
-  const lacking = missingExtensions(plan, server)
-  if (lacking)
-    context.log.warn(`${lacking}: what needs them will fail, unless it is left out by --skip-extension`)
+  const extensions = extensionsThere(plan.extensions, manifest.source.extensions, server.availableExtensions)
+  const { missing, older } = extensions
+  if (missing !== undefined)
+    context.log.warn(`${missing}: what needs them will fail, unless it is left out by --skip-extension`)
+  for (const sentence of older) context.log.warn(`${sentence}: what needs the newer one will fail`)
+  for (const sentence of extensions.newer) context.log.info(sentence)
 
   const incomplete = incompleteName(name)
   await removeLeftover(target, incomplete, options)

@@ -144,13 +144,6 @@ export function restoresAsSuperuser({ owners }: RestoreJobOptions, server: Targe
   return server.isSuperuser && typeof owners === "string"
 }
 
-/** What is planned to be made and can't be found on the target, in words. */
-export function missingExtensions(plan: RestorePlan, server: TargetServer): string | undefined {
-  const missing = plan.extensions.filter((name) => !server.availableExtensions.has(name))
-  if (missing.length === 0) return undefined
-  return `the target's server does not have ${missing.length === 1 ? "the extension" : "the extensions"} ${missing.join(", ")}`
-}
-
 /** The job without tablespaces, where the target lacks any that the plan names, and a warning that says so. */
 export function withoutMissingTablespaces(
   job: RestoreJob,
