@@ -16,6 +16,7 @@ import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { inspectServer } from "../postgres/server.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
+import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
 import { explainLockWait, readTables } from "../postgres/tables.ts"
 import { readHidden, readUnloggedTables } from "../postgres/unread-rows.ts"
@@ -51,7 +52,8 @@ export async function writeBackup(
   const { storages, recipients, compressLevel, lockWaitSeconds } = options
   const { env, log, now } = context
   const startedAt = now()
-  const installed = await findClients(context, options.clientFolders)
+  const found = await findClients(context, options.clientFolders)
+  const installed = takingSystemRoots(found, options.connection, env)
   const newest = newestClients(installed)
   const session = await openSession(newest, options.connection, { env, signal: context.signal })
   // A lost session is a lost snapshot: what reads from it ends too.

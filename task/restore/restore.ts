@@ -8,6 +8,7 @@ import { restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { type Clients, chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
 import { countFreeConnections } from "../postgres/server.ts"
+import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { openTarget, type Target } from "../postgres/target.ts"
 import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
 import { machine } from "../processes/machine.ts"
@@ -42,7 +43,8 @@ export async function restore(options: RestoreOptions, context: Context): Promis
   const name = options.into ?? restoredName(manifest.source.database, startOf(manifest.id))
   checkDatabaseName(name)
 
-  const installed = await findClients(context, options.clientFolders)
+  const found = await findClients(context, options.clientFolders)
+  const installed = takingSystemRoots(found, options.connection, env)
   const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
   try {
     const exists = await databaseExists(await target.outside(), name)
