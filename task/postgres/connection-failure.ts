@@ -13,6 +13,10 @@ export function refusesSettings(error: unknown): boolean {
 /** What to do about what libpq and the server say when there is no connection, or none any more. First match wins. */
 const hints: readonly (readonly [RegExp, string])[] = [
   [
+    /password file .* has group or world access.*(no password supplied|password authentication failed)/s,
+    "The password file is not read while others may read it: `chmod 600` it.",
+  ],
+  [
     /password authentication failed/,
     "Check the user's name and the password (DATABASE_URL, PGPASSWORD or a password file).",
   ],
@@ -35,6 +39,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [
     /server does not support SSL/,
     "The server speaks no TLS: switch it on there, or use sslmode=prefer where the network is trusted.",
+  ],
+  [
+    /root certificate file "system" does not exist/,
+    "sslrootcert=system is known to PostgreSQL's client programs from 16 on: install those, or name a file.",
   ],
   [
     /certificate verify failed|certificate has expired|self-signed certificate|root certificate file/,

@@ -87,6 +87,9 @@ function localeClauses(original: OriginalDatabase, major: number): string[] {
 const localeHint =
   "Restore to a server that has it, or take the target's own encoding and locale with --locale default: text may then sort and compare otherwise."
 
+/** What refuses a locale: it is not known, does not go with the encoding, or not with how the server was built. */
+const ofLocale: ReadonlySet<string> = new Set(["42809", "22023", "0A000"])
+
 function explained(cause: unknown, name: string, original: OriginalDatabase, choice: LocaleChoice): unknown {
   if (!(cause instanceof QueryError)) return cause
   const fail = (what: string, hint: string) => new PgstowError("postgres", what, { cause, hint })
@@ -97,7 +100,13 @@ function explained(cause: unknown, name: string, original: OriginalDatabase, cho
       database,
       "Let the user create databases (ALTER ROLE … CREATEDB), and be a member of the role that is to own them.",
     )
-  if (choice === "default") return fail(database, "Look into the server's log.")
+  if (cause.sqlstate === "57014")
+    return fail(
+      `${database}: ${cause.reason}`,
+      "Raise statement_timeout and lock_timeout of the user, and see what else keeps the server busy.",
+    )
+  if (choice === "default" || !ofLocale.has(cause.sqlstate))
+    return fail(`${database}: ${cause.reason}`, "Look into the server's log.")
   const { localeProvider, locale, collate, encoding } = original
   return fail(
     `${database} with the ${localeProvider} locale ${locale ?? collate} and ${encoding}`,

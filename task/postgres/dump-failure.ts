@@ -46,6 +46,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     /max_locks_per_transaction/,
     "There are more tables than the server has locks for: raise its max_locks_per_transaction, and restart it.",
   ],
+  [
+    /could not resize shared memory segment/,
+    "The server's shared memory is too small: in a container, give it more (docker run --shm-size=1g), or do without parallel workers: ALTER ROLE … SET max_parallel_workers_per_gather = 0.",
+  ],
   [/No space left on device/, "Free disk space on the server."],
 ]
 

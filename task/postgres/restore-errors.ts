@@ -11,6 +11,12 @@ const rules = [
       /server closed the connection|no connection to the server|connection to server .* failed|terminating connection|could not (receive|send) data|SSL SYSCALL error|SSL connection has been closed|database system is|connection has been lost/,
   },
   {
+    name: "shared-memory",
+    title: "the server's shared memory is too small",
+    hint: "In a container, give it more (docker run --shm-size=1g; a memory volume at /dev/shm in Kubernetes), or do without parallel workers: ALTER ROLE … SET max_parallel_maintenance_workers = 0.",
+    pattern: /could not resize shared memory segment/,
+  },
+  {
     name: "disk-full",
     title: "the server has no more space",
     hint: "Give the server more storage, drop what is there of this restore, and restore again.",
@@ -189,14 +195,19 @@ export function adviceOn(name: RestoreErrorClass): { readonly title: string; rea
 
 const examplesKept = 5
 
+/** No other error can have led to it. */
+const missingAlone =
+  "It is not in what was restored: left out, hidden from whoever backed up, or lost in the source itself. Make it there by hand, and then what needs it."
+
 /** Errors by class, in the order in which the classes first came. Their counts add up to all of them. */
 export function groupErrors(errors: readonly RestoreError[]): RestoreErrorGroup[] {
   return [...Map.groupBy(errors, (error) => error.class)].map(([name, found]) => {
     const { title, hint } = adviceOn(name)
+    const isAlone = name === "missing-object" && found.length === errors.length
     const examples = found.slice(0, examplesKept).map((error) => {
       const { dumpId: _, ...example } = error
       return example
     })
-    return { class: name, title, hint, count: found.length, examples }
+    return { class: name, title, hint: isAlone ? missingAlone : hint, count: found.length, examples }
   })
 }

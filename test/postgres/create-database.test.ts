@@ -99,6 +99,18 @@ describe.for(majors)("a database made on PostgreSQL %i", async (major) => {
     }
   })
 
+  test("is not made in time where the server is busy, which is not said to be the locale's fault", async () => {
+    const busy = await openTestSession(server)
+    await busy.execute("BEGIN")
+    await busy.execute("LOCK TABLE pg_catalog.pg_database IN SHARE MODE")
+    await session.execute("SET statement_timeout = '200ms'")
+    const error = await rejectionOf(createDatabase(session, `late_${major}`, plain))
+    await busy.close()
+    expect(error.message).toContain("canceling statement due to statement timeout")
+    expect(error.message).not.toContain("locale")
+    expect(error.hint).toContain("statement_timeout")
+  })
+
   test("is not made under a name that is taken, too long or empty", async () => {
     const taken = await server.createDatabase()
     const error = await rejectionOf(createDatabase(session, taken, plain))

@@ -32,6 +32,10 @@ test.for([
   ["canceling statement due to lock timeout", "time-limit"],
   ["server closed the connection unexpectedly", "connection-lost"],
   ["terminating connection due to administrator command", "connection-lost"],
+  [
+    'could not resize shared memory segment "/PostgreSQL.1" to 67108864 bytes: No space left on device',
+    "shared-memory",
+  ],
   ['could not extend file "base/1/2": No space left on device', "disk-full"],
   ["could not read from input file: end of file", "damaged-dump"],
   ["input file is too short (read 4, expected 5)", "damaged-dump"],
@@ -77,4 +81,20 @@ test("a name that a function looks for without a schema is told from one that is
   expect(classOf('relation "public.doc" does not exist', "ERROR", { detail })).toBe("missing-object")
   const statement = "REFRESH MATERIALIZED VIEW public.words;"
   expect(classOf('relation "doc" does not exist', "ERROR", { statement })).toBe("search-path")
+})
+
+test("what is missing is said to follow from another error only where there is another", () => {
+  const error = (message: string): RestoreError => ({
+    class: classOf(message),
+    message,
+    entry: null,
+    detail: null,
+    statement: null,
+  })
+  const missing = error('type "public.hstore" does not exist')
+  const [alone] = groupErrors([missing, missing])
+  expect(alone?.hint).not.toContain("follows from another")
+  expect(alone?.hint).toContain("not in what was restored")
+  const [beside] = groupErrors([missing, error('extension "hstore" is not available')])
+  expect(beside?.hint).toContain("follows from another error")
 })
