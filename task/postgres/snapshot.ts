@@ -2,7 +2,13 @@ import * as z from "zod"
 import { QueryError } from "./conversation.ts"
 import type { Session } from "./session.ts"
 import { noTimeLimits } from "./session-settings.ts"
-import { lockTables, readTableNames, refuseChangedTables } from "./tables.ts"
+import {
+  ChangedTableError,
+  lockTables,
+  lockTablesThere,
+  readTableNames,
+  refuseChangedTables,
+} from "./tables.ts"
 
 /** A picture of the database that stays as it is, for as long as the session that it was opened in. */
 export type Snapshot = {
@@ -17,7 +23,12 @@ export type Snapshot = {
 export type SnapshotOptions = {
   /** How long the session waits for the lock of a table, and for any later one. */
   readonly lockWaitSeconds: number
+  /** Called with the name in SQL of each table that was dropped before it could be locked, and so is not in it. */
+  readonly onVanished?: (name: string) => void
 }
+
+/** How often a snapshot is taken that shows a table which has changed since. */
+const mostTries = 10
 
 /**
  * Locks the tables, and begins a transaction in the session that exports what it sees. Until it ends, what is seen
@@ -25,14 +36,33 @@ export type SnapshotOptions = {
  * would end the backup midway.
  *
  * The locks come first. A snapshot taken while somebody truncates a table, or rewrites it, shows it empty once
- * that is done: pg_dump takes its snapshot before its locks, and would store the table so.
+ * that is done: pg_dump takes its snapshot before its locks, and would store the table so. A table that is made after the
+ * locks and gone again is in the snapshot, and can't be read: then another one is taken, a few times.
  */
 export async function openSnapshot(session: Session, options: SnapshotOptions): Promise<Snapshot> {
+  const vanished = new Set<string>()
+  for (let tries = 1; ; tries++)
+    try {
+      const snapshot = await takeSnapshot(session, options, vanished)
+      for (const name of vanished) options.onVanished?.(name)
+      return snapshot
+    } catch (error) {
+      if (!(error instanceof ChangedTableError) || tries === mostTries) throw error
+      await session.execute("ROLLBACK")
+    }
+}
+
+/** Adds to `vanished` what it could not lock any more. */
+async function takeSnapshot(
+  session: Session,
+  options: SnapshotOptions,
+  vanished: Set<string>,
+): Promise<Snapshot> {
   await begin(session, options)
   const names = await readTableNames(session)
   await session.execute("ROLLBACK")
   await begin(session, options)
-  await lockTables(session, names)
+  for (const name of await lockTablesThere(session, names)) vanished.add(name)
   const lsn = await currentLsn(session)
   const rows = await session.query(
     `SELECT pg_export_snapshot() AS id,

@@ -38,6 +38,9 @@ export async function readTableNames(session: Session): Promise<string[]> {
 
 const lockedAtOnce = 500
 
+/** A table was dropped, renamed or rewritten at that very moment: from the beginning it may go well. */
+export class ChangedTableError extends PgstowError {}
+
 /**
  * Locks tables, by their names in SQL, so that until the transaction ends they can be read and written, but
  * neither changed nor emptied by TRUNCATE. Waits as long as the session's `lock_timeout` says.
@@ -54,6 +57,32 @@ export async function lockTables(session: Session, names: readonly string[]): Pr
 }
 
 /**
+ * Locks tables as `lockTables` does, but for those that are gone by now, and gives these. The transaction must have
+ * seen nothing yet.
+ */
+export async function lockTablesThere(session: Session, names: readonly string[]): Promise<string[]> {
+  const gone: string[] = []
+  // In halves, most of which are all there: a table that is gone fails all that are locked with it.
+  const lock = async (some: readonly string[]): Promise<void> => {
+    await session.execute("SAVEPOINT tables")
+    try {
+      await lockTables(session, some)
+      await session.execute("RELEASE SAVEPOINT tables")
+    } catch (error) {
+      if (!(error instanceof ChangedTableError)) throw error
+      await session.execute("ROLLBACK TO SAVEPOINT tables")
+      await session.execute("RELEASE SAVEPOINT tables")
+      const half = Math.ceil(some.length / 2)
+      if (some.length === 1) gone.push(...some)
+      else for (const part of [some.slice(0, half), some.slice(half)]) await lock(part)
+    }
+  }
+  for (let first = 0; first < names.length; first += lockedAtOnce)
+    await lock(names.slice(first, first + lockedAtOnce))
+  return gone
+}
+
+/**
  * Refuses a transaction whose snapshot is older than the last change of a table that it sees: TRUNCATE and what
  * rewrites a table leave nothing for such a snapshot to see. The tables must be locked.
  */
@@ -65,7 +94,7 @@ export async function refuseChangedTables(session: Session): Promise<void> {
             OR to_regclass(format('%I.%I', n.nspname, c.relname)) IS DISTINCT FROM c.oid)`)
   const [changed] = z.array(z.object({ name: z.string() })).parse(rows)
   if (changed)
-    throw new PgstowError("postgres", `the table ${changed.name} was changed as the backup began`, {
+    throw new ChangedTableError("postgres", `the table ${changed.name} was changed as the backup began`, {
       hint: changedHint,
     })
 }
@@ -114,9 +143,9 @@ const lockHints: Readonly<Record<string, string>> = {
 async function explained(session: Session, error: QueryError): Promise<PgstowError> {
   if (error.sqlstate === "55P03") return lockedByOthers(session, error)
   const hint = lockHints[error.sqlstate]
-  return hint === undefined
-    ? error
-    : new PgstowError("postgres", error.message, { hint: filledIn(hint, session.connection) })
+  if (hint === undefined) return error
+  const Failure = hint === changedHint ? ChangedTableError : PgstowError
+  return new Failure("postgres", error.message, { hint: filledIn(hint, session.connection) })
 }
 
 /** PostgreSQL does not say which table a lock was wanted of; those who hold one are asked for. */

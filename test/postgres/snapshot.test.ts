@@ -84,6 +84,57 @@ describe.for(majors)("a snapshot of PostgreSQL %i", (major) => {
     await Promise.all([holder.close(), session.close()])
   })
 
+  describe("where tables come and go", () => {
+    /** A session before whose n-th LOCK something else is done, counted from 1. */
+    async function disturbed(database: string, before: (count: number) => string | undefined) {
+      await server.psql("CREATE TABLE stays (); CREATE TABLE goes (); CREATE TABLE stays_too ()", database)
+      const session = await openTestSession(server, connectionTo(server, database))
+      let count = 0
+      const execute = async (sql: string) => {
+        const change = sql.startsWith("LOCK TABLE") ? before(++count) : undefined
+        if (change !== undefined) await server.psql(change, database)
+        await session.execute(sql)
+      }
+      return { ...session, execute }
+    }
+
+    test("leaves out a table that is dropped before it is locked, names it, and holds the others", async () => {
+      const database = await server.createDatabase()
+      const session = await disturbed(database, (count) => (count === 1 ? "DROP TABLE goes" : undefined))
+      const vanished: string[] = []
+      const onVanished = (name: string) => vanished.push(name)
+      await openSnapshot(session, { lockWaitSeconds: 10, onVanished })
+      expect(vanished).toEqual(["public.goes"])
+      for (const table of ["stays", "stays_too"])
+        await expect(server.psql(`SET lock_timeout = '100ms'; TRUNCATE ${table}`, database)).rejects.toThrow(
+          "lock timeout",
+        )
+      await session.close()
+    })
+
+    test("is taken again where it shows a table that is gone", async () => {
+      const database = await server.createDatabase()
+      const changes = [undefined, "CREATE TABLE late ()", "DROP TABLE late"]
+      const session = await disturbed(database, (count) => changes[count])
+      const { id } = await openSnapshot(session, { lockWaitSeconds: 10 })
+      const seen = `BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '${id}';
+        SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+      expect(await server.psql(seen, database)).toBe("goes stays stays_too")
+      await session.close()
+    })
+
+    test("is given up where that never ends", async () => {
+      const database = await server.createDatabase()
+      const session = await disturbed(database, (count) =>
+        count % 2 === 1 ? `CREATE TABLE late_${count} ()` : `DROP TABLE late_${count - 1}`,
+      )
+      const error = await rejectionOf(openSnapshot(session, { lockWaitSeconds: 10 }))
+      expect(error.message).toMatch(/relation "public\.late_\d+" does not exist/)
+      expect(error.hint).toContain("try again")
+      await session.close()
+    })
+  })
+
   test("is opened without an LSN where the role may not see it", async () => {
     const database = await server.createDatabase()
     await server.psql("REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC", database)
