@@ -7,6 +7,7 @@ import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, describe, type Environment } from "./connection.ts"
 import { connectionFailure, refusesSettings } from "./connection-failure.ts"
 import { converse, QueryError } from "./conversation.ts"
+import { hasSeveralHosts, withHost } from "./one-host.ts"
 import { type Settings, settingsOfEach } from "./session-settings.ts"
 import { whileStarting } from "./while-starting.ts"
 
@@ -184,9 +185,10 @@ async function beginSession(
     const [{ major, made, encoding }] = firstRow.parse(await query(firstQuery))
     // Its names may be no text at all: the server would refuse to say them. Here they become text that no name is.
     if (encoding === "SQL_ASCII") await execute("SET client_encoding TO 'SQL_ASCII'")
+    const reached = hasSeveralHosts(connection) ? withHost(connection, await placeOf(query)) : connection
     state = "open"
     return {
-      connection: { ...connection, settings: made ? { ...settings, ...settingsOfEach(major) } : {} },
+      connection: { ...reached, settings: made ? { ...settings, ...settingsOfEach(major) } : {} },
       serverMajor: major,
       query,
       execute,
@@ -200,6 +202,13 @@ async function beginSession(
     clearTimeout(limit)
   }
 }
+
+/** Where psql is connected to: its own variables say which of several hosts that is. */
+async function placeOf(query: Session["query"]): Promise<{ readonly host: string; readonly port: string }> {
+  return placeRow.parse(await query("SELECT :'HOST' AS host, :'PORT' AS port"))[0]
+}
+
+const placeRow = z.tuple([z.object({ host: z.string(), port: z.string() })])
 
 const closesWithinMs = 5_000
 
