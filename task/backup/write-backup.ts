@@ -68,7 +68,10 @@ export async function writeBackup(
       id: backupId(startedAt, Array.from({ length: 6 }, Math.random)),
     }
     const failures = unable ?? (await probeStorages(storages, name.database, context))
-    const snapshot = await openSnapshot(session, { lockWaitSeconds })
+    const snapshot = await openSnapshot(session, {
+      lockWaitSeconds,
+      onVanished: (table) => log.info(`the table ${table} was dropped as the backup began, and is not in it`),
+    })
     const { jobs, segments, resources } = await planStreams(session, database, options)
     const streams = jobs > 1 ? `, ${formatCount(jobs, "stream")} at once` : ""
     log.info(`backing up ${describe(database.connection)}${streams}`, {
