@@ -1,7 +1,7 @@
 import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge"
 import { PgstowError } from "../task/errors.ts"
 
-/** What one function asks of another, by the stack's bus. People are not told of it. */
+/** What one function asks of another, by the stack's bus. People get no notification of it. */
 export const requestSource = "pgstow.request"
 
 export type StackRequest =

@@ -24,7 +24,7 @@ import type { BackupNetwork } from "./backup-network.ts"
 import type { BackupDatabase, BackupTasks } from "./backup-tasks.ts"
 import { allowSecretKey } from "./secret-key.ts"
 
-/** Told of everything, or of failures and warnings alone. */
+/** What is sent: everything, or failures and warnings only. */
 export type Level = "all" | "error"
 
 export type Webhook = {

@@ -230,7 +230,7 @@ function secretOf(connection: DatabaseConnection): ISecret | undefined {
   return "rdsSecret" in connection ? connection.rdsSecret : undefined
 }
 
-/** What a container is told of its database: secrets by reference only. TLS is verified unless a URL says otherwise. */
+/** What a container gets to know about its database: secrets by reference only. TLS is verified unless a URL says otherwise. */
 function connectionVariables(connection: DatabaseConnection): {
   environment: Record<string, string>
   secrets: Record<string, TaskSecret>

@@ -58,7 +58,7 @@ for (const [signal, kind] of [
     process.exit(exitCodes[kind])
   }
   process.on(signal, () => {
-    // The second one is from somebody who does not want to wait; after the end, so is the first.
+    // After a second one nothing is waited for; after the end, nor after a first.
     if (interruption.signal.aborted || hasEnded) return endNow()
     const hint = "Run it again when you like: it starts from the beginning."
     interruption.abort(new PgstowError(kind, `stopped by ${signal}`, { hint }))

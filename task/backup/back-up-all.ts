@@ -77,7 +77,7 @@ async function namesIn(session: Session): Promise<string[]> {
   }
 }
 
-/** What is to be said, and exited with, of databases without a good backup. */
+/** The failure to report, and to exit with, where a database has no good backup. */
 export function backupAllFailure(results: readonly DatabaseBackup[]): PgstowError | undefined {
   const failed = results.filter(({ failure }) => failure !== undefined)
   const [first] = failed

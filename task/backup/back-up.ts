@@ -90,7 +90,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
 
 const comparedWith = 5
 
-/** Holds a backup against the last ones. Who may not read the storages is not told anything. */
+/** Compares a backup with the last ones. Without the right to read the storages there is nothing to compare. */
 async function compareWithEarlier(
   manifest: Manifest,
   { storages, verify, shrinkWarning }: BackupOptions,
@@ -111,7 +111,7 @@ async function compareWithEarlier(
   return { lastStoredBytes: null, warnings: [] }
 }
 
-/** What is to be said, and exited with, of a backup that is not good in every storage. */
+/** The failure to report, and to exit with, where a backup is not good in every storage. */
 export function backupFailure({ id, database, storages }: BackupResult): PgstowError | undefined {
   const bad = storages.filter(({ error }) => error !== null)
   if (bad.length === 0) return undefined

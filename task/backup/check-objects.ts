@@ -29,7 +29,7 @@ export async function checkObjects(storage: Storage, manifest: Manifest): Promis
   }
 }
 
-/** By key; undefined where this can't be told. */
+/** By key; undefined where the storage does not let us list. */
 type Sizes = ReadonlyMap<string, number> | undefined
 
 async function listedSizes(storage: Storage, manifest: Manifest): Promise<Sizes> {

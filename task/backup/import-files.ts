@@ -87,7 +87,7 @@ export async function importFiles(options: ImportOptions, context: Context): Pro
   return { files }
 }
 
-/** What is to be said, and exited with, of files that were not imported to all storages. */
+/** The failure to report, and to exit with, where files were not imported into all storages. */
 export function importFailure({ files }: ImportResult): PgstowError | undefined {
   const failed = files.filter(({ state }) => state === "failed")
   const bad = files.filter(({ backup }) => backup?.storages.some(({ error }) => error !== null))

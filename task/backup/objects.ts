@@ -84,7 +84,7 @@ export async function storeObjects(
     return { ...stored, kind: "segment", schema, table: name, columns: [...columns], rows, pages }
   }
 
-  // pg_dump first: until it has its locks, somebody may come between who waits for one of his own.
+  // pg_dump first: until it has its locks, another session may queue for one in between.
   const work = [storeMain, ...segments.map((segment, index) => () => storeSegment(segment, index))]
   const objects = await mapConcurrently(work, jobs, (store) => store())
   // Last, so that a backup that fails in pg_dump has stored nothing.

@@ -61,7 +61,7 @@ function urlOf({ storage: { url }, prefix }: Place): string {
   return `${place}/${folder}${parameters === undefined ? "" : `?${parameters}`}`
 }
 
-/** A bucket may be large, and a directory's neighbours are none of ours: enough for a slip of the pen. */
+/** A bucket may be large, and a directory's neighbours may not be ours: enough to find what a typo hides. */
 const limits = { levels: 3, folders: 300, ms: 5_000 }
 
 /** The places that hold backups in the nearest one above the storage that exists. */

@@ -35,7 +35,7 @@ export type Io = {
 /** The commands that connect to a server and report what came of it. */
 const connecting = new Set(["backup", "restore"])
 
-/** How long the end of a command may wait for those who are told of it, in milliseconds. */
+/** How long a command may wait at its end until its notifications are sent, in milliseconds. */
 const tellMs = 10_000
 
 /** Runs one command line (without `node` and the script) and returns its exit code. Never throws. */

@@ -27,8 +27,8 @@ export type CopyOutOptions = {
  * Copies a segment in COPY's text format, a line for each row, into `stdout`: values as pg_dump writes them. It
  * never asks for a password. `ended` rejects with a ChildError that says what to do.
  *
- * Behind somebody who waits to change the table the lock waits too, and neither would ever get it: the session of
- * the snapshot has its own until the end. Hence the limit, after which `ended` rejects with a LockWaitError.
+ * Behind a session that waits to change the table this lock waits too, and neither would ever get it: the session of
+ * the snapshot holds its own until the end. Hence the limit, after which `ended` rejects with a LockWaitError.
  */
 export function startCopyOut(
   clients: Pick<Clients, "psql">,

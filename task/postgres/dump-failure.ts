@@ -73,7 +73,7 @@ export function explainDumpFailure(
   return new Failure(program, message, { status, signal, stderr, hint })
 }
 
-/** What is said of the error, without the statement that it came from, which may be long. */
+/** The message of the error, without the statement that it came from, which may be long. */
 function reasonIn(stderr: string): string {
   return stderr
     .split("\n")

@@ -11,7 +11,7 @@ import { type Connection, childEnv, conninfo, describe, type Environment } from 
 import { adviceOn, type RestoreError } from "./restore-errors.ts"
 import { type RestoreOutput, type RestoreStep, readRestoreOutput } from "./restore-output.ts"
 
-/** Who owns what is restored: its owners of old, the user who restores, or one role. */
+/** Who owns what is restored: its original owners, the user who restores, or one role. */
 export type Owners = "keep" | "none" | { readonly role: string }
 
 export type PgRestoreOptions = {

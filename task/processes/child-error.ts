@@ -12,7 +12,7 @@ export class ChildError extends PgstowError {
     program: string,
     message: string,
     detail: {
-      /** By default it is one of those between a database and a storage. */
+      /** Without it, that of a program between a database and a storage. */
       kind?: FailureKind | undefined
       status?: number | undefined
       signal?: NodeJS.Signals | undefined

@@ -17,7 +17,7 @@ export type ChildOptions = {
   readonly counted?: Counted | undefined
   /** Called with every line of stderr as it comes. */
   readonly onStderr?: ((line: string) => void) | undefined
-  /** What its failure is; that of a program between a database and a storage, unless it is said. */
+  /** The kind of its failure; without it, that of a program between a database and a storage. */
   readonly failureKind?: FailureKind | undefined
   /** What `ended` rejects with instead, by who knows the program's words. */
   readonly explain?: ((failure: ChildError) => ChildError) | undefined
@@ -62,7 +62,7 @@ export async function endChildren(): Promise<void> {
   await Promise.all(ends)
 }
 
-/** Ends every child that still runs, and waits for none: for who wants no more of the program. */
+/** Kills every child that still runs, and waits for none: for a user who does not want to wait. */
 export function killChildren(): void {
   for (const child of running.keys()) child.kill("SIGKILL")
 }
@@ -83,7 +83,7 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
   const stop = stopperOf(child, program, behind)
   const isLate = behind ? stopWhereLate(child, behind, stop) : () => false
   const ended = endOf(child, { name, file, behind, errors, isLate }, options)
-  // Whoever awaits `ended` hears of a failure; a failure before that is not an unhandled one.
+  // A failure before anybody awaits `ended` is not an unhandled one.
   ended.catch(() => {})
 
   // The child has its own copy of these ends; ours would keep the other side waiting for ever.

@@ -26,7 +26,7 @@ export type FarSide = {
   readonly pid: () => number | undefined
   /** The program's exit code, once it has ended. */
   readonly status: () => number | undefined
-  /** The bytes of the counted stream; undefined where they are not told, as when its reader has gone. */
+  /** The bytes of the counted stream; undefined where they were not reported, as when its reader has gone. */
   readonly bytes: () => number | undefined
 }
 

@@ -70,7 +70,7 @@ export function resultOf(
   }
 }
 
-/** What is to be said, and exited with, of a restore that is not complete. */
+/** The failure to report, and to exit with, where a restore is not complete. */
 export function restoreFailure(result: RestoreResult): PgstowError | undefined {
   const { id, into, name, state, errors, failure } = result
   if (state === "restored") return undefined
