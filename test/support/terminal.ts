@@ -4,15 +4,16 @@ import { inject } from "vitest"
 import type { Scene } from "./scene.ts"
 
 /**
- * Runs the program on a terminal of 160 columns, made by util-linux's `script`, and gives all that it wrote there and
+ * Runs the program on a terminal of so many columns, 160 unless given, made by util-linux's `script`, and gives all that it wrote there and
  * its exit code. The arguments must need no quoting.
  */
 export async function runOnTerminal(
-  { env, folder }: Scene,
+  { env, folder }: Pick<Scene, "env" | "folder">,
   args: readonly string[],
   more: Readonly<Record<string, string>> = {},
+  { columns = 160 }: { readonly columns?: number } = {},
 ): Promise<{ readonly exitCode: number | null; readonly screen: string }> {
-  const command = `stty cols 160 -onlcr; exec '${process.execPath}' '${inject("program")}' ${args.join(" ")}`
+  const command = `stty cols ${columns} -onlcr; exec '${process.execPath}' '${inject("program")}' ${args.join(" ")}`
   const child = spawn("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
     cwd: folder,
     env: { PATH: process.env.PATH, SHELL: "/bin/sh", TERM: "xterm", HOME: "/nonexistent", ...env, ...more },
