@@ -1,10 +1,14 @@
 import { readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
+import * as z from "zod"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { type Cloud, startCloud } from "./cloud.ts"
 
-const readme = readFileSync(resolve(import.meta.dirname, "../../infra/README.md"), "utf8")
+const root = resolve(import.meta.dirname, "../..")
+const readme = readFileSync(join(root, "infra/README.md"), "utf8")
+/** A program that does nothing: the emulator has the program already, whatever the image is called. */
+const noDocker = join(import.meta.dirname, "no-docker")
 
 let cloud: Cloud
 
@@ -12,6 +16,20 @@ beforeAll(async () => {
   cloud = await startCloud()
 }, 900_000)
 afterAll(() => cloud?.stop(), 60_000)
+
+/** The first block of shell commands after this text. */
+function commandsAfter(text: string): string {
+  const start = readme.indexOf(text)
+  if (start === -1) throw new Error(`the README does not say "${text}"`)
+  const [, commands = ""] = /```sh\n(.*?)```/s.exec(readme.slice(start)) ?? []
+  return commands.trim()
+}
+
+async function mustRun(command: string): Promise<string> {
+  const { exitCode, stdout, stderr } = await cloud.shell(command)
+  if (exitCode !== 0) throw new Error(`${command} exited with ${exitCode}: ${stderr}\n${stdout}`)
+  return stdout
+}
 
 it("the README's deployment, word by word, backs a database up and brings it back", async () => {
   const { server } = cloud
@@ -24,11 +42,9 @@ it("the README's deployment, word by word, backs a database up and brings it bac
     "--force-delete-without-recovery",
   )
 
-  const [, commands = ""] = /^## Deploy\n.*?```sh\n(.*?)```/ms.exec(readme) ?? []
-  const lines = commands.trim().split("\n")
+  const lines = commandsAfter("## Deploy").split("\n")
   expect(lines).toHaveLength(6)
-  // Docker is a program that does nothing: the emulator has the program already, whatever the image is called.
-  const user = `export DATABASE_URL='${server.url("orders")}' CDK_DOCKER=${join(import.meta.dirname, "no-docker")} CDK_OUTPUT=$HOME/cdk.out`
+  const user = `export DATABASE_URL='${server.url("orders")}' CDK_DOCKER=${noDocker} CDK_OUTPUT=$HOME/cdk.out`
   for (const line of lines) {
     const { exitCode, stdout, stderr } = await cloud.shell(
       `${user}; ${line} ${/cdk deploy/.test(line) ? "--require-approval never" : ""}`,
@@ -38,3 +54,35 @@ it("the README's deployment, word by word, backs a database up and brings it bac
   }
   expect(await compareDatabases({ server, name: "orders" }, { server, name: "orders_restored" })).toEqual([])
 }, 900_000)
+
+it("then prints the key, and the runbook puts another one before it: a restore finds the old one", async () => {
+  const { server } = cloud
+  const printKey = commandsAfter("Then keep a copy of the key")
+  const key = (await mustRun(printKey)).trim()
+  expect(key).toContain("AGE-SECRET-KEY-1")
+
+  const id = (await mustRun(/\$\((aws cloudformation .*?)\)/s.exec(printKey)?.[1] ?? "false")).trim()
+  const [keygen = "", read = "", write = "", setting = "", deploy = ""] =
+    commandsAfter("**Rotate the key.**").split("\n")
+  expect(setting).toBe('# "keyVersion": 2 in the settings')
+  // The emulator can't update a nested stack.
+  expect(deploy).toBe("npx cdk deploy")
+  const program = `${process.execPath} ${join(root, "task/main.ts")}`
+  for (const line of [keygen.replace("npx pgstow", program), read, write])
+    await mustRun(`cd $HOME && ${line.replace("--secret-id …", `--secret-id ${id}`)}`)
+  const both = (await mustRun(printKey)).trim()
+  expect(both.endsWith(key)).toBe(true)
+  expect(both.match(/^AGE-SECRET-KEY-1/gm)).toHaveLength(2)
+
+  await mustRun("npm run cloud -- restore orders --into orders_by_the_old_key")
+  const restored = { server, name: "orders_by_the_old_key" }
+  expect(await compareDatabases({ server, name: "orders" }, restored)).toEqual([])
+}, 900_000)
+
+it("the second bucket's template is deployed, and says what the settings ask for", async () => {
+  const [deploy = "", outputs = ""] = commandsAfter("## A second bucket").split(/\n(?=aws )/)
+  await mustRun(deploy)
+  const stacks = await mustRun(`${outputs} --output json`)
+  const keys = z.array(z.object({ OutputKey: z.string() })).parse(JSON.parse(stacks))
+  expect(keys.map(({ OutputKey }) => OutputKey).sort()).toEqual(["bucketArn", "kmsKeyArn"])
+}, 300_000)
