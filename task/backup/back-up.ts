@@ -1,20 +1,15 @@
-import { manifestsBefore, putCheck } from "../catalog/catalog.ts"
-import { checkManifest } from "../catalog/check-manifest.ts"
+import { manifestsBefore } from "../catalog/catalog.ts"
 import { clockAheadSeconds, describeClock } from "../catalog/clocks.ts"
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import type { Check, Finding, Problem } from "../core/check.ts"
-import { formatProblem } from "../core/check.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
 import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { databaseIn } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
-import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
-import { verify } from "../verify/verify.ts"
-import { version } from "../version.ts"
 import type { BackupOptions } from "./options.ts"
 import { probeStorages } from "./probe-storages.ts"
+import { type BackupCopy, copiesOf } from "./read-back.ts"
 import { writeBackup } from "./write-backup.ts"
 
 export type BackupResult = {
@@ -29,15 +24,6 @@ export type BackupResult = {
   readonly lastStoredBytes: number | null
   /** What is not in the backup, and what looks as if data was lost since the one before, a sentence each. */
   readonly warnings: readonly string[]
-}
-
-/** What became of the backup in one storage. */
-export type BackupCopy = {
-  readonly storage: string
-  /** "stored" was not read back; "missing" has no manifest, so there is no backup. */
-  readonly state: "verified" | "stored" | "damaged" | "missing"
-  /** Why it failed, what is damaged, or why it could not be read back. */
-  readonly error: string | null
 }
 
 /**
@@ -67,14 +53,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     const aheadSeconds = failures.has(storage) ? null : clockAheadSeconds(storage, context.now())
     if (aheadSeconds !== null) context.log.warn(`${describeClock(storage.url, aheadSeconds)}: set it by NTP`)
   }
-  const copies: BackupCopy[] = []
-  for (const storage of storages) {
-    const failure = failures.get(storage)
-    if (failure) copies.push({ storage: storage.url, state: "missing", error: messageOf(failure) })
-    else if (!options.verify) copies.push({ storage: storage.url, state: "stored", error: null })
-    else copies.push(await readBack(storage, manifest, context))
-    if (context.signal.aborted) throw unread(manifest, context.signal)
-  }
+  const copies = await copiesOf(manifest, { storages, failures, verify: options.verify }, context)
   const earlier = await compareWithEarlier(manifest, options, context)
   return {
     id: manifest.id,
@@ -127,46 +106,4 @@ export function backupFailure({ id, database, storages }: BackupResult): PgstowE
         : "Fix the storage and back up again; the good copies stay.",
     },
   )
-}
-
-/** Reads back what one storage holds of a backup. */
-export async function readBack(storage: Storage, manifest: Manifest, context: Context): Promise<BackupCopy> {
-  try {
-    const problems = await verifyWritten(storage, manifest, context)
-    if (problems.length === 0) return { storage: storage.url, state: "verified", error: null }
-    return { storage: storage.url, state: "damaged", error: problems.map(formatProblem).join("; ") }
-  } catch (error) {
-    if (error instanceof ObjectNotFoundError)
-      return { storage: storage.url, state: "missing", error: "it took the manifest and does not have it" }
-    return { storage: storage.url, state: "stored", error: `could not be read back: ${messageOf(error)}` }
-  }
-}
-
-/** Verifies a backup, its manifest included. Throws an ObjectNotFoundError where the storage has no manifest. */
-async function verifyWritten(
-  storage: Storage,
-  manifest: Manifest,
-  context: Context,
-): Promise<readonly Problem[]> {
-  // Nobody can have checked it before it was there.
-  const seen: readonly Finding[] = []
-  const problem = await checkManifest(storage, manifest)
-  if (!problem) return (await verify(storage, manifest, { seen }, context)).problems
-  const problems = [problem]
-  const check: Check = {
-    kind: "failed",
-    at: context.now().toISOString(),
-    by: `pgstow ${version}`,
-    problems,
-  }
-  await putCheck(storage, manifest, check, seen)
-  return problems
-}
-
-/** What an interruption leaves once the manifests are written. */
-function unread({ id }: Manifest, { reason }: AbortSignal): unknown {
-  if (!(reason instanceof PgstowError)) return reason
-  return new PgstowError(reason.kind, `${reason.message} before all of backup ${id} was read back`, {
-    hint: `It is stored: check it by \`pgstow verify ${id}\`.`,
-  })
 }

@@ -15,7 +15,7 @@ import { peek } from "../legacy/peek.ts"
 import { type LegacyFile, NotABackupError, recognise } from "../legacy/recognise.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { version } from "../version.ts"
-import { type BackupCopy, readBack } from "./back-up.ts"
+import { type BackupCopy, copiesOf } from "./read-back.ts"
 import { backupWriter } from "./writer.ts"
 
 export type ImportOptions = {
@@ -115,13 +115,7 @@ async function importFile(file: LegacyFile, options: ImportOptions, context: Con
   if (missing.length === 0 && present) return described(file, "present", present, [])
 
   const { manifest, failures } = await store(file, name, sha256.toString("hex"), missing, options, context)
-  const copies: BackupCopy[] = []
-  for (const storage of missing) {
-    const failure = failures.get(storage)
-    if (failure) copies.push({ storage: storage.url, state: "missing", error: messageOf(failure) })
-    else if (verify) copies.push(await readBack(storage, manifest, context))
-    else copies.push({ storage: storage.url, state: "stored", error: null })
-  }
+  const copies = await copiesOf(manifest, { storages: missing, failures, verify }, context)
   return described(file, "imported", manifest, copies)
 }
 

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
+import { sample } from "../legacy/samples.ts"
 import { type BackupScene, setBackupScene } from "../support/backup-scene.ts"
 import { clientsWith } from "../support/client-folder.ts"
 import { failureOfRun } from "../support/failure-line.ts"
@@ -90,6 +91,21 @@ describe.each(signals)("%s", (signal, exitCode) => {
     const list = await scene.json(["list"], { PGSTOW_STORAGE: scene.bucket.storage })
     expect(list).toMatchObject({ backups: [{ id, state: "unverified" }] })
     expect(await scene.json(["verify", id])).toMatchObject([{ kind: "verified" }, { kind: "verified" }])
+  })
+
+  test("while what was imported is read back leaves it, unverified", async () => {
+    const scene = await setBackupScene()
+    const file = sample("sentinel_backup_20251215_163138.sql.gz")
+    const hanging = hang(scene, (request) => isRead(request) && request.key.includes("/main."))
+    const running = scene.start(["import", file])
+    await hanging
+    running.kill(signal)
+    await expectEnd(running, signal, exitCode)
+    scene.bucket.endpoint.inject()
+    const list = await scene.json(["list"], { PGSTOW_STORAGE: scene.bucket.storage })
+    expect(list).toMatchObject({ backups: [{ state: "unverified" }] })
+    const again = await scene.json(["import", file])
+    expect(again).toMatchObject({ files: [{ state: "present" }] })
   })
 })
 

@@ -233,7 +233,7 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
         expect(await keysOf(storage)).toEqual(many.toSorted())
         await storage.remove(many)
         await expectNothingIn(storage)
-      })
+      }, 60_000)
     })
 
     test("its clock is told by what it dates, and is unknown before", async () => {
