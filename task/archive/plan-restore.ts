@@ -65,7 +65,7 @@ function withoutThose(entries: readonly TocEntry[], leaveOut: LeaveOut | undefin
     ...(leaveOut.publications ? ["PUBLICATION"] : []),
     ...(leaveOut.subscriptions ? ["SUBSCRIPTION"] : []),
     ...(leaveOut.eventTriggers ? ["EVENT TRIGGER"] : []),
-    ...(leaveOut.foreignServers ? ["SERVER"] : []),
+    ...(leaveOut.foreignServers ? ["FOREIGN DATA WRAPPER", "SERVER"] : []),
   ])
   const isUnwanted = ({ kind, name }: TocEntry) =>
     kinds.has(kind) || (kind === "EXTENSION" && leaveOut.extensions.includes(name))

@@ -2,8 +2,10 @@ import { InvalidArgumentError } from "commander"
 import * as z from "zod"
 import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
+import { formatForeseen } from "../restore/foresee.ts"
 import { restoreFile } from "../restore/from-sql.ts"
-import { restore } from "../restore/restore.ts"
+import type { Prospect } from "../restore/prospect.ts"
+import { rehearse, restore } from "../restore/restore.ts"
 import { countOf, type RestoreResult, restoreFailure } from "../restore/result.ts"
 import {
   choiceFlags,
@@ -17,7 +19,7 @@ import {
   signedByOf,
   storagesOf,
 } from "../settings/inputs.ts"
-import { defineCommand, type OptionGroup } from "./command.ts"
+import { defineCommand, type OptionGroup, type Outcome } from "./command.ts"
 import {
   choiceOptions,
   each,
@@ -44,7 +46,7 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--no-publications", "without publications")
     .option("--no-subscriptions", "without subscriptions")
     .option("--no-event-triggers", "without event triggers")
-    .option("--no-foreign-servers", "without foreign servers and what needs them")
+    .option("--no-foreign-servers", "without foreign-data wrappers, their servers and what needs them")
     .option("--not-valid", "make foreign keys that rows violate for new rows alone, in a new database")
     .option("--no-tablespaces", "everything lies in the database's own tablespace")
     .option("--role <role>", "everything belongs to this role")
@@ -59,7 +61,9 @@ const restoreOptions: OptionGroup = (command) =>
     )
     .option("--jobs <n>", "streams at once into a new database, each with a connection (PGSTOW_JOBS)")
     .option("--no-analyze", "leave the planner's statistics for later")
-    .option("--yes", "do not ask")
+    .option("--dry-run", "show what would be done and what would fail, and do nothing")
+    .option("--anyway", "go on in spite of what is foreseen to fail")
+    .option("--yes", "do not ask; what is foreseen to fail still ends the restore")
 
 export const restoreCommand = defineCommand({
   name: "restore",
@@ -100,6 +104,8 @@ export const restoreCommand = defineCommand({
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
     analyze: z.boolean().default(true),
+    dryRun: z.boolean().default(false),
+    anyway: z.boolean().default(false),
     yes: z.boolean().default(false),
   }),
   examples: [
@@ -112,6 +118,10 @@ export const restoreCommand = defineCommand({
     if (flags.createRoles && legacyFileIn(args) !== undefined)
       throw new PgstowError("usage", "a file of Emiti or Sentinel holds no roles", {
         hint: "Leave --create-roles out, and make them by hand.",
+      })
+    if (flags.dryRun && legacyFileIn(args) !== undefined)
+      throw new PgstowError("usage", "a file of Emiti or Sentinel can't be looked into", {
+        hint: "Leave --dry-run out: it is restored all or not at all.",
       })
     const options = {
       connection: await connectionOf(settings, flags, context),
@@ -137,37 +147,78 @@ export const restoreCommand = defineCommand({
       ask,
     } as const
     const file = legacyFileIn(args)
-    const result =
-      file === undefined
-        ? await restore(
-            {
-              ...options,
-              ...choiceOf(args, flags),
-              storages: storagesOf(settings, context),
-              identities: await identitiesOf(settings, context),
-              signedBy: signedByOf(settings),
-              jobs: settings.jobs,
-              createRoles: flags.createRoles,
-            },
-            context,
-          )
-        : await restoreFile(file, { ...options, keys: await legacyKeysOf(settings, flags) }, context)
-    const { id, database, seconds } = result
-    const failure = restoreFailure(result)
-    return {
-      title: failure
-        ? `${id} into ${result.into}: ${howItEnded(result)}`
-        : `restored ${id} into ${result.into}`,
-      result,
-      text: formatRestore(result),
-      isAnswer: false,
-      failure,
-      events: failure
-        ? undefined
-        : [{ type: "Restore Succeeded", database, id, into: result.into, seconds } as const],
+    if (file !== undefined)
+      return outcomeOf(
+        await restoreFile(file, { ...options, keys: await legacyKeysOf(settings, flags) }, context),
+      )
+    const all = {
+      ...options,
+      ...choiceOf(args, flags),
+      storages: storagesOf(settings, context),
+      identities: await identitiesOf(settings, context),
+      signedBy: signedByOf(settings),
+      jobs: settings.jobs,
+      createRoles: flags.createRoles,
+      anyway: flags.anyway,
     }
+    return flags.dryRun
+      ? prospectOutcome(await rehearse(all, context))
+      : outcomeOf(await restore(all, context))
   },
 })
+
+function outcomeOf(result: RestoreResult): Outcome {
+  const { id, database, seconds } = result
+  const failure = restoreFailure(result)
+  return {
+    title: failure
+      ? `${id} into ${result.into}: ${howItEnded(result)}`
+      : `restored ${id} into ${result.into}`,
+    result,
+    text: formatRestore(result),
+    isAnswer: false,
+    failure,
+    events: failure
+      ? undefined
+      : [{ type: "Restore Succeeded", database, id, into: result.into, seconds } as const],
+  }
+}
+
+function prospectOutcome(prospect: Prospect): Outcome {
+  const { id, into, refusal } = prospect
+  return {
+    title: `dry run of restoring ${id} into ${into}`,
+    result: prospect,
+    text: formatProspect(prospect),
+    isAnswer: true,
+    failure: refusal ? new PgstowError(refusal.kind, refusal.message, { hint: refusal.hint }) : undefined,
+    // Nothing has failed that anybody relied on.
+    events: [],
+  }
+}
+
+export function formatProspect(prospect: Prospect): string {
+  const { id, database, storage, serverVersion, targetMajor, into, exists, objects } = prospect
+  const { tables, rows, rawBytes, downloadBytes, expected, rolesToMake, foreseen, notes } = prospect
+  const kinds = Object.entries(objects).map(([kind, count]) => `${count} ${kind.toLowerCase()}`)
+  return [
+    `${id} of ${formatName(database)} from ${storage}: PostgreSQL ${serverVersion} to ${targetMajor}`,
+    exists
+      ? `into the database ${formatName(into)}, which is there: in one transaction, all or nothing`
+      : `into a new database ${formatName(into)}`,
+    ...(rolesToMake.length > 0 ? [`roles to make first: ${rolesToMake.map(formatName).join(", ")}`] : []),
+    `${formatCount(tables, "table")}${rows === null ? "" : `, about ${formatCount(rows, "row")}`}, ${formatBytes(rawBytes)}; ${formatBytes(downloadBytes)} to download`,
+    `objects: ${kinds.join(", ")}`,
+    expected === null
+      ? "how long it takes is not known"
+      : `about ${formatDuration(expected.seconds)}, by ${expected.from}`,
+    ...notes.map((note) => `note: ${formatName(note)}`),
+    ...(foreseen.length > 0
+      ? ["what would fail:", ...formatForeseen(foreseen)]
+      : ["nothing is foreseen to fail"]),
+    "this was a dry run: nothing was made or changed",
+  ].join("\n")
+}
 
 export function formatRestore(result: RestoreResult): string {
   const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings, rename } = result

@@ -1,18 +1,56 @@
 import * as z from "zod"
+import { literal } from "../core/quote.ts"
+import { QueryError } from "./conversation.ts"
+import { isProviderRole } from "./provider-role.ts"
 import type { Session } from "./session.ts"
 
-/** What a server has that a restore may need. */
+/** What a server has that a restore may need, and what the session's user may do there. */
 export type TargetServer = {
+  readonly major: number
+  readonly user: string
   readonly roles: ReadonlySet<string>
+  readonly superusers: ReadonlySet<string>
   /** The roles that the session's user may act as. */
   readonly ownRoles: ReadonlySet<string>
   /** The extensions that CREATE EXTENSION would find, and which version it would make; null where none is named. */
   readonly availableExtensions: ReadonlyMap<string, string | null>
+  /** The roles whose rights the user has without acting as them. */
+  readonly inheritedRoles: ReadonlySet<string>
+  /** Those of them that only a superuser may create. */
+  readonly guardedExtensions: ReadonlySet<string>
   readonly tablespaces: ReadonlySet<string>
+  /** Those of them that the user may put something into. */
+  readonly openTablespaces: ReadonlySet<string>
+  readonly encodings: ReadonlySet<string>
+  /** Whether it knows locales of ICU. */
+  readonly hasIcu: boolean
   /** Those of the session's own database. */
   readonly installedExtensions: readonly string[]
   readonly isSuperuser: boolean
+  /** Whether a hosted service has made the user an admin: it may do some of what PostgreSQL keeps for superusers. */
+  readonly isHostedAdmin: boolean
+  readonly mayCreateDatabases: boolean
+  readonly mayCreateRoles: boolean
+  /** Whether the user may make schemas in the session's own database. */
+  readonly mayCreateInDatabase: boolean
 }
+
+const userRow = z.tuple([
+  z.object({
+    user: z.string(),
+    rolsuper: z.boolean(),
+    rolcreatedb: z.boolean(),
+    rolcreaterole: z.boolean(),
+    create: z.boolean(),
+    icu: z.boolean(),
+  }),
+])
+
+const userQuery = `
+  SELECT current_user AS user, rolsuper, rolcreatedb, rolcreaterole,
+         pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create,
+         EXISTS (SELECT FROM pg_catalog.pg_collation WHERE collprovider = 'i') AS icu
+    FROM pg_catalog.pg_roles WHERE rolname = current_user`
 
 /** Looks at the session's server, and at its database for what is installed there. */
 export async function inspectTarget(session: Session): Promise<TargetServer> {
@@ -21,12 +59,24 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
       .array(z.object({ name: z.string() }))
       .parse(await session.query(query))
       .map(({ name }) => name)
+  const rolesWhere = async (condition: string) =>
+    new Set(await names(`SELECT rolname AS name FROM pg_catalog.pg_roles WHERE ${condition}`))
+  const [user] = userRow.parse(await session.query(userQuery))
+  const ownRoles = await rolesWhere(
+    `pg_catalog.pg_has_role(oid, '${session.serverMajor < 16 ? "MEMBER" : "SET"}')`,
+  )
   return {
-    roles: new Set(await names("SELECT rolname AS name FROM pg_catalog.pg_roles")),
-    ownRoles: new Set(
+    major: session.serverMajor,
+    user: user.user,
+    roles: await rolesWhere("true"),
+    superusers: await rolesWhere("rolsuper"),
+    ownRoles,
+    inheritedRoles: await rolesWhere("pg_catalog.pg_has_role(oid, 'USAGE')"),
+    guardedExtensions: new Set(
       await names(
-        `SELECT rolname AS name FROM pg_catalog.pg_roles
-          WHERE pg_catalog.pg_has_role(oid, '${session.serverMajor < 16 ? "MEMBER" : "SET"}')`,
+        `SELECT name FROM pg_catalog.pg_available_extensions e
+           JOIN pg_catalog.pg_available_extension_versions v USING (name)
+          WHERE v.version = e.default_version AND v.superuser AND NOT v.trusted`,
       ),
     ),
     availableExtensions: new Map(
@@ -39,14 +89,40 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
         .map(({ name, version }) => [name, version]),
     ),
     tablespaces: new Set(await names("SELECT spcname AS name FROM pg_catalog.pg_tablespace")),
+    openTablespaces: new Set(
+      await names(
+        `SELECT spcname AS name FROM pg_catalog.pg_tablespace
+          WHERE pg_catalog.has_tablespace_privilege(oid, 'CREATE')`,
+      ),
+    ),
+    encodings: new Set(
+      await names(
+        `SELECT pg_catalog.pg_encoding_to_char(i) AS name FROM pg_catalog.generate_series(0, 41) i`,
+      ),
+    ),
+    hasIcu: user.icu,
     installedExtensions: await names("SELECT extname AS name FROM pg_catalog.pg_extension"),
-    isSuperuser:
-      (
-        await names(
-          "SELECT rolname AS name FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper",
-        )
-      ).length > 0,
+    isSuperuser: user.rolsuper,
+    isHostedAdmin: !user.rolsuper && [...ownRoles].some(isProviderRole),
+    mayCreateDatabases: user.rolcreatedb,
+    mayCreateRoles: user.rolcreaterole,
+    mayCreateInDatabase: user.create,
   }
 }
 
 const available = z.array(z.object({ name: z.string(), version: z.string().nullable() }))
+
+/** Those of some libc locales that the server's machine lacks. What is asked for is forgotten at once. */
+export async function findMissingLocales(session: Session, locales: readonly string[]): Promise<string[]> {
+  const missing: string[] = []
+  for (const locale of new Set(locales)) {
+    try {
+      // CREATE DATABASE asks the same library; this setting is for every user to try, and of one statement here.
+      await session.query(`SELECT pg_catalog.set_config('lc_time', ${literal(locale)}, true) AS name`)
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error
+      missing.push(locale)
+    }
+  }
+  return missing
+}

@@ -90,7 +90,8 @@ function noticesOf(
 
 const maxBytes = 64 * 1024 * 1024
 
-async function readRoles(
+/** The statements that make the backup's roles. Rejects where it holds none, or none that are safe to make. */
+export async function readRoles(
   storage: Storage,
   manifest: Manifest,
   options: OpenContentOptions,

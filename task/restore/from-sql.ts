@@ -58,7 +58,7 @@ const wholly = { state: "restored", errors: [], leftOut: [], warnings: [], failu
 
 export type RestoreFileOptions = Omit<
   RestoreOptions,
-  "storages" | "backup" | "database" | "identities" | "jobs" | "createRoles"
+  "storages" | "backup" | "database" | "identities" | "jobs" | "createRoles" | "anyway"
 > & {
   readonly keys: LegacyKeys
 }

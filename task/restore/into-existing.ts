@@ -1,5 +1,5 @@
 import { inOneStream } from "../archive/late-rows.ts"
-import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
+import type { RestorePlan } from "../archive/plan-restore.ts"
 import { schemasFor, withSearchPath } from "../archive/search-path.ts"
 import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
 import { formatBytes, formatCount, formatName } from "../console/format.ts"
@@ -9,22 +9,10 @@ import { PgstowError } from "../errors.ts"
 import { describe, withDatabase } from "../postgres/connection.ts"
 import { type RestoreOutcome, restoreMain } from "../postgres/pg-restore.ts"
 import { type Contents, describeContents } from "../postgres/target-database.ts"
-import { inspectTarget } from "../postgres/target-server.ts"
 import { decompress } from "../streams/decompress.ts"
 import { detachSubscriptions } from "./detach-subscriptions.ts"
-import { extensionsThere } from "./extensions-there.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
-import {
-  analyze,
-  findDamage,
-  type RestoreEnd,
-  type RestoreJob,
-  refuseMissingRoles,
-  refuseRole,
-  restoresAsSuperuser,
-  restoringInto,
-  withoutMissingTablespaces,
-} from "./job.ts"
+import { analyze, findDamage, type RestoreEnd, type RestoreJob, restoringInto } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 import type { Questions } from "./options.ts"
 
@@ -32,51 +20,20 @@ import type { Questions } from "./options.ts"
  * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
  * verified, and where the database holds anything, its user is shown what that is and has to say yes.
  */
-export async function restoreIntoExisting(job: RestoreJob, context: Context): Promise<RestoreEnd> {
-  const { archive, name, options, clients, target } = job
-  // It sets transaction_timeout, which came with 17, and in one transaction it can't go on without.
-  if (clients.major >= 17 && target.serverMajor < 17)
-    throw new PgstowError(
-      "postgres",
-      `pg_restore ${clients.version} can't restore into PostgreSQL ${target.serverMajor} in one transaction`,
-      {
-        hint: "Restore into a new database (leave --into out), and rename it or take from it what you need.",
-      },
-    )
-  const session = await target.inside(name)
-  const server = await inspectTarget(session)
-  const contents = await describeContents(session)
-  const plan = planRestore(archive, {
-    selection: options.selection,
-    leaveOut: options.leaveOut,
-    target: { isNew: false, extensions: server.installedExtensions },
-    clean: options.clean,
-    asSuperuser: restoresAsSuperuser(options, server),
-  })
-  refuseRole(job, server)
-  refuseMissingRoles(job, plan, server)
-  const extensions = extensionsThere(
-    plan.extensions,
-    job.manifest.source.extensions,
-    server.availableExtensions,
-  )
-  if (extensions.missing !== undefined)
-    throw new PgstowError("postgres", extensions.missing, {
-      hint: "Install it there first, leave it out with what needs it (--skip-extension), or choose tables.",
-    })
-  for (const sentence of extensions.older)
-    context.log.warn(`${sentence}: where the newer one is needed, nothing will be restored`)
-  for (const sentence of extensions.newer) context.log.info(sentence)
-
+export async function restoreIntoExisting(
+  job: RestoreJob,
+  plan: RestorePlan,
+  context: Context,
+): Promise<RestoreEnd> {
+  const { name, target } = job
   const damage = await findDamage(job, context)
   if (damage) throw damage
   context.progress.clear()
-  await askFirst(job, contents)
-  const placed = withoutMissingTablespaces(job, plan, server)
-  const kept = await keepAmounts(placed.job, name, { isNew: false })
+  await askFirst(job, await describeContents(await target.inside(name)))
+  const kept = await keepAmounts(job, name, { isNew: false })
   await target.leave()
   const outcome = await restoreAtOnce(kept.job, plan, context)
-  const warnings = [...placed.warnings, ...outcome.warnings]
+  const warnings = [...outcome.warnings]
   if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
   warnings.push(...(await findLostOperators(job, plan, name)))
   warnings.push(...(await detachSubscriptions(target, plan, name)))

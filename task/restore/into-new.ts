@@ -1,4 +1,4 @@
-import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
+import type { RestorePlan } from "../archive/plan-restore.ts"
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { incompleteName } from "../core/restored-name.ts"
@@ -10,21 +10,10 @@ import { classOf, type RestoreError } from "../postgres/restore-errors.ts"
 import { subscriptionsIn } from "../postgres/subscriptions.ts"
 import type { Target } from "../postgres/target.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
-import { inspectTarget } from "../postgres/target-server.ts"
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
-import { extensionsThere } from "./extensions-there.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
-import {
-  analyze,
-  findDamage,
-  type RestoreEnd,
-  type RestoreJob,
-  refuseMissingRoles,
-  refuseRole,
-  restoresAsSuperuser,
-  withoutMissingTablespaces,
-} from "./job.ts"
+import { analyze, findDamage, type RestoreEnd, type RestoreJob } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import type { Questions } from "./options.ts"
@@ -33,25 +22,12 @@ import type { Questions } from "./options.ts"
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
  * one. On errors it stays under that name.
  */
-export async function restoreIntoNew(job: RestoreJob, context: Context): Promise<RestoreEnd> {
-  const { archive, target, manifest, name, options } = job
-  const server = await inspectTarget(await target.outside())
-  const plan = planRestore(archive, {
-    selection: options.selection,
-    leaveOut: options.leaveOut,
-    target: { isNew: true },
-    clean: false,
-    asSuperuser: restoresAsSuperuser(options, server),
-  })
-  refuseRole(job, server)
-  refuseMissingRoles(job, plan, server)
-  const extensions = extensionsThere(plan.extensions, manifest.source.extensions, server.availableExtensions)
-  const { missing, older } = extensions
-  if (missing !== undefined)
-    context.log.warn(`${missing}: what needs them will fail, unless it is left out by --skip-extension`)
-  for (const sentence of older) context.log.warn(`${sentence}: what needs the newer one will fail`)
-  for (const sentence of extensions.newer) context.log.info(sentence)
-
+export async function restoreIntoNew(
+  job: RestoreJob,
+  plan: RestorePlan,
+  context: Context,
+): Promise<RestoreEnd> {
+  const { target, manifest, name, options } = job
   const incomplete = incompleteName(name)
   await removeLeftover(target, incomplete, options)
   const refused = await createDatabase(await target.outside(), incomplete, manifest.source, {
@@ -59,11 +35,9 @@ export async function restoreIntoNew(job: RestoreJob, context: Context): Promise
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
   try {
-    const placed = withoutMissingTablespaces(job, plan, server)
-    const filled = await fill(placed.job, plan, incomplete, context)
+    const filled = await fill(job, plan, incomplete, context)
     const warnings = [
       ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
-      ...placed.warnings,
       ...filled.warnings,
     ]
     const { outcome } = filled

@@ -1,4 +1,4 @@
-import { type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
+import type { RestorePlan } from "../archive/plan-restore.ts"
 import type { JoinedToc } from "../archive/table-data.ts"
 import type { TocEntry } from "../archive/toc.ts"
 import { openObject } from "../catalog/open-object.ts"
@@ -111,52 +111,24 @@ export async function findDamage(
   })
 }
 
-/** Throws a PgstowError where nothing can be restored as the role that is to own all of it. */
-export function refuseRole({ options: { owners } }: RestoreJob, server: TargetServer): void {
-  if (typeof owners === "string" || server.ownRoles.has(owners.role)) return
-  if (!server.roles.has(owners.role))
-    throw new PgstowError("usage", `the target has no role ${formatName(owners.role)}`, {
-      hint: "Give --role one that is there, or create it.",
-    })
-  throw new PgstowError("postgres", `the user may not act as the role ${formatName(owners.role)}`, {
-    hint: "Make the user a member of it (GRANT … TO …), or restore as a superuser.",
-  })
-}
-
-/** Throws a PgstowError where the target lacks a role that the plan takes: before anything is restored. */
-export function refuseMissingRoles(job: RestoreJob, plan: RestorePlan, server: TargetServer): void {
-  const { manifest, options } = job
-  const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
-  const needed = rolesNeeded(plan.entries, manifest.source.roles, keep)
-  const missing = needed.filter((role) => !server.roles.has(role))
-  if (missing.length === 0) return
-  const what = missing.length === 1 ? "a role" : `${missing.length} roles`
-  const names = missing.map(formatName).join(", ")
-  throw new PgstowError("postgres", `the target lacks ${what} that the backup names: ${names}`, {
-    hint:
-      "Let --create-roles make them as the backup has them, or leave owners and grants out with --no-owner --no-acl, " +
-      "or give all to one role with --role.",
-  })
-}
-
 /** Everything that is given to a role is also done as that role. */
 export function restoresAsSuperuser({ owners }: RestoreJobOptions, server: TargetServer): boolean {
   return server.isSuperuser && typeof owners === "string"
 }
 
-/** The job without tablespaces, where the target lacks any that the plan names, and a warning that says so. */
-export function withoutMissingTablespaces(
-  job: RestoreJob,
+/** Whether the target lacks tablespaces that the plan names, and a warning that says so: then all lie in the database's own. */
+export function missingTablespaces(
+  { options }: RestoreJob,
   plan: RestorePlan,
   server: TargetServer,
-): { readonly job: RestoreJob; readonly warnings: readonly string[] } {
-  if (job.options.tablespaces === "none") return { job, warnings: [] }
+): { readonly areMissing: boolean; readonly warnings: readonly string[] } {
+  if (options.tablespaces === "none") return { areMissing: false, warnings: [] }
   const named = new Set(plan.entries.flatMap(({ tablespace }) => tablespace ?? []))
   const missing = [...named].filter((name) => !server.tablespaces.has(name))
-  if (missing.length === 0) return { job, warnings: [] }
+  if (missing.length === 0) return { areMissing: false, warnings: [] }
   const what = missing.length === 1 ? "the tablespace" : "the tablespaces"
   return {
-    job: { ...job, options: { ...job.options, tablespaces: "none" } },
+    areMissing: true,
     warnings: [
       `the target lacks ${what} ${missing.map(formatName).join(", ")}, so all lies in the database's own`,
     ],

@@ -39,6 +39,8 @@ export type RestoreJobOptions = {
   /** Into an existing database: drop first what is then restored. */
   readonly clean: boolean
   readonly locale: LocaleChoice
+  /** Go on in spite of what is foreseen to fail. */
+  readonly anyway: boolean
   /** Whether to ANALYZE what was restored, without which queries are planned badly. */
   readonly analyze: boolean
   /** Yes to all questions. */

@@ -1,16 +1,16 @@
 import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
-import { formatName } from "../console/format.ts"
+import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { defaultJobs } from "../core/plan.ts"
-import { restoredName } from "../core/restored-name.ts"
+import { incompleteName, restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { type Clients, chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
 import { countFreeConnections } from "../postgres/server.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { openTarget, type Target } from "../postgres/target.ts"
-import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
+import { checkDatabaseName, databaseExists, describeContents } from "../postgres/target-database.ts"
 import { machine } from "../processes/machine.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
@@ -19,7 +19,9 @@ import { restoreImported } from "./from-sql.ts"
 import { restoreIntoExisting } from "./into-existing.ts"
 import { restoreIntoNew } from "./into-new.ts"
 import type { RestoreJob } from "./job.ts"
+import { askOfForeseen, lookAhead } from "./look-ahead.ts"
 import type { RestoreOptions } from "./options.ts"
+import { type Prospect, prospectOf } from "./prospect.ts"
 import { readArchive } from "./read-archive.ts"
 import { type RestoreResult, resultOf } from "./result.ts"
 import { takePlace } from "./take-place.ts"
@@ -28,21 +30,92 @@ import { takePlace } from "./take-place.ts"
  * Restores a backup, or some of it, into a new database or one that exists.
  *
  * Resolves also where PostgreSQL refused some of it, or where it failed midway: `restoreFailure` reports it.
- * Rejects where nothing was restored.
+ * Rejects where nothing was restored: also where something is foreseen to fail, unless that is wanted anyway.
  */
 export async function restore(options: RestoreOptions, context: Context): Promise<RestoreResult> {
-  const { env, log, now, progress, signal } = context
+  const { log, now, signal } = context
   const startedAt = now()
-  const { storages, database, signedBy } = options
-  const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
-  const { entry, passedOver } = findBackup(catalog, options.backup, database)
-  const { storage, manifest } = entry
-  warnOfPassedOver(passedOver, log.warn)
+  const { storage, manifest } = await choose(options, context)
   const plain = manifest.objects.find(({ kind }) => kind === "plain")
   if (plain) return restoreImported(storage, manifest, plain, options, context)
+  return withTarget(storage, manifest, options, context, async (job, exists) => {
+    const { name, target } = job
+    const first = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
+    await askOfForeseen(first.foreseen, options, context)
+    log.info(`restoring ${manifest.id} of ${formatName(manifest.database)} from ${storage.url}`, {
+      into: name,
+      exists,
+      jobs: exists ? 1 : job.jobs,
+    })
+    for (const difference of first.differences) log.info(difference)
+    const original = options.into === undefined ? manifest.source.database : undefined
+    const rename =
+      original === undefined || exists ? [] : await takePlace(await target.outside(), name, original, now())
+    const { identities } = options
+    const notices = options.createRoles
+      ? await createRoles(storage, manifest, await target.outside(), { identities, signal })
+      : []
+    const outlook = options.createRoles
+      ? await lookAhead(job, { exists, createRoles: false }, context)
+      : first
+    if (options.createRoles && first.foreseen.length === 0)
+      await askOfForeseen(outlook.foreseen, options, context)
+    const run = exists ? restoreIntoExisting : restoreIntoNew
+    const end = await run(outlook.job, outlook.plan, context)
+    const reported = { ...end, rename, warnings: [...notices, ...outlook.notes, ...end.warnings] }
+    return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
+  })
+}
+
+/** Tells what a restore would do and what of it would fail, and does none of it. Rejects as a restore that can't begin. */
+export async function rehearse(options: RestoreOptions, context: Context): Promise<Prospect> {
+  const { storage, manifest } = await choose(options, context)
+  if (manifest.objects.some(({ kind }) => kind === "plain"))
+    throw new PgstowError("usage", `backup ${manifest.id} was imported as SQL, which can't be looked into`, {
+      hint: "Leave --dry-run out: it is restored all or not at all.",
+    })
+  return withTarget(storage, manifest, options, context, async (job, exists) => {
+    const outlook = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
+    return prospectOf(job, outlook, { exists, questions: await questionsOf(job, exists) })
+  })
+}
+
+/** What a restore would ask first. */
+async function questionsOf({ target, name }: RestoreJob, exists: boolean): Promise<string[]> {
+  if (exists) {
+    const { tables, largeObjects } = await describeContents(await target.inside(name))
+    const isEmpty = tables === 0 && largeObjects === 0
+    return isEmpty
+      ? []
+      : [`it holds ${formatCount(tables, "table")} already, so its name must be typed first, or --yes given`]
+  }
+  const incomplete = incompleteName(name)
+  return (await databaseExists(await target.outside(), incomplete))
+    ? [`the database ${incomplete} of an earlier restore goes first, after a question or with --yes`]
+    : []
+}
+
+async function choose(
+  { storages, database, signedBy, backup }: RestoreOptions,
+  { log }: Context,
+): Promise<Pick<Chosen, "storage" | "manifest">> {
+  const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
+  const { entry, passedOver } = findBackup(catalog, backup, database)
+  warnOfPassedOver(passedOver, log.warn)
+  return entry
+}
+
+/** Connects to the target, prepares, and hands both on, with whether the database to restore into is there. */
+async function withTarget<T>(
+  storage: Storage,
+  manifest: Manifest,
+  options: RestoreOptions,
+  context: Context,
+  use: (job: RestoreJob, exists: boolean) => Promise<T>,
+): Promise<T> {
+  const { env, log, progress, signal } = context
   const name = options.into ?? restoredName(manifest.source.database, startOf(manifest.id))
   checkDatabaseName(name)
-
   const found = await findClients(context, options.clientFolders)
   const installed = takingSystemRoots(found, options.connection, env)
   const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
@@ -57,22 +130,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       log.warn(
         `the backup is of PostgreSQL ${serverVersion}, and the server is the older ${target.serverMajor}: what it can't take is reported`,
       )
-    const job = await prepare({ storage, manifest, name, target, installed }, options, context)
-    log.info(`restoring ${manifest.id} of ${formatName(manifest.database)} from ${storage.url}`, {
-      into: name,
-      exists,
-      jobs: exists ? 1 : job.jobs,
-    })
-    const original = options.into === undefined ? manifest.source.database : undefined
-    const rename =
-      original === undefined || exists ? [] : await takePlace(await target.outside(), name, original, now())
-    const { identities } = options
-    const notices = options.createRoles
-      ? await createRoles(storage, manifest, await target.outside(), { identities, signal })
-      : []
-    const end = await (exists ? restoreIntoExisting(job, context) : restoreIntoNew(job, context))
-    const reported = { ...end, rename, warnings: [...notices, ...end.warnings] }
-    return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
+    return await use(await prepare({ storage, manifest, name, target, installed }, options, context), exists)
   } finally {
     progress.clear()
     await target.close()

@@ -82,6 +82,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
     clean: false,
     locale: "original",
     analyze: true,
+    anyway: false,
     yes: false,
     ask: undefined,
     ...more,
@@ -234,7 +235,22 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
     test("the database keeps the name that says so, and may be taken as it is", async () => {
       const { connection, user } = await limitedUser("CREATEDB")
       const into = newName()
-      const result = await run({ into, connection })
+      const questions: string[] = []
+      const answer = (text: string) => (question: string) => {
+        questions.push(question)
+        return Promise.resolve(text)
+      }
+      expect(await rejectionOf(run({ into, connection, ask: answer("no") }))).toMatchObject({
+        kind: "notConfirmed",
+      })
+      expect((await rejectionOf(run({ into, connection, ask: answer("yes"), yes: true }))).kind).toBe(
+        "postgres",
+      )
+      expect(await exists(incompleteName(into))).toBe(false)
+      const result = await run({ into, connection, ask: answer("yes") })
+      expect(questions).toHaveLength(2)
+      expect(questions[0]).toContain(`the user ${user} may not act as the owners`)
+      expect(questions[0]).toContain("\n    --no-owner\n")
       expect(result.state).toBe("incomplete")
       expect(result.into).toBe(incompleteName(into))
       expect(await exists(into)).toBe(false)
@@ -346,8 +362,11 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
         await backUp(database)
         const to = { database, connection: connectionTo(newest), clientFolders: [newest.binDir] }
 
+        const refusal = await rejectionOf(run({ ...to, into: newName() }))
+        expect(refusal).toMatchObject({ kind: "postgres" })
+        expect(refusal.hint).toContain("--skip-extension old_snapshot")
         const context = testContext()
-        const result = await run({ ...to, into: newName() }, context)
+        const result = await run({ ...to, into: newName(), anyway: true }, context)
         expect(context.warnings[0]).toContain("does not have the extension old_snapshot")
         expect(result.state).toBe("incomplete")
         expect(result.errors.map((group) => group.class)).toEqual(["missing-extension"])

@@ -1,0 +1,98 @@
+import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
+import type { Context } from "../context.ts"
+import { PgstowError } from "../errors.ts"
+import { findMissingLocales, inspectTarget } from "../postgres/target-server.ts"
+import { readRoles } from "./create-roles.ts"
+import { extensionsThere } from "./extensions-there.ts"
+import { type Foreseen, foresee, formatForeseen, refusalOf } from "./foresee.ts"
+import { missingTablespaces, type RestoreJob, restoresAsSuperuser } from "./job.ts"
+import type { RestoreJobOptions } from "./options.ts"
+
+/** What a restore is going to do, and what of that will fail. */
+export type Outlook = {
+  /** Without tablespaces, where the target lacks one. */
+  readonly job: RestoreJob
+  readonly plan: RestorePlan
+  readonly foreseen: readonly Foreseen[]
+  /** The backup's roles that are made first. */
+  readonly rolesToMake: readonly string[]
+  /** What a person should know of it, and what need not fail by it. */
+  readonly notes: readonly string[]
+  /** What will not be as it was, and better rather than worse. */
+  readonly differences: readonly string[]
+}
+
+/** Looks at the backup and the target, and at what the one needs of the other. Changes nothing. */
+export async function lookAhead(
+  job: RestoreJob,
+  { exists, createRoles }: { readonly exists: boolean; readonly createRoles: boolean },
+  { signal }: Pick<Context, "signal">,
+): Promise<Outlook> {
+  const { storage, archive, target, manifest, name, options, clients } = job
+  const session = await (exists ? target.inside(name) : target.outside())
+  const server = await inspectTarget(session)
+  const plan = planRestore(archive, {
+    selection: options.selection,
+    leaveOut: options.leaveOut,
+    target: exists ? { isNew: false, extensions: server.installedExtensions } : { isNew: true },
+    clean: options.clean,
+    asSuperuser: restoresAsSuperuser(options, server),
+  })
+  const roles = createRoles
+    ? await readRoles(storage, manifest, { identities: options.identities, signal })
+    : []
+  const rolesToMake = roles.flatMap((one) =>
+    one.kind === "role" && !server.roles.has(one.role) ? [one.role] : [],
+  )
+  const { localeProvider, collate, ctype } = manifest.source
+  const byLibc = localeProvider === "libc" ? [collate, ctype] : []
+  const missingLocales =
+    exists || options.locale === "default" ? [] : await findMissingLocales(session, byLibc)
+  const intention = {
+    plan,
+    manifest,
+    options,
+    exists,
+    clientMajor: clients.major,
+    rolesToMake,
+    missingLocales,
+  }
+  const tablespaces = missingTablespaces(job, plan, server)
+  const extensions = extensionsThere(plan.extensions, manifest.source.extensions, server.availableExtensions)
+  return {
+    job: tablespaces.areMissing ? { ...job, options: { ...options, tablespaces: "none" } } : job,
+    plan,
+    foreseen: foresee(intention, server),
+    rolesToMake,
+    notes: [
+      ...tablespaces.warnings,
+      ...extensions.older.map((sentence) => `${sentence}: what needs the newer one will fail`),
+    ],
+    differences: extensions.newer,
+  }
+}
+
+/**
+ * Goes on where nothing is foreseen to fail, where that is wanted in spite of it, or where somebody at the terminal
+ * says so. Throws a PgstowError otherwise: before anything is made.
+ */
+export async function askOfForeseen(
+  foreseen: readonly Foreseen[],
+  { anyway, yes, ask }: Pick<RestoreJobOptions, "anyway" | "yes" | "ask">,
+  { log, progress }: Pick<Context, "log" | "progress">,
+): Promise<void> {
+  const refusal = refusalOf(foreseen)
+  if (!refusal) return
+  if (anyway) {
+    for (const { why } of foreseen) log.warn(`${why}: going on anyway`)
+    return
+  }
+  // Yes to all questions is no yes to a restore that fails.
+  if (!ask || yes) throw refusal
+  progress.clear()
+  const answer = await ask(
+    ["What would fail:", ...formatForeseen(foreseen), "Go on anyway? (yes or no) "].join("\n"),
+  )
+  if (answer.trim().toLowerCase() !== "yes")
+    throw new PgstowError("notConfirmed", `nothing was restored: ${refusal.message}`, { hint: refusal.hint })
+}
