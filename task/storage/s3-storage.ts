@@ -43,6 +43,9 @@ import {
 
 const removeAtOnce = 1000
 const removeSinglyAtOnce = 8
+/** How often a probe may store what the service should refuse. */
+const conditionTries = 6
+const removeProbeMs = 5_000
 /** How many parts services are known to take that don't take 10,000. */
 const fewerParts = [1000, 100, 10, 1]
 /** How long the beginning of an upload may still take after an interruption. */
@@ -340,21 +343,20 @@ export class S3Storage implements Storage {
     const input = { ...this.#object(key), ...this.#newObject(), Body: Buffer.from("probe\n") }
     const put = (ifAbsent: boolean) =>
       this.#client.send(new PutObjectCommand(ifAbsent ? { ...input, IfNoneMatch: "*" } : input), options)
-    let stored = 0
     try {
-      // Of two runs at once, one may take away what the other has just stored.
-      for (; stored < 3; stored++) await put(true)
+      // Of several runs at once, one may take away what another has just stored.
+      for (let tries = 0; tries < conditionTries; tries++) await put(true)
       return "ignored"
     } catch (error) {
       if (isS3Error(error, 412, "ConditionalRequestConflict")) return "kept"
       if (!this.#lacks(error)) throw error
       await put(false)
-      stored++
       return "refused"
     } finally {
-      // Who may not remove it leaves the same small object at each time.
-      if (stored > 0)
-        await this.#client.send(new DeleteObjectCommand(this.#object(key)), options).catch(() => {})
+      // Also after an interruption, and what a run that was killed has left. Who may not remove it leaves the same small
+      // object at each time.
+      const abortSignal = AbortSignal.timeout(removeProbeMs)
+      await this.#client.send(new DeleteObjectCommand(this.#object(key)), { abortSignal }).catch(() => {})
     }
   }
 
