@@ -223,8 +223,11 @@ export function formatProspect(prospect: Prospect): string {
 export function formatRestore(result: RestoreResult): string {
   const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings, rename } = result
   const what = `${id} of ${formatName(database)}`
-  const size = `${formatCount(tables, "table")}, ${formatBytes(rawBytes)}`
-  const speed = `${formatDuration(seconds)} (${formatRate(rawBytes, seconds)})`
+  const { restoredBytes } = result
+  const size = `${formatCount(tables, "table")}, ${formatBytes(restoredBytes ?? rawBytes)}`
+  // How fast some tables come says nothing: all of what is beside them is read as well.
+  const rate = restoredBytes === undefined ? ` (${formatRate(rawBytes, seconds)})` : ""
+  const speed = formatDuration(seconds) + rate
   return [
     state === "restored"
       ? `restored ${what} into ${formatName(into)}: ${size} in ${speed}`

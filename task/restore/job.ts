@@ -145,9 +145,13 @@ export async function analyze(
   const { target, options } = job
   if (!options.analyze) return []
   progress.update({ stage: `analyzing ${formatName(database)}`, doneBytes: 0 })
-  const tables = options.selection
-    ? plan.entries.filter(({ kind }) => kind === "TABLE" || kind === "MATERIALIZED VIEW")
-    : []
-  const names = tables.map(({ schema = "", name }) => `${identifier(schema)}.${identifier(name)}`)
+  const names = options.selection ? tablesOf(plan) : []
   return gatherStatistics(() => target.inside(database), names, signal)
+}
+
+/** The tables and materialized views of a plan, by their names in SQL. */
+export function tablesOf(plan: RestorePlan): string[] {
+  return plan.entries
+    .filter(({ kind }) => kind === "TABLE" || kind === "MATERIALIZED VIEW")
+    .map(({ schema = "", name }) => `${identifier(schema)}.${identifier(name)}`)
 }

@@ -8,6 +8,7 @@ import { incompleteName, restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { type Clients, chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
 import { countFreeConnections } from "../postgres/server.ts"
+import { sizeOfTables } from "../postgres/size-of-tables.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { openTarget, type Target } from "../postgres/target.ts"
 import { checkDatabaseName, databaseExists, describeContents } from "../postgres/target-database.ts"
@@ -18,7 +19,7 @@ import { createRoles } from "./create-roles.ts"
 import { restoreImported } from "./from-sql.ts"
 import { restoreIntoExisting } from "./into-existing.ts"
 import { restoreIntoNew } from "./into-new.ts"
-import type { RestoreJob } from "./job.ts"
+import { type RestoreEnd, type RestoreJob, tablesOf } from "./job.ts"
 import { askOfForeseen, lookAhead } from "./look-ahead.ts"
 import type { RestoreOptions } from "./options.ts"
 import { type Prospect, prospectOf } from "./prospect.ts"
@@ -62,9 +63,29 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       await askOfForeseen(outlook.foreseen, options, context)
     const run = exists ? restoreIntoExisting : restoreIntoNew
     const end = await run(outlook.job, outlook.plan, context)
-    const reported = { ...end, rename, warnings: [...notices, ...outlook.notes, ...end.warnings] }
+    const restoredBytes = end.state === "restored" ? await sizeOfSelection(outlook.job, end) : undefined
+    const reported = {
+      ...end,
+      rename,
+      restoredBytes,
+      warnings: [...notices, ...outlook.notes, ...end.warnings],
+    }
     return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
   })
+}
+
+/** What the tables asked for take up, where some were and the target says so. */
+async function sizeOfSelection(
+  { target, options }: RestoreJob,
+  { plan, into }: RestoreEnd,
+): Promise<number | undefined> {
+  if (options.selection === undefined) return undefined
+  try {
+    return await sizeOfTables(await target.inside(into), tablesOf(plan))
+  } catch {
+    // The restore is good without it.
+    return undefined
+  }
 }
 
 /** Tells what a restore would do and what of it would fail, and does none of it. Rejects as a restore that can't begin. */

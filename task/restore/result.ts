@@ -20,6 +20,8 @@ export type RestoreResult = {
   readonly tables: number
   readonly storedBytes: number
   readonly rawBytes: number
+  /** What the tables that were asked for take up on the target, where not all of the backup was. */
+  readonly restoredBytes?: number
   readonly seconds: number
   /** What PostgreSQL refused, by classes. */
   readonly errors: readonly RestoreErrorGroup[]
@@ -39,7 +41,7 @@ export type RestoreResult = {
 /** What a job has come to. */
 export function resultOf(
   { storage, manifest, name }: RestoreJob,
-  end: RestoreEnd & { readonly rename: readonly string[] },
+  end: RestoreEnd & { readonly rename: readonly string[]; readonly restoredBytes?: number | undefined },
   seconds: number,
 ): RestoreResult {
   const { plan, into, state, outcome } = end
@@ -61,6 +63,7 @@ export function resultOf(
     tables: plan.entries.filter(({ kind }) => kind === "TABLE").length,
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),
+    ...(end.restoredBytes === undefined ? {} : { restoredBytes: end.restoredBytes }),
     seconds,
     errors: groupErrors(outcome.errors),
     leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { backup } from "../../task/backup/back-up.ts"
 import { keyOf, removeBackup } from "../../task/catalog/catalog.ts"
 import { formatRestore } from "../../task/commands/restore.ts"
+import { formatBytes } from "../../task/console/format.ts"
 import type { ProgressUpdate } from "../../task/console/progress.ts"
 import { incompleteName } from "../../task/core/restored-name.ts"
 import { messageOf, PgstowError } from "../../task/errors.ts"
@@ -202,6 +203,14 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
     once("holds the tables that are wanted, and says what it had to leave out", async () => {
       const selection = { tables: ["shop.orders", "events"], schemas: ["Odd.Schema & Späße"] }
       const result = await run({ into: newName(), selection })
+      // What was restored, and not what the backup holds.
+      const taken = await server.psql(
+        `SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+          WHERE relkind IN ('r', 'm') AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)`,
+        result.into,
+      )
+      expect(result.restoredBytes).toBe(Number(taken))
+      expect(formatRestore(result)).toContain(` tables, ${formatBytes(Number(taken))} in `)
       expect(result.state).toBe("restored")
       expect(result.leftOut).toEqual([
         "fk constraint analytics.events events_customer_id_fkey",
