@@ -27,8 +27,6 @@ const cloudFormation = new CloudFormationClient()
 const ecs = new ECSClient()
 const logs = new CloudWatchLogsClient()
 const everyMs = 2_000
-/** How often the log of a task that has ended is looked at for what it said. */
-const mostLooks = 15
 
 const program = new Command("cloud")
   .description("Runs pgstow in the cloud and follows it. Ends with the task's exit code.")
@@ -173,24 +171,13 @@ async function follow({ cluster }: TaskPlace, taskArn: string): Promise<number> 
   const [first] = await describe(cluster, [taskArn])
   const stream = await logStream(first, taskArn)
   let token: string | undefined
-  let anything = false
-  const print = async () => {
-    const printed = await printFrom(stream, token)
-    token = printed.token
-    anything ||= printed.lines > 0
-  }
   for (;;) {
     const [task] = await describe(cluster, [taskArn])
-    await print()
-    if (task?.lastStatus === "STOPPED") {
-      // What it said last gets into the log a little later, and a task that ran has said something.
-      const ran = task.containers?.[0]?.exitCode !== undefined
-      for (let looks = 1; looks === 1 || (ran && !anything && looks <= mostLooks); looks += 1) {
-        await wait(everyMs)
-        await print()
-      }
-      return exitCodeOf(task)
-    }
+    const stopped = task?.lastStatus === "STOPPED"
+    // Asked for after the status: what the task said last is there by now.
+    if (stopped) await wait(everyMs)
+    token = await printFrom(stream, token)
+    if (stopped) return exitCodeOf(task)
     await wait(everyMs)
   }
 }
@@ -209,12 +196,8 @@ async function logStream(task: Task | undefined, taskArn: string): Promise<LogSt
   }
 }
 
-/** Prints what came after `token`, and gives the next one, and how many lines there were. */
-async function printFrom(
-  stream: LogStream,
-  token: string | undefined,
-): Promise<{ readonly token: string | undefined; readonly lines: number }> {
-  let lines = 0
+/** Prints what came after `token`, and gives the next one. */
+async function printFrom(stream: LogStream, token: string | undefined): Promise<string | undefined> {
   for (let from = token; ; ) {
     const request = new GetLogEventsCommand({ ...stream, startFromHead: true, nextToken: from })
     const page = await logs.send(request).catch((error: unknown) => {
@@ -223,8 +206,7 @@ async function printFrom(
       throw error
     })
     for (const { message } of page?.events ?? []) process.stdout.write(`${readable(message ?? "")}\n`)
-    lines += page?.events?.length ?? 0
-    if (page?.nextForwardToken === undefined || page.nextForwardToken === from) return { token: from, lines }
+    if (page?.nextForwardToken === undefined || page.nextForwardToken === from) return from
     from = page.nextForwardToken
   }
 }

@@ -1,6 +1,7 @@
 /** Tests that take a minute each: `npm run test:slow` runs them, and CI, and `npm test` goes without. */
 export const slowTests = [
   "test/build/each-older-node.test.ts",
+  "test/end-to-end/get-it-back.test.ts",
   "test/end-to-end/hostile-source.test.ts",
   "test/end-to-end/races.test.ts",
   "test/end-to-end/segments.test.ts",
