@@ -48,6 +48,10 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--no-event-triggers", "without event triggers")
     .option("--no-foreign-servers", "without foreign-data wrappers, their servers and what needs them")
     .option("--not-valid", "make foreign keys that rows violate for new rows alone, in a new database")
+    .option(
+      "--search-path <schemas>",
+      "what functions without a search_path of their own have meanwhile, in a new database",
+    )
     .option("--no-tablespaces", "everything lies in the database's own tablespace")
     .option("--role <role>", "everything belongs to this role")
     .option("--create-roles", "first make the backup's roles that the server lacks, without passwords")
@@ -100,6 +104,10 @@ export const restoreCommand = defineCommand({
     eventTriggers: z.boolean().default(true),
     foreignServers: z.boolean().default(true),
     notValid: z.boolean().default(false),
+    searchPath: z
+      .string()
+      .transform((text) => text.split(",").map((schema) => schema.trim()))
+      .optional(),
     role: z.string().optional(),
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
@@ -140,6 +148,7 @@ export const restoreCommand = defineCommand({
         foreignServers: !flags.foreignServers,
       },
       notValid: flags.notValid,
+      searchPath: flags.searchPath,
       clean,
       locale,
       analyze,

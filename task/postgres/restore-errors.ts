@@ -113,7 +113,7 @@ const rules = [
   {
     name: "search-path",
     title: "a function looks names up in the search_path, which is empty in a restore",
-    hint: "Give the function named in the context its own in the source (ALTER FUNCTION … SET search_path = public, …), and back up again; until then, set it so in the database that is there, and load what is missing by hand.",
+    hint: "Give the function named in the context its own in the source (ALTER FUNCTION … SET search_path = public, …), and back up again; until then, restore with --search-path public, which gives it that for as long as the restore takes.",
     // No message: see classOf.
     pattern: /^$/,
   },

@@ -98,11 +98,12 @@ function refuseChoices({
   selection,
   clean,
   owners,
-}: Pick<RestoreOptions, "selection" | "clean" | "owners">): void {
-  if (selection === undefined && !clean && typeof owners === "string") return
+  searchPath,
+}: Pick<RestoreOptions, "selection" | "clean" | "owners" | "searchPath">): void {
+  if (selection === undefined && !clean && typeof owners === "string" && searchPath === undefined) return
   throw new PgstowError(
     "usage",
-    "a plain dump is restored as it is: --table, --schema, --clean and --role can't be",
+    "a plain dump is restored as it is: --table, --schema, --clean, --role and --search-path can't be",
     {
       hint: "Restore all of it into a new database, and take from there what you need.",
     },

@@ -15,6 +15,7 @@ import { settingsOfLoading } from "../postgres/session-settings.ts"
 import { type PlacedFile, placeFile } from "../processes/place-file.ts"
 import { type Attempt, attempted, inRounds, joined, nothingYet, putOff, type Work } from "./in-rounds.ts"
 import { type RestoreJob, type Restoring, restoringInto } from "./job.ts"
+import { lendSearchPath } from "./lend-search-path.ts"
 
 /**
  * Restores the planned entries into a new database, several at once: first what takes rows; then the rows, each
@@ -53,7 +54,13 @@ export async function restoreInStages(
     attempt({ kind: "definitions", stage, entries })
   const again = (attempts: readonly Attempt[]) => inRounds(attempts, attempt)
   try {
-    const schema = await again([await define("schema", stages.schema)])
+    const lend = () => lendSearchPath(job.target, database, job.options.searchPath ?? [])
+    const first = await define("schema", stages.schema)
+    // Functions come first, and what is refused because of what they look up may be accepted now.
+    const lent = first.outcome.state === "failed" ? [] : [await lend()]
+    const schema = await again([first])
+    if (first.left !== undefined && schema.every(({ outcome }) => outcome.state !== "failed"))
+      lent.push(await lend())
     const steps = loadSteps(archive, stages, tablesAmong(plan.entries, job.joined), job.jobs)
     let areRefused = false
     const tried = await runSteps(steps, job.jobs, async (step) => {
@@ -85,6 +92,8 @@ export async function restoreInStages(
     const outcome = [...schema, ...early, ...late, ...keys]
       .map((one) => one.outcome)
       .reduce(joined, nothingYet)
+    // Of what is lost nothing more is expected than its name says.
+    if (outcome.state !== "failed") for (const takeBack of lent) await takeBack()
     return outcome.state === "ok" ? { ...outcome, readToEnd: isMainRead } : outcome
   } finally {
     await heads.remove()

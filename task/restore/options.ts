@@ -36,6 +36,8 @@ export type RestoreJobOptions = {
   readonly leaveOut?: LeaveOut | undefined
   /** Into a new database: foreign keys that rows violate are made, and hold for new rows alone. */
   readonly notValid?: boolean
+  /** Into a new database: what functions without a search_path of their own have meanwhile, as schemas. */
+  readonly searchPath?: readonly string[] | undefined
   /** Into an existing database: drop first what is then restored. */
   readonly clean: boolean
   readonly locale: LocaleChoice

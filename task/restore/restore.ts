@@ -142,6 +142,14 @@ async function withTarget<T>(
   const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
   try {
     const exists = await databaseExists(await target.outside(), name)
+    if (options.searchPath !== undefined && exists)
+      throw new PgstowError(
+        "usage",
+        `--search-path is for a new database, and ${formatName(name)} is there`,
+        {
+          hint: "Leave --search-path out, or restore into a new database (leave --into out).",
+        },
+      )
     if (options.clean && !exists)
       throw new PgstowError("usage", `there is no database ${formatName(name)} to clean`, {
         hint: "Leave --clean out: a new database has nothing to drop.",
