@@ -6,6 +6,7 @@ import { backupId } from "../core/backup-id.ts"
 import { formatVersion, type Manifest } from "../core/manifest.ts"
 import { bigTableBytes, defaultJobs, type PlannedSegment, planSegments } from "../core/plan.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
+import { readCollationChange } from "../postgres/collation-version.ts"
 import { type Connection, describe, takesSettings, withSettings } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
 import { readGlobals } from "../postgres/globals.ts"
@@ -206,7 +207,7 @@ async function readFacts(
   const tableRows = await readTableRows(session)
   const operatorPaths = await readOperatorPaths(session)
   const withoutRows = isInRecovery ? await readUnloggedTables(session) : []
-  const hidden = await readHidden(session)
+  const warnings = [...(await readHidden(session)), ...(await readCollationChange(session))]
   const missing = `a standby has no rows of unlogged tables, so these are not in the backup: ${withoutRows.join(", ")}`
   return {
     facts: {
@@ -214,7 +215,7 @@ async function readFacts(
       ...(operatorPaths.length > 0 && { operatorPaths }),
       ...(withoutRows.length > 0 && { withoutRows }),
     },
-    warnings: withoutRows.length > 0 ? [...hidden, missing] : hidden,
+    warnings: withoutRows.length > 0 ? [...warnings, missing] : warnings,
   }
 }
 

@@ -56,6 +56,8 @@ export function startDump(
       signal: options.signal,
       onStderr(line) {
         const [, warning] = /^(?:pg_\w+: )?warning: +(.*)$/i.exec(line) ?? []
+        // Every session says so; `readCollationChange` says it once, with both versions.
+        if (warning?.endsWith("has a collation version mismatch")) return
         if (warning !== undefined) options.onWarning?.(warning)
       },
       explain: (failure) => explainDumpFailure(failure, connection),
