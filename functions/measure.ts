@@ -25,6 +25,8 @@ const unverifiedMs = hourMs
  * is a day away, however long they take. A server that is backed up as a whole is as old as the newest backup of any
  * of its databases, since one that was dropped gets no more; their sizes and durations are added up.
  *
+ * A database that can't be listed keeps none of the others from being measured; this rejects after them.
+ *
  * Has the newest backup verified where nobody did it: S3's event of its manifest may have come late, or never.
  */
 export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { settings, signal, env }) => {
@@ -45,12 +47,20 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
       }
       return newestVerified(backups, now)?.manifest
     }
-    for (const database of databases) put(stack, database, [await newestOf(database)], now)
-    if (server === undefined) return
-    const manifests: (Manifest | undefined)[] = []
-    for (const database of await listDatabases(storage))
-      if (!databases.includes(database)) manifests.push(await newestOf(database))
-    put(stack, server, manifests, now)
+    const failures: unknown[] = []
+    const measured = (database: string) =>
+      newestOf(database).catch((failure: unknown) => {
+        failures.push(failure)
+        return undefined
+      })
+    for (const database of databases) put(stack, database, [await measured(database)], now)
+    if (server !== undefined) {
+      const manifests: (Manifest | undefined)[] = []
+      for (const database of await listDatabases(storage))
+        if (!databases.includes(database)) manifests.push(await measured(database))
+      put(stack, server, manifests, now)
+    }
+    if (failures.length > 0) throw failures[0]
   } finally {
     storage.close()
   }

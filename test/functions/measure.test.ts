@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest"
 import * as z from "zod"
+import { messageOf } from "../../task/errors.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
@@ -61,36 +62,59 @@ it("a backup from the future is not measured: it would hide that there is none s
   expect(BackupAgeHours).toBeCloseTo((Date.now() - ended) / 3_600_000, 1)
 })
 
+const measured = z.object({ Database: z.string(), BackupAgeHours: z.number(), BackupSize: z.number() })
+
+/** What is put out by these settings, and what it then fails of. */
+async function measuredBy(
+  settings: object,
+): Promise<{ measures: z.infer<typeof measured>[]; error: unknown }> {
+  const before = process.env.PGSTOW_SETTINGS
+  process.env.PGSTOW_SETTINGS = JSON.stringify({ stack: "Pgstow", eventBus: "Pgstow", ...settings })
+  const lines: string[] = []
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0)
+  try {
+    const error = await measure().then(
+      () => undefined,
+      (failure: unknown) => failure,
+    )
+    const measures = lines
+      .filter((line) => line.includes("BackupAgeHours"))
+      .map((line) => measured.parse(JSON.parse(line)))
+    return { measures, error }
+  } finally {
+    write.mockRestore()
+    process.env.PGSTOW_SETTINGS = before
+  }
+}
+
+it("a database that can't be listed fails the run, after all others were measured", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
+  const storage = `file://${folder}`
+  await storeSample(openStorage(storage, { env: {} }), { id, checks: ["verified"] })
+  await writeFile(join(folder, "crm"), "")
+  const { measures, error } = await measuredBy({ storage, databases: ["crm", "orders"] })
+  await rm(folder, { recursive: true })
+  expect(measures.map(({ Database }) => Database)).toEqual(["orders"])
+  expect(messageOf(error)).toContain("crm")
+})
+
 it("a server as a whole is as old as the newest backup of its databases, and as large as all", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
-  const storage = openStorage(`file://${folder}`, { env: {} })
+  const storage = `file://${folder}`
   for (const [database, day] of [
     ["orders", "05"],
     ["crm", "04"],
     ["wiki", "03"],
   ])
-    await storeSample(storage, { database, id: `202601${day}T030000Z-k3v9x2ab`, checks: ["verified"] })
-  const before = process.env.PGSTOW_SETTINGS
-  process.env.PGSTOW_SETTINGS = JSON.stringify({
-    stack: "Pgstow",
-    storage: `file://${folder}`,
-    databases: ["orders"],
-    server: "main",
-    eventBus: "Pgstow",
-  })
-  const lines: string[] = []
-  const write = vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0)
-  try {
-    await measure()
-  } finally {
-    write.mockRestore()
-    process.env.PGSTOW_SETTINGS = before
-    await rm(folder, { recursive: true })
-  }
-  const measured = z.object({ Database: z.string(), BackupAgeHours: z.number(), BackupSize: z.number() })
-  const [orders, main] = lines
-    .filter((line) => line.includes("BackupAgeHours"))
-    .map((line) => measured.parse(JSON.parse(line)))
+    await storeSample(openStorage(storage, { env: {} }), {
+      database,
+      id: `202601${day}T030000Z-k3v9x2ab`,
+      checks: ["verified"],
+    })
+  const { measures, error } = await measuredBy({ storage, databases: ["orders"], server: "main" })
+  await rm(folder, { recursive: true })
+  expect(error).toBeUndefined()
+  const [orders, main] = measures
   expect([orders?.Database, main?.Database]).toEqual(["orders", "main"])
   expect((main?.BackupAgeHours ?? 0) - (orders?.BackupAgeHours ?? 0)).toBeCloseTo(24, 1)
   expect(main?.BackupSize).toBe(2 * (orders?.BackupSize ?? 0))
