@@ -10,6 +10,8 @@ export type Terminal = {
   line(text: string, colour?: Colour): void
   /** Shows `text` as the last line until it is replaced; "" takes it away. Does nothing where nobody sits. */
   status(text: string): void
+  /** How wide it is. */
+  columns(): number
 }
 
 /** The stream of a terminal, as far as it is used here. */
@@ -40,5 +42,6 @@ export function openTerminal(output: Output, env: Readonly<Record<string, string
       show(status)
     },
     status: show,
+    columns: () => output.columns || 80,
   }
 }

@@ -14,8 +14,9 @@ import { type RestoreOutcome, restoreHead, restoreMain } from "../postgres/pg-re
 import { settingsOfLoading } from "../postgres/session-settings.ts"
 import { type PlacedFile, placeFile } from "../processes/place-file.ts"
 import { type Attempt, attempted, inRounds, joined, nothingYet, putOff, type Work } from "./in-rounds.ts"
-import { type RestoreJob, type Restoring, restoringInto } from "./job.ts"
+import { type MeasuredJob, type RestoreJob, type Restoring, restoringInto } from "./job.ts"
 import { lendSearchPath } from "./lend-search-path.ts"
+import { followSteps } from "./pace.ts"
 
 /**
  * Restores the planned entries into a new database, several at once: first what takes rows; then the rows, each
@@ -23,7 +24,7 @@ import { lendSearchPath } from "./lend-search-path.ts"
  * then. What PostgreSQL refuses is tried again when more is there; it goes on after that, to find all of it.
  */
 export async function restoreInStages(
-  job: RestoreJob,
+  job: MeasuredJob,
   plan: RestorePlan,
   database: string,
   context: Context,
@@ -125,7 +126,7 @@ function headsOf({ joined }: RestoreJob, place: (content: Buffer) => Promise<Pla
 }
 
 async function restoreDefinitions(
-  { manifest }: RestoreJob,
+  { manifest, pace }: MeasuredJob,
   heads: Heads,
   stage: string,
   entries: readonly TocEntry[],
@@ -133,17 +134,15 @@ async function restoreDefinitions(
 ): Promise<RestoreOutcome> {
   if (entries.length === 0) return nothingYet
   let outcome = nothingYet
-  let count = 0
   for (const run of runsByPath(entries, manifest.operatorPaths ?? [])) {
+    const follower = followSteps(pace, run.entries)
     const more = await restoreHead(await heads.of(run.schemas), {
       ...options,
       entries: run.entries,
       mode: "collect",
-      onStep({ kind, object }) {
-        count += 1
-        show(stage, `${count} of ${entries.length}, ${kind.toLowerCase()} ${object}`)
-      },
+      onStep: (step) => show(stage, follower.step(step)),
     })
+    follower.end()
     outcome = joined(outcome, more)
     if (outcome.state === "failed") break
   }
@@ -158,7 +157,7 @@ function holdsLastRows({ archive, joined: { tables } }: RestoreJob, entries: rea
 }
 
 async function runWork(
-  job: RestoreJob,
+  job: MeasuredJob,
   heads: Heads,
   work: Work,
   restoring: Restoring,

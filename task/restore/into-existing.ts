@@ -12,16 +12,24 @@ import { type Contents, describeContents } from "../postgres/target-database.ts"
 import { decompress } from "../streams/decompress.ts"
 import { detachSubscriptions } from "./detach-subscriptions.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
-import { analyze, findDamage, type RestoreEnd, type RestoreJob, restoringInto } from "./job.ts"
+import {
+  analyze,
+  findDamage,
+  type MeasuredJob,
+  type RestoreEnd,
+  type RestoreJob,
+  restoringInto,
+} from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 import type { Questions } from "./options.ts"
+import { followSteps } from "./pace.ts"
 
 /**
  * Restores into a database that exists, in one transaction: all of it or nothing. Before that the backup is
  * verified, and where the database holds anything, its user is shown what that is and has to say yes.
  */
 export async function restoreIntoExisting(
-  job: RestoreJob,
+  job: MeasuredJob,
   plan: RestorePlan,
   context: Context,
 ): Promise<RestoreEnd> {
@@ -42,8 +50,8 @@ export async function restoreIntoExisting(
 }
 
 /** Restores the planned entries in one transaction, and so in one stream, with the rows of segments put in. */
-async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Context): Promise<RestoreOutcome> {
-  const { manifest, main, joined, name, zstd, options } = job
+async function restoreAtOnce(job: MeasuredJob, plan: RestorePlan, context: Context): Promise<RestoreOutcome> {
+  const { manifest, main, joined, name, zstd, options, pace } = job
   const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
   const openRaw = (object: ManifestObject) =>
     decompress(open(object), `${manifest.id} ${object.name}`, object.rawBytes)
@@ -53,6 +61,7 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
   const given = schemas.length > 0 ? { ...joined, head: withSearchPath(joined.head, schemas) } : joined
   const compressed = sources.length === 1 && schemas.length === 0
   const stream = compressed ? open(main) : joinedArchive(() => openRaw(main), given, sources, openRaw)
+  const follower = followSteps(pace, entries)
   return restoreMain(stream, {
     ...restoring,
     compressed,
@@ -62,7 +71,7 @@ async function restoreAtOnce(job: RestoreJob, plan: RestorePlan, context: Contex
     entries,
     partial: options.selection !== undefined || sources.lastIndexOf("archive") > 0,
     mode: options.clean ? "clean" : "rollBack",
-    onStep: ({ stage, kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
+    onStep: (step) => show(step.stage, follower.step(step)),
   })
 }
 

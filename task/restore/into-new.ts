@@ -13,7 +13,7 @@ import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
-import { analyze, findDamage, type RestoreEnd, type RestoreJob } from "./job.ts"
+import { analyze, findDamage, type MeasuredJob, type RestoreEnd, type RestoreJob } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import type { Questions } from "./options.ts"
@@ -23,7 +23,7 @@ import type { Questions } from "./options.ts"
  * one. On errors it stays under that name.
  */
 export async function restoreIntoNew(
-  job: RestoreJob,
+  job: MeasuredJob,
   plan: RestorePlan,
   context: Context,
 ): Promise<RestoreEnd> {
@@ -60,7 +60,7 @@ export async function restoreIntoNew(
 
 /** Restores all that is planned into the database, which is new and empty, and looks whether it is what it was. */
 async function fill(
-  job: RestoreJob,
+  job: MeasuredJob,
   plan: RestorePlan,
   database: string,
   context: Context,

@@ -18,6 +18,7 @@ import type { TargetServer } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
 import { verifyBackup } from "../verify/verify-backup.ts"
 import type { RestoreJobOptions } from "./options.ts"
+import { type Pace, paceKeys } from "./pace.ts"
 
 /** What to restore, how, and into what. */
 export type RestoreJob = {
@@ -39,6 +40,9 @@ export type RestoreJob = {
   readonly jobs: number
   readonly options: RestoreJobOptions
 }
+
+/** A job that has begun, and is measured. */
+export type MeasuredJob = RestoreJob & { readonly pace: Pace }
 
 /** What has become of a job. */
 export type RestoreEnd = {
@@ -63,7 +67,7 @@ export type Restoring = Pick<PgRestoreOptions, "connection" | "owners" | "grants
 
 /** Prepares for restoring into `database`, and for showing how far it is. Ended by `signal`. */
 export function restoringInto(
-  { storage, manifest, connection, clients, options }: RestoreJob,
+  { storage, manifest, connection, clients, options, pace }: MeasuredJob,
   database: string,
   { env, progress }: Context,
   signal: AbortSignal,
@@ -75,10 +79,17 @@ export function restoringInto(
   const update = () => {
     const stage = `restoring into ${formatName(database)}: ${doing.stage}`
     // What is read twice counts twice.
-    progress.update({ stage, doneBytes: Math.min(doneBytes, totalBytes), totalBytes, detail: doing.detail })
+    progress.update({
+      stage,
+      doneBytes: Math.min(doneBytes, totalBytes),
+      totalBytes,
+      detail: doing.detail,
+      estimate: pace.estimate,
+    })
   }
-  const onBytes = (bytes: number) => {
+  const counting = (object: ManifestObject) => (bytes: number) => {
     doneBytes += bytes
+    pace.advance(paceKeys.object(object.name), (bytes * object.rawBytes) / object.sizeBytes)
     update()
   }
   return {
@@ -89,7 +100,13 @@ export function restoringInto(
     tablespaces,
     env,
     signal,
-    open: (object) => openObject(storage, manifest, object, { identities, signal, onBytes }),
+    async *open(object) {
+      try {
+        yield* openObject(storage, manifest, object, { identities, signal, onBytes: counting(object) })
+      } finally {
+        pace.end(paceKeys.object(object.name))
+      }
+    },
     show(stage, detail) {
       doing = { stage, detail: formatName(detail) }
       update()
@@ -137,14 +154,17 @@ export function missingTablespaces(
 
 /** Gathers statistics on what was restored; a failure is a warning. */
 export async function analyze(
-  job: RestoreJob,
+  job: MeasuredJob,
   plan: RestorePlan,
   database: string,
   { progress, signal }: Context,
 ): Promise<string[]> {
   const { target, options } = job
   if (!options.analyze) return []
-  progress.update({ stage: `analyzing ${formatName(database)}`, doneBytes: 0 })
+  const { pace } = job
+  pace.begin(paceKeys.statistics)
+  const doneBytes = storedBytes(job.manifest)
+  progress.update({ stage: `analyzing ${formatName(database)}`, doneBytes, estimate: pace.estimate })
   const names = options.selection ? tablesOf(plan) : []
   return gatherStatistics(() => target.inside(database), names, signal)
 }

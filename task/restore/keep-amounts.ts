@@ -12,11 +12,11 @@ import type { RestoreJob } from "./job.ts"
  *
  * Rejects with a PgstowError where amounts would become others.
  */
-export async function keepAmounts(
-  job: RestoreJob,
+export async function keepAmounts<Job extends RestoreJob>(
+  job: Job,
   database: string,
   { isNew }: { readonly isNew: boolean },
-): Promise<{ readonly job: RestoreJob; readonly warnings: readonly string[] }> {
+): Promise<{ readonly job: Job; readonly warnings: readonly string[] }> {
   const { money } = job.manifest.source
   if (!money) return { job, warnings: [] }
   const { connection, target } = job

@@ -22,6 +22,7 @@ import { restoreIntoNew } from "./into-new.ts"
 import { type RestoreEnd, type RestoreJob, tablesOf } from "./job.ts"
 import { askOfForeseen, lookAhead } from "./look-ahead.ts"
 import type { RestoreOptions } from "./options.ts"
+import { openPace, paceItems } from "./pace.ts"
 import { type Prospect, prospectOf } from "./prospect.ts"
 import { readArchive } from "./read-archive.ts"
 import { type RestoreResult, resultOf } from "./result.ts"
@@ -62,7 +63,9 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     if (options.createRoles && first.foreseen.length === 0)
       await askOfForeseen(outlook.foreseen, options, context)
     const run = exists ? restoreIntoExisting : restoreIntoNew
-    const end = await run(outlook.job, outlook.plan, context)
+    const items = paceItems(outlook.job, outlook.plan, !exists)
+    const pace = openPace(items, exists ? 1 : job.jobs, () => performance.now() / 1000)
+    const end = await run({ ...outlook.job, pace }, outlook.plan, context)
     const restoredBytes = end.state === "restored" ? await sizeOfSelection(outlook.job, end) : undefined
     const reported = {
       ...end,

@@ -2,7 +2,9 @@ import { execFileSync } from "node:child_process"
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { expect, onTestFinished, test } from "vitest"
+import { setTimeout as sleep } from "node:timers/promises"
+import stringWidth from "string-width"
+import { expect, onTestFinished, test, vi } from "vitest"
 import { openLog } from "../../task/console/log.ts"
 import { describeProgress, openProgress } from "../../task/console/progress.ts"
 import { openTerminal } from "../../task/console/terminal.ts"
@@ -30,14 +32,16 @@ test("progress has its share, rate and expected end", () => {
     totalBytes: mebibytes(1000),
     detail: "main",
   }
-  expect(describeProgress(update, mebibytes(50))).toBe(
+  expect(describeProgress(update, { bytesPerSecond: mebibytes(50), columns: 200 })).toBe(
     "backing up orders  █████░░░░░░░░░░░░░░░ 25 %  250 MiB  50.0 MiB/s  15 s left  main",
   )
 })
 
 test("a total that was guessed too low is not spoken of any more", () => {
   const update = { stage: "backing up orders", doneBytes: mebibytes(250), totalBytes: mebibytes(200) }
-  expect(describeProgress(update, mebibytes(50))).toBe("backing up orders  250 MiB  50.0 MiB/s")
+  expect(describeProgress(update, { bytesPerSecond: mebibytes(50), columns: 200 })).toBe(
+    "backing up orders  250 MiB  50.0 MiB/s",
+  )
 })
 
 test("a terminal shows one line, ten times a second at most, and log lines stand above it", () => {
@@ -52,20 +56,58 @@ test("a terminal shows one line, ten times a second at most, and log lines stand
   expect(output.written[2]).toContain("verifying")
 })
 
-test("without a terminal progress is a log line every half minute", () => {
+test("nothing is cut off at 80 columns: what matters least goes first, and long names lose their middle", () => {
+  const update = {
+    stage: "restoring into a_database_with_quite_a_long_name_restored_202601020300: rows and keys",
+    doneBytes: mebibytes(250),
+    totalBytes: mebibytes(1000),
+    detail: "3 of 12, index 会社.注文_with_a_name_that_is_as_long_as_postgresql_lets_it_be_idx",
+    estimate: () => ({ share: 0.5, secondsLeft: 75 }),
+  }
+  for (const columns of [200, 120, 100, 79, 60]) {
+    const text = describeProgress(update, { bytesPerSecond: mebibytes(50), detailSeconds: 130, columns })
+    expect(stringWidth(text)).toBeLessThanOrEqual(columns)
+    expect(text).toContain("50 %")
+    expect(text).toContain("1 min 15 s left")
+    expect(text).toMatch(/2 min 10 s$/)
+  }
+  const short = describeProgress(update, { bytesPerSecond: mebibytes(50), columns: 79 })
+  expect(short).toMatch(/^restoring.*….*keys {2}50 % {2}250 MiB {2}1 min 15 s left {2}3 of 12.*….*idx$/)
+})
+
+test("a line moves though nothing is heard, and says how long it has been at what is at hand", async () => {
+  const { output, clock, progress } = openAll(true)
+  progress.update({ stage: "restoring", doneBytes: 7, detail: "index a" })
+  clock.ms = 61_000
+  await vi.waitFor(() => expect(output.written.at(-1)).toContain("index a  1 min 1 s"), { timeout: 5_000 })
+  progress.clear()
+  const count = output.written.length
+  await sleep(1_500)
+  expect(output.written).toHaveLength(count)
+})
+
+test("without a terminal progress is a log line every minute, whatever the stages", () => {
   const { output, clock, progress } = openAll(false)
-  for (clock.ms = 0; clock.ms <= 65_000; clock.ms += 1000)
-    progress.update({ stage: "verifying", doneBytes: clock.ms * 10, totalBytes: 1_000_000 })
+  for (clock.ms = 0; clock.ms <= 125_000; clock.ms += 1000)
+    progress.update({
+      stage: clock.ms < 90_000 ? "verifying" : "analyzing",
+      doneBytes: clock.ms * 10,
+      totalBytes: 2_000_000,
+      estimate: () => ({ share: 0.375, secondsLeft: 9 }),
+    })
+  progress.clear()
   const lines = output.written.map((line): unknown => JSON.parse(line))
   expect(lines).toMatchObject([
     {
       level: "info",
       message: "verifying",
-      doneBytes: 300_000,
-      totalBytes: 1_000_000,
+      doneBytes: 600_000,
+      totalBytes: 2_000_000,
       bytesPerSecond: 10_000,
+      percent: 37,
+      secondsLeft: 9,
     },
-    { level: "info", message: "verifying", doneBytes: 600_000 },
+    { level: "info", message: "analyzing", doneBytes: 1_200_000 },
   ])
 })
 

@@ -125,7 +125,11 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
 
   describe("a new database", () => {
     test("is equal to the original, and named after it", async () => {
-      const result = await run()
+      const context = testContext()
+      const result = await run({}, context)
+      const details = context.updates.map(({ detail = "" }) => detail)
+      expect(details.some((detail) => /^\d+ of \d+, index shop\./.test(detail))).toBe(true)
+      expect(context.updates.at(-1)?.estimate?.().share).toBeGreaterThan(0.3)
       expect(result).toMatchObject({
         id,
         database: source,
