@@ -4,10 +4,16 @@ import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { unseal } from "../streams/seal.ts"
 import { keyOf, proveThere } from "./catalog.ts"
+import { checkedBytes } from "./checked-bytes.ts"
 
 export type OpenObjectOptions = {
   /** As `loadIdentities` gave them; not needed for a backup that is not encrypted. */
   readonly identities: readonly string[]
+  /**
+   * Whether nothing may come out before all of the object was seen to be what the manifest says: for what is run, where
+   * the manifest is trusted and the storage is not. The object is then read twice.
+   */
+  readonly checkFirst: boolean
   readonly signal?: AbortSignal | undefined
   /** Called with the number of stored bytes just read. */
   readonly onBytes?: ((bytes: number) => void) | undefined
@@ -16,7 +22,7 @@ export type OpenObjectOptions = {
 /**
  * The bytes of a backup's object, decrypted and still compressed. The stream fails, instead of ending, where the
  * stored bytes are not what the manifest says: the last 64 KiB come out only when all have been checked against its
- * SHA-256. What came before may then already have been used.
+ * SHA-256. What came before may then already have been used, unless it was to be checked first.
  *
  * Throws a PgstowError of kind "damaged" where the object is missing, cut, changed or swapped for another one, of
  * kind "notFound" where the backup is removed meanwhile, of kind "key" where no identity opens it, and what the storage
@@ -26,7 +32,7 @@ export async function* openObject(
   storage: Storage,
   manifest: Manifest,
   object: ManifestObject,
-  { identities, signal, onBytes }: OpenObjectOptions,
+  { identities, checkFirst, signal, onBytes }: OpenObjectOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
   const name = `${keyOf(manifest, object.name)} in ${storage.url}`
   const { encryption } = manifest
@@ -34,7 +40,10 @@ export async function* openObject(
     throw new PgstowError("key", `backup ${manifest.id} is encrypted, and no identity was given`, {
       hint: `Give --identity (PGSTOW_IDENTITY) the file with the key of one of its recipients: ${encryption.recipients.join(", ")}.`,
     })
-  const stored = storedBytes(storage, manifest, object, name, signal, onBytes)
+  const read = () => storedBytes(storage, manifest, object, name, signal, onBytes)
+  const stored = checkFirst
+    ? checkedBytes(object, read, () => changed(name, "it was changed while it was read"))
+    : read()
   if (encryption.algorithm === "none") yield* stored
   else yield* unseal(stored, { name, identities, recipients: encryption.recipients })
 }

@@ -36,7 +36,7 @@ export type CatResult = {
  * imported backup, as SQL. Rejects where not all of it was written.
  */
 export async function cat(options: CatOptions, context: Context): Promise<CatResult> {
-  const { storages, database, signedBy, identities, output } = options
+  const { storages, database, signedBy = [], identities, output } = options
   const { log, signal } = context
   const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, options.backup, database)
@@ -48,7 +48,7 @@ export async function cat(options: CatOptions, context: Context): Promise<CatRes
     log.warn(
       `${object.name} lacks the rows of ${formatCount(segments.length, "segment")}: leave the object out to have all in one archive`,
     )
-  const rest = { identities, signal }
+  const rest = { identities, checkFirst: signedBy.length > 0, signal }
   const [whole] = manifest.objects.filter(({ kind }) => kind === "main" || kind === "plain")
   // The manifest's schema has made sure that there is one.
   if (!whole) throw new TypeError(`backup ${manifest.id} has no main object`)

@@ -38,7 +38,7 @@ export type ExportResult = {
  * a file under another name.
  */
 export async function exportBackup(options: ExportOptions, context: Context): Promise<ExportResult> {
-  const { storages, database, signedBy, identities, format } = options
+  const { storages, database, signedBy = [], identities, format } = options
   const { log, now, progress, signal } = context
   const startedAt = now()
   const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
@@ -57,10 +57,21 @@ export async function exportBackup(options: ExportOptions, context: Context): Pr
   let doneBytes = 0
   const onBytes = (bytes: number) => {
     doneBytes += bytes
-    progress.update({ stage: `exporting ${manifest.id}`, doneBytes, totalBytes: storedBytes(manifest) })
+    const totalBytes = storedBytes(manifest)
+    // What is read twice counts twice.
+    progress.update({
+      stage: `exporting ${manifest.id}`,
+      doneBytes: Math.min(doneBytes, totalBytes),
+      totalBytes,
+    })
   }
   // The key and the table of contents are seen to be good before anything is made.
-  const { head, archive } = await openArchive(storage, manifest, main, { identities, signal, onBytes })
+  const { head, archive } = await openArchive(storage, manifest, main, {
+    identities,
+    checkFirst: signedBy.length > 0,
+    signal,
+    onBytes,
+  })
   const out = resolve(options.out)
   try {
     const bytes =

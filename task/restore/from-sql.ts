@@ -20,7 +20,7 @@ export async function restoreImported(
   options: RestoreOptions,
   context: Context,
 ): Promise<RestoreResult> {
-  const { identities, into } = options
+  const { identities, signedBy = [], into } = options
   refuseChoices(options)
   if (options.createRoles)
     throw new PgstowError("usage", `backup ${manifest.id} was imported, and holds no roles`, {
@@ -31,7 +31,11 @@ export async function restoreImported(
   const title = `${manifest.id} ${object.name}`
   const dump = () =>
     decompress(
-      openObject(storage, manifest, object, { identities, signal: context.signal }),
+      openObject(storage, manifest, object, {
+        identities,
+        checkFirst: signedBy.length > 0,
+        signal: context.signal,
+      }),
       title,
       object.rawBytes,
     )

@@ -24,6 +24,8 @@ import { type Pace, paceKeys } from "./pace.ts"
 export type RestoreJob = {
   readonly storage: Storage
   readonly manifest: Manifest
+  /** Whether the main object is checked before any of it runs, as openObject takes it. A segment is rows, and does not run. */
+  readonly checkFirst: boolean
   readonly main: ManifestObject
   /** What the main object and the segments hold. */
   readonly archive: readonly TocEntry[]
@@ -67,7 +69,7 @@ export type Restoring = Pick<PgRestoreOptions, "connection" | "owners" | "grants
 
 /** Prepares for restoring into `database`, and for showing how far it is. Ended by `signal`. */
 export function restoringInto(
-  { storage, manifest, connection, clients, options, pace }: MeasuredJob,
+  { storage, manifest, checkFirst, connection, clients, options, pace }: MeasuredJob,
   database: string,
   { env, progress }: Context,
   signal: AbortSignal,
@@ -102,7 +104,12 @@ export function restoringInto(
     signal,
     async *open(object) {
       try {
-        yield* openObject(storage, manifest, object, { identities, signal, onBytes: counting(object) })
+        yield* openObject(storage, manifest, object, {
+          identities,
+          checkFirst: checkFirst && object.kind !== "segment",
+          signal,
+          onBytes: counting(object),
+        })
       } finally {
         pace.end(paceKeys.object(object.name))
       }

@@ -28,7 +28,7 @@ export async function lookAhead(
   { exists, createRoles }: { readonly exists: boolean; readonly createRoles: boolean },
   { signal }: Pick<Context, "signal">,
 ): Promise<Outlook> {
-  const { storage, archive, target, manifest, name, options, clients } = job
+  const { storage, archive, target, manifest, checkFirst, name, options, clients } = job
   const session = await (exists ? target.inside(name) : target.outside())
   const server = await inspectTarget(session)
   const plan = planRestore(archive, {
@@ -39,7 +39,7 @@ export async function lookAhead(
     asSuperuser: restoresAsSuperuser(options, server),
   })
   const roles = createRoles
-    ? await readRoles(storage, manifest, { identities: options.identities, signal })
+    ? await readRoles(storage, manifest, { identities: options.identities, checkFirst, signal })
     : []
   const rolesToMake = roles.flatMap((one) =>
     one.kind === "role" && !server.roles.has(one.role) ? [one.role] : [],

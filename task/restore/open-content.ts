@@ -8,6 +8,8 @@ import { readArchive } from "./read-archive.ts"
 
 export type OpenContentOptions = {
   readonly identities: readonly string[]
+  /** As openObject takes it. */
+  readonly checkFirst: boolean
   readonly signal: AbortSignal
   /** Called with the number of stored bytes just read. */
   readonly onBytes?: ((bytes: number) => void) | undefined

@@ -2,7 +2,7 @@ import { manifestProblems, refuseProblems } from "../archive/manifest-problems.t
 import { type JoinedToc, joinToc } from "../archive/table-data.ts"
 import { readToc } from "../archive/toc.ts"
 import { keyOf } from "../catalog/catalog.ts"
-import { openObject } from "../catalog/open-object.ts"
+import { type OpenObjectOptions, openObject } from "../catalog/open-object.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -16,7 +16,7 @@ export async function readArchive(
   storage: Storage,
   manifest: Manifest,
   main: ManifestObject,
-  { identities, signal }: { readonly identities: readonly string[]; readonly signal: AbortSignal },
+  { identities, checkFirst, signal }: Pick<OpenObjectOptions, "identities" | "checkFirst" | "signal">,
 ): Promise<JoinedToc> {
   const stored = await storage.stat(keyOf(manifest, main.name))
   if (stored && stored.sizeBytes !== main.sizeBytes)
@@ -25,7 +25,7 @@ export async function readArchive(
       `${stored.key} in ${storage.url} has ${stored.sizeBytes} bytes, and ${main.sizeBytes} by its manifest`,
       { hint: useAnotherCopyOfChanged },
     )
-  const source = openObject(storage, manifest, main, { identities, signal })
+  const source = openObject(storage, manifest, main, { identities, checkFirst, signal })
   const toc = await decompressHead(source, readToc, `${manifest.id} ${main.name}`)
   refuseProblems(manifest.id, manifestProblems(toc.entries, manifest))
   return joinToc(

@@ -54,8 +54,9 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     const rename =
       original === undefined || exists ? [] : await takePlace(await target.outside(), name, original, now())
     const { identities } = options
+    const { checkFirst } = job
     const notices = options.createRoles
-      ? await createRoles(storage, manifest, await target.outside(), { identities, signal })
+      ? await createRoles(storage, manifest, await target.outside(), { identities, checkFirst, signal })
       : []
     const outlook = options.createRoles
       ? await lookAhead(job, { exists, createRoles: false }, context)
@@ -184,11 +185,14 @@ async function prepare(
   { env, signal }: Context,
 ): Promise<RestoreJob> {
   const main = mainOf(manifest)
-  const joined = await readArchive(storage, manifest, main, { identities: options.identities, signal })
+  const { identities, signedBy = [] } = options
+  const checkFirst = signedBy.length > 0
+  const joined = await readArchive(storage, manifest, main, { identities, checkFirst, signal })
   const archiveMajor = Number.parseInt(manifest.source.clientVersion, 10)
   return {
     storage,
     manifest,
+    checkFirst,
     main,
     archive: joined.entries,
     joined,

@@ -8,6 +8,7 @@ import { generateIdentity } from "../../task/keys/identity.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { seal } from "../../task/streams/seal.ts"
 import { rejectionOf } from "../support/failure.ts"
+import { override } from "../support/override.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { contentOf } from "../support/storage-contents.ts"
 import { type Storages, storageKinds } from "../support/storage-kinds.ts"
@@ -39,7 +40,7 @@ describe.each(storageKinds)("opening an object in $kind", ({ start }) => {
   const key = () => keyOf(manifest, main)
   const read = () => contentOf(storage, key())
   const opened = (of: Manifest = manifest, identities = [identity], onBytes?: (bytes: number) => void) =>
-    openObject(storage, of, mainOf(of), { identities, onBytes })
+    openObject(storage, of, mainOf(of), { identities, checkFirst: false, onBytes })
 
   test("gives what was sealed, and counts the stored bytes", async () => {
     let bytes = 0
@@ -82,6 +83,32 @@ describe.each(storageKinds)("opening an object in $kind", ({ start }) => {
     expect(bytes).toBeLessThanOrEqual(plain.length - 64 * 1024)
   })
 
+  test("checked first, gives nothing of an object that was swapped, before or after the check", async () => {
+    const good = await read()
+    const swapped = await buffer(
+      seal(Readable.from([Buffer.alloc(plain.length, "a stranger's\n")]), [recipient]),
+    )
+    expect(swapped.length).toBe(good.length)
+    const firstBytes = async (answers: readonly Buffer[]) => {
+      let reads = 0
+      const changing = override(storage, {
+        read: async () => Readable.from([answers[Math.min(reads++, answers.length - 1)]]),
+      })
+      // Of its own, so that nothing is known of it.
+      const of = structuredClone(manifest)
+      const options = { identities: [identity], checkFirst: true }
+      let bytes = 0
+      const reading = async () => {
+        for await (const chunk of openObject(changing, of, mainOf(of), options)) bytes += chunk.length
+        return bytes
+      }
+      return { failed: await reading().catch((error: unknown) => error), bytes }
+    }
+    expect(await firstBytes([good])).toMatchObject({ failed: plain.length })
+    for (const answers of [[swapped], [good, swapped]])
+      expect(await firstBytes(answers)).toMatchObject({ failed: { kind: "damaged" }, bytes: 0 })
+  })
+
   test("says that an object is missing", async () => {
     await storage.remove([key()])
     const failure = await rejectionOf(buffer(opened()))
@@ -102,6 +129,7 @@ describe.each(storageKinds)("opening an object in $kind", ({ start }) => {
     const reason = new Error("told to")
     const object = openObject(storage, manifest, mainOf(manifest), {
       identities: [identity],
+      checkFirst: false,
       signal: AbortSignal.abort(reason),
     })
     await expect(buffer(object)).rejects.toBe(reason)
