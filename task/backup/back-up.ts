@@ -72,12 +72,12 @@ const comparedWith = 5
 /** Compares a backup with the last ones. Without the right to read the storages there is nothing to compare. */
 async function compareWithEarlier(
   manifest: Manifest,
-  { storages, verify, shrinkWarning }: BackupOptions,
+  { storages, signedBy, verify, shrinkWarning }: BackupOptions,
   { log }: Context,
 ): Promise<Pick<BackupResult, "lastStoredBytes" | "warnings">> {
   for (const storage of verify ? storages : []) {
     try {
-      const earlier = await manifestsBefore(storage, manifest, comparedWith)
+      const earlier = await manifestsBefore(storage, manifest, comparedWith, signedBy)
       const [last] = earlier
       if (!last) continue
       const warnings = shrinkWarnings(manifest, earlier, shrinkWarning)

@@ -13,6 +13,8 @@ export type BackupOptions = {
   readonly recipients: readonly string[] | undefined
   /** What the manifest is signed by. */
   readonly signingKey?: SigningKey | undefined
+  /** The public keys of which one must have signed the backups that it is compared with; any count where there are none. */
+  readonly signedBy?: readonly string[] | undefined
   /** How many streams at once, each with a connection; `auto` is what the machine and the server bear. */
   readonly jobs: number | "auto"
   /** zstd's. */

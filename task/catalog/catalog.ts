@@ -110,20 +110,28 @@ export async function listBackups(storage: Storage, database?: string): Promise<
   return entries
 }
 
-/** The manifests of the last `count` backups of a database started before the one with this id: newest first. */
+/**
+ * The manifests of the last `count` backups of a database that were started before the one with this id and can be read:
+ * newest first. Where there are `signedBy`, of those that one of these keys has signed.
+ */
 export async function manifestsBefore(
   storage: Storage,
   { database, id }: BackupName,
   count: number,
+  signedBy: readonly string[] = [],
 ): Promise<Manifest[]> {
   const { names } = await backupFolders(storage, database)
   const earlier = names.filter((name) => isBackupId(name.id) && name.id < id)
-  const newest = earlier.sort(newestFirst).slice(0, count)
+  const newest = earlier.sort(newestFirst)
   const proveAnswering = answeringProof(storage)
-  const entries = await mapConcurrently(newest, requestsAtOnce, (name) =>
-    readEntry(storage, name, [], proveAnswering),
-  )
-  return entries.flatMap((entry) => entry?.manifest ?? [])
+  const found: Manifest[] = []
+  for (let next = 0; next < newest.length && found.length < count; next += count) {
+    const entries = await mapConcurrently(newest.slice(next, next + count), requestsAtOnce, (name) =>
+      readEntry(storage, name, signedBy, proveAnswering),
+    )
+    found.push(...entries.flatMap((entry) => entry?.manifest ?? []))
+  }
+  return found.slice(0, count)
 }
 
 /** Sorts backups by their ids, the newest first, and those of one id by database. */

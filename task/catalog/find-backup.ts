@@ -20,6 +20,8 @@ export type Catalog = {
   readonly entries: readonly CatalogEntry[]
   /** The databases of which a storage could not list the backups. */
   readonly unlisted: readonly UnlistedDatabase[]
+  /** Of each storage that could not be read, why. */
+  readonly unread: readonly PgstowError[]
 }
 
 export type Found = {
@@ -45,9 +47,11 @@ export async function readCatalog(
     }),
   )
   const read = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []))
+  const unread: PgstowError[] = []
   for (const answer of answers) {
     if (answer.status === "fulfilled") continue
-    if (read.length === 0) throw answer.reason
+    if (read.length === 0 || !(answer.reason instanceof PgstowError)) throw answer.reason
+    unread.push(answer.reason)
     warn(`looking only in the other storages: ${messageOf(answer.reason)}`)
   }
   const unlisted = read.flatMap(({ unlisted }) => unlisted)
@@ -59,6 +63,7 @@ export async function readCatalog(
     storages: read.map(({ storage }) => storage),
     empty,
     unlisted,
+    unread,
     entries: read.flatMap(({ entries }) => entries).sort(newestFirst),
   }
 }
@@ -68,7 +73,7 @@ export async function readCatalog(
  * at or before that. Of several copies, and for "latest" or a time, one that failed its last check is taken
  * only where there is no better. `database` may be left out where only one can be meant.
  *
- * Throws a PgstowError: "notFound" with what there is instead, "usage" where several backups can be meant,
+ * Throws a PgstowError: "notFound" with what there is instead, "usage" where several backups can be meant, or none,
  * the problem of its manifest where one is but that can't be read, of its database's folder where that can't be listed.
  */
 export function findBackup(catalog: Catalog, wanted: string | Date, database?: string): Found {
@@ -88,9 +93,16 @@ export function findCopies(
   wanted: string | Date,
   database?: string,
 ): readonly [CatalogEntry, ...CatalogEntry[]] {
+  if (wanted === "")
+    throw new PgstowError("usage", "the backup's id is empty", {
+      hint: "Give latest, an id, or the beginning of one.",
+    })
   const byId = typeof wanted === "string" && wanted !== "latest"
   const scope = scopeOf(catalog, database, byId)
-  const matches = scope.entries.filter((entry) => isMeant(entry, wanted))
+  const meant = scope.entries.filter((entry) => isMeant(entry, wanted))
+  // Whoever may write to the storage could add a folder whose name begins so.
+  const whole = meant.filter(({ id }) => id === wanted)
+  const matches = whole.length > 0 ? whole : meant
   const [first, ...others] = matches
   if (!first) throw notFound(scope, wanted)
   const names = new Set(matches.map((entry) => `${entry.id} of ${quoted(entry.database)}`))

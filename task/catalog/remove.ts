@@ -1,8 +1,10 @@
 import type { Context } from "../context.ts"
+import { isBackupId } from "../core/backup-id.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type BackupName, type CatalogEntry, newestVerified, removeBackup } from "./catalog.ts"
 import { findCopies, readCatalog } from "./find-backup.ts"
+import { quoted } from "./nothing-found.ts"
 
 export type RemoveOptions = {
   /** An id, or the beginning of one. */
@@ -31,7 +33,7 @@ export type RemovedCopy = {
  * Removes one backup from every storage that has it, each copy on its own: where one can't be removed, `error` says why.
  *
  * Throws a PgstowError, and removes nothing: "storage" where one can't be read, or a database's folder in one, since a copy may be there; "usage" where
- * it is the newest good backup of its database; and what findBackup throws.
+ * it is the newest good backup of its database, or not named by an id; and what findBackup throws.
  */
 export async function remove(
   storages: readonly Storage[],
@@ -47,6 +49,12 @@ export async function remove(
     })
   const copies = findCopies(catalog, id, database)
   const [first] = copies
+  if (!isBackupId(first.id))
+    throw new PgstowError(
+      "usage",
+      `${quoted(first.id)} of ${quoted(first.database)} is not named by an id, and is never removed`,
+      { hint: "Find out who put it there, then remove the folder by hand." },
+    )
   const ofDatabase = catalog.entries.filter((entry) => entry.database === first.database)
   if (!force && newestGood(ofDatabase, now())?.id === first.id)
     throw new PgstowError("usage", `${first.id} is the newest good backup of ${first.database}`, {

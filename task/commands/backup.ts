@@ -64,8 +64,6 @@ export const backupCommand = defineCommand({
     const recipients = recipientsOf(settings)
     const storages = storagesOf(settings, context)
     if (settings.cleanup) checkPolicy(policyOf(settings))
-    // What is wrong with them comes out before a backup is made.
-    signedByOf(settings)
     const options = {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
@@ -73,6 +71,7 @@ export const backupCommand = defineCommand({
       name: settings.name,
       recipients,
       signingKey: await signingKeyOf(settings, context),
+      signedBy: signedByOf(settings),
       jobs: settings.jobs,
       compressLevel: settings.compressLevel,
       lockWaitSeconds: settings.lockWait,

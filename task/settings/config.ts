@@ -7,7 +7,7 @@ const listBy = (separator: RegExp) =>
   z
     .union([z.string(), z.array(z.string())])
     .transform((value) => (typeof value === "string" ? value.split(separator) : value))
-    .transform((parts) => parts.filter((part) => part !== ""))
+    .transform((parts) => parts.filter((part) => part.trim() !== ""))
 const words = listBy(/\s+/)
 const yesNo = z.union([z.boolean(), z.stringbool()], { error: "must be true or false" })
 const wholeNumber = (
@@ -52,7 +52,10 @@ const settings = {
   /** What manifests are signed by. */
   signingKey: { env: "PGSTOW_SIGNING_KEY", schema: text },
   /** The public halves of the keys of which one must have signed a backup that is read; any will do where there are none. */
-  signedBy: { env: "PGSTOW_SIGNED_BY", schema: words.default([]) },
+  signedBy: {
+    env: "PGSTOW_SIGNED_BY",
+    schema: words.refine((keys) => keys.length > 0, "holds no key, and nothing would be checked").default([]),
+  },
   /** Emiti's key, to open the files that it left behind. No flag: it is a secret. */
   legacyKey: { env: "ENCRYPTION_KEY", schema: text },
   /** The file with the key of Sentinel, or of Emiti. */

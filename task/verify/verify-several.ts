@@ -4,7 +4,7 @@ import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type CopiesResult, copiesOf, type VerifyChoice, verifyEntries, verifyFailure } from "./verify.ts"
+import { type CopiesResult, type VerifyChoice, verifyCopiesOf, verifyFailure } from "./verify.ts"
 
 export type SeveralChoice = Omit<VerifyChoice, "backup"> & {
   /** Each as findBackup takes it; or every one there is, of `database` where that is given. */
@@ -37,11 +37,7 @@ export async function verifySeveral(
   const names = new Map(chosen.map((entry) => [`${entry.id} ${entry.database}`, entry]))
   const verified: VerifiedBackup[] = []
   for (const name of [...names.values()].toSorted(newestFirst)) {
-    const one = await verifyOne(
-      name,
-      async () => verifyEntries(copiesOf(catalog, name), deep, context),
-      context,
-    )
+    const one = await verifyOne(name, async () => verifyCopiesOf(catalog, name, deep, context), context)
     onBackup(one)
     verified.push(one)
   }

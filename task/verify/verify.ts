@@ -91,20 +91,20 @@ export async function verifyCopies(
 ): Promise<CopiesResult> {
   const catalog = await readCatalog(storages, { database, signedBy, warn: context.log.warn })
   const { entry } = findBackup(catalog, backup, database)
-  return verifyEntries(copiesOf(catalog, entry), deep, context)
+  return verifyCopiesOf(catalog, entry, deep, context)
 }
 
-/** All copies of one backup. */
-export function copiesOf({ entries }: Catalog, { id, database }: BackupName): readonly CatalogEntry[] {
-  return entries.filter((entry) => entry.id === id && entry.database === database)
-}
-
-/** Verifies copies of one backup. Throws where nothing could be found out about any of them. */
-export async function verifyEntries(
-  copies: readonly CatalogEntry[],
+/**
+ * Verifies all copies of one backup. Where a storage can't be read, nothing was found out about the copy that it may have.
+ * Throws where nothing could be found out about any.
+ */
+export async function verifyCopiesOf(
+  { entries, unread }: Catalog,
+  { id, database }: BackupName,
   deep: ReadThroughOptions | undefined,
   context: Context,
 ): Promise<CopiesResult> {
+  const copies = entries.filter((entry) => entry.id === id && entry.database === database)
   const results: VerifyResult[] = []
   const unknown: CopiesResult["unknown"][number][] = []
   for (const copy of copies) {
@@ -118,7 +118,7 @@ export async function verifyEntries(
   const [first] = unknown
   if (first && results.length === 0) throw first.why
   for (const { why } of unknown) context.log.warn(messageOf(why))
-  return { results, unknown }
+  return { results, unknown: [...unknown, ...unread.map((why) => ({ database, id, why }))] }
 }
 
 /** What one copy may have and the others not. */

@@ -215,6 +215,17 @@ describe("of copies in several storages", () => {
       expect(passedOver).toEqual([])
     }
   })
+  test("a whole id means that backup, whatever else begins so; an empty one means none", async () => {
+    const storage = await storageOf([{ id: first }])
+    await storage.put(`orders/${first}x/manifest.json`, Buffer.from("{"))
+    const catalog = await readCatalog([storage], quiet.log)
+    expect(idsOf(catalog, first)).toEqual({ found: first, passedOver: [] })
+    expect(errorOf(await catalogOf([{ id: first }]), "")).toMatchObject({
+      kind: "usage",
+      message: "the backup's id is empty",
+    })
+  })
+
   test("a storage that can't be read is left out with a warning, and only the last one is an error", async () => {
     const unreadable = openStorage("file:///proc/self/environ/backups", { env: {} })
     const good = await storageOf([{ id: first }])

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream"
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { keyOf, putManifest, readManifest, readStorage } from "../../task/catalog/catalog.ts"
+import { keyOf, manifestsBefore, putManifest, readManifest, readStorage } from "../../task/catalog/catalog.ts"
 import { cleanup } from "../../task/catalog/clean-up.ts"
 import { findBackup, readCatalog } from "../../task/catalog/find-backup.ts"
 import { signManifest } from "../../task/catalog/manifest-signature.ts"
@@ -157,6 +157,15 @@ test("what is not signed pushes no signed backup out, and makes no status good",
   expect(found.databases).toMatchObject([{ id: older, overdue: true }])
   expect(statusFailure(found)?.exitCode).toBe(11)
   expect(statusFailure(await status([storage], { maxAgeHours: 26 }, context))).toBeUndefined()
+})
+
+test("a new backup is compared with signed ones only, however many others there are", async () => {
+  const signed = await storeSigned(oldest)
+  await storeSigned(older, other)
+  await storeSample(storage, { id: newer })
+  const last = { database: "orders", id: newest }
+  expect(await manifestsBefore(storage, last, 1, [mine.signer])).toEqual([signed])
+  expect((await manifestsBefore(storage, last, 2)).map(({ id }) => id)).toEqual([newer, older])
 })
 
 test("verify looks at the copies that are signed, refuses the others, and records nothing there", async () => {

@@ -105,6 +105,18 @@ describe.each(storageKinds)("remove from $kind", ({ start }) => {
     expect((await keysOf(first)).filter((key) => key.includes(older))).toEqual([])
   })
 
+  test("what is not named by an id is refused, since it may be somebody else's", async () => {
+    await storeSample(first, { id: newer, checks: ["verified"] })
+    await first.put("orders/mine/manifest.json", Buffer.from("{"))
+    await expect(removeNow("mine", {}, [first])).rejects.toMatchObject({
+      kind: "usage",
+      message: '"mine" of "orders" is not named by an id, and is never removed',
+    })
+    await expect(removeNow("", { force: true }, [first])).rejects.toMatchObject({ kind: "usage" })
+    expect(await keysOf(first)).toContain("orders/mine/manifest.json")
+    expect(await idsIn(first)).toEqual(["mine", newer])
+  })
+
   test("a copy that may not be removed is named, and the other goes", async () => {
     for (const storage of [first, second]) {
       await storeSample(storage, { id: older })

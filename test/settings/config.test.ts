@@ -23,6 +23,20 @@ test("an empty variable counts as not set", () => {
   })
 })
 
+test("who asks for signatures, and names no key, is refused: else nothing would be checked", () => {
+  const blank = [
+    () => readSettings({ signedBy: [""] }, {}),
+    () => readSettings({ signedBy: [" "] }, {}),
+    () => readSettings({}, { PGSTOW_SIGNED_BY: " \n" }),
+  ]
+  for (const read of blank)
+    expect(failureOf(read)).toMatchObject({
+      kind: "usage",
+      message: expect.stringContaining("holds no key") as string,
+    })
+  expect(readSettings({}, { PGSTOW_SIGNED_BY: "" }).signedBy).toEqual([])
+})
+
 test("lists in variables are separated by white space, folders by colons", () => {
   const env = {
     PGSTOW_STORAGE: " file:///a\n s3://b/c?region=x ",

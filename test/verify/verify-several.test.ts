@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest"
 import { remove } from "../../task/catalog/remove.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
+import { verifyCopies, verifyFailure } from "../../task/verify/verify.ts"
 import { severalFailure, verifySeveral } from "../../task/verify/verify-several.ts"
 import { testContext } from "../support/context.ts"
 import { override } from "../support/override.ts"
@@ -35,6 +36,20 @@ test("all are verified that can be listed, and a database that can't be is a fai
   expect(severalFailure(verified)).toMatchObject({ kind: "storage" })
   const ofOne = verifySeveral([half], { ...all, database: "shop" }, testContext())
   await expect(ofOne).rejects.toThrow(noRoute)
+})
+
+test("a storage that can't be read may have a copy of each: that is a failure, too", async () => {
+  const good = storages.open()
+  await storeSample(good, { id: first })
+  const dead = override(half, { listFolders: () => Promise.reject(noRoute) })
+  const verified = await verifySeveral([good, dead], { ...all, database: undefined }, testContext())
+  expect(verified.map(({ id, failure }) => [id, failure])).toEqual([[first, noRoute]])
+  expect(verified[0]?.copies?.results).toMatchObject([{ kind: "verified" }])
+  expect(severalFailure(verified)).toMatchObject({ kind: "storage" })
+  const choice = { backup: "latest", database: undefined, deep: undefined }
+  const copies = await verifyCopies([dead, good], choice, testContext())
+  expect(copies.results).toMatchObject([{ kind: "verified" }])
+  expect(verifyFailure(copies)).toBe(noRoute)
 })
 
 test("nothing is removed where a database's folder can't be listed, which may have a copy", async () => {
