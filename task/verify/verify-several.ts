@@ -37,13 +37,23 @@ export async function verifySeveral(
   const names = new Map(chosen.map((entry) => [`${entry.id} ${entry.database}`, entry]))
   const verified: VerifiedBackup[] = []
   for (const name of [...names.values()].toSorted(newestFirst)) {
-    const one = await verifyOne(name, async () => verifyCopiesOf(catalog, name, deep, context), context)
+    const one = await verifyOne(
+      name,
+      async () => verifyCopiesOf({ ...catalog, unread: [] }, name, deep, context),
+      context,
+    )
     onBackup(one)
     verified.push(one)
   }
   // Of these, not even the ids are known.
   for (const { database, problem } of backups === "all" ? catalog.unlisted : []) {
     const one = { database, id: "*", copies: undefined, failure: problem }
+    onBackup(one)
+    verified.push(one)
+  }
+  // They may have a copy of each. That is said once, and not with every backup.
+  for (const failure of catalog.unread) {
+    const one = { database: database ?? "*", id: "*", copies: undefined, failure }
     onBackup(one)
     verified.push(one)
   }
