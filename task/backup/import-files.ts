@@ -30,6 +30,8 @@ export type ImportOptions = {
   readonly recipients: readonly string[] | undefined
   /** What the manifests are signed by. */
   readonly signingKey?: SigningKey | undefined
+  /** Public keys beside the signing key's own, of which one must have signed what counts as imported before. */
+  readonly signedBy?: readonly string[] | undefined
   readonly compressLevel: number
   /** Whether what was stored is read back. */
   readonly verify: boolean
@@ -101,7 +103,7 @@ export function importFailure({ files }: ImportResult): PgstowError | undefined 
 }
 
 async function importFile(file: LegacyFile, options: ImportOptions, context: Context): Promise<ImportedFile> {
-  const { storages, verify } = options
+  const { storages, signingKey, signedBy = [], verify } = options
   const sha256 = await sha256OfFile(file.path)
   // The same file gets the same id.
   const id = backupId(
@@ -109,7 +111,8 @@ async function importFile(file: LegacyFile, options: ImportOptions, context: Con
     Array.from(sha256.subarray(0, 6), (byte) => byte / 256),
   )
   const name = { database: databaseOf(file, options), id }
-  const manifests = await Promise.all(storages.map((storage) => manifestIn(storage, name)))
+  const signers = signingKey ? [signingKey.signer, ...signedBy] : signedBy
+  const manifests = await Promise.all(storages.map((storage) => manifestIn(storage, name, signers)))
   const missing = storages.filter((_, index) => manifests[index] === undefined)
   const present = manifests.find((manifest) => manifest !== undefined)
   if (missing.length === 0 && present) return described(file, "present", present, [])
@@ -171,9 +174,19 @@ function databaseOf({ system, title }: LegacyFile, { name, sentinelName }: Impor
   return name ?? (system === "sentinel" ? sentinelName : undefined) ?? title
 }
 
-async function manifestIn(storage: Storage, name: BackupName): Promise<Manifest | undefined> {
-  return readManifest(storage, name).catch((error: unknown) => {
+/** @param signedBy the keys of which one must have signed what is there, for it to be taken for the file's backup */
+async function manifestIn(
+  storage: Storage,
+  name: BackupName,
+  signedBy: readonly string[],
+): Promise<Manifest | undefined> {
+  return readManifest(storage, name, signedBy).catch((error: unknown) => {
     if (error instanceof ObjectNotFoundError) return undefined
+    if (error instanceof PgstowError && error.kind === "signature")
+      throw new PgstowError("signature", error.message, {
+        cause: error.cause,
+        hint: `It stands where this file's backup would be. If it is yours, pgstow remove ${name.id} takes it away, and a new import signs it; if not, find out who may write to the storage.`,
+      })
     throw error
   })
 }

@@ -6,6 +6,7 @@ import {
   legacyKeyFlags,
   legacyKeysOf,
   recipientsOf,
+  signedByOf,
   signingKeyOf,
   storagesOf,
 } from "../settings/inputs.ts"
@@ -40,6 +41,7 @@ export const importCommand = defineCommand({
         sentinelName: sentinelName === "*" ? undefined : sentinelName,
         recipients: recipientsOf(settings),
         signingKey: await signingKeyOf(settings, context),
+        signedBy: signedByOf(settings),
         compressLevel: settings.compressLevel,
         verify: settings.verify,
         onFailure: report.failure,

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process"
-import { cp, readFile, rm, writeFile } from "node:fs/promises"
+import { cp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { expect, test } from "vitest"
@@ -143,7 +143,7 @@ test("a backup whose manifest was changed, or that another key has signed, is ta
 }, 240_000)
 
 test("imported backups are signed, too", async () => {
-  const { json, run } = await setScene()
+  const { json, run, folder } = await setScene()
   const { signer, signingKeyFile } = made.parse(await json(["keygen", "--signing"]))
   const file = new URL("../fixtures/legacy/sentinel_backup_20251215_163138.sql.gz", import.meta.url)
   const args = ["import", file.pathname, "--name", "old", "--signing-key", signingKeyFile]
@@ -151,6 +151,16 @@ test("imported backups are signed, too", async () => {
   await json(["verify", "latest", "--deep", "--signed-by", signer])
   const other = made.parse(await json(["keygen", "--signing", "--out", "other.key"])).signer
   expect(failureOfRun(await run(["verify", "latest", "--signed-by", other])).kind).toBe("signature")
+
+  expect(await json(args)).toMatchObject({ files: [{ state: "present" }] })
+  // Whoever knows the file could have put a backup of their own there, for the old file to be deleted.
+  const backups = join(folder, "backups/old")
+  const [id = ""] = await readdir(backups)
+  const path = join(backups, id, "manifest.json")
+  await writeFile(path, (await readFile(path, "utf8")).split("\n").toSpliced(1, 1).join("\n"))
+  const again = failureOfRun(await run(args))
+  expect(again.kind).toBe("signature")
+  expect(again.hint).toContain(`pgstow remove ${id}`)
 })
 
 test("a signing key that can't be used keeps a backup from being made", async () => {
