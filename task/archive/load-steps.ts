@@ -2,6 +2,7 @@ import type { SegmentObject } from "../core/manifest.ts"
 import { type Archive, isTable } from "./archive.ts"
 import { type LateRows, lateRowsOf } from "./late-rows.ts"
 import { rowReaders } from "./row-readers.ts"
+import type { Roots } from "./rows-by-root.ts"
 import type { Stages } from "./stages.ts"
 import type { SegmentedTable } from "./table-data.ts"
 import type { TocEntry } from "./toc.ts"
@@ -34,6 +35,7 @@ export function loadSteps(
   { rows, keys }: Pick<Stages, "rows" | "keys">,
   tables: readonly SegmentedTable[],
   jobs: number,
+  roots: Roots = new Map(),
 ): LoadStep[] {
   // A foreign key hangs on the other table's key as well.
   const tablesOf = (entry: TocEntry) => archive.hosts(entry).filter(isTable)
@@ -54,7 +56,12 @@ export function loadSteps(
   )
   const early = [main, ...[...segmentsOf.values()].flat()]
   let lateOf: ReadonlyMap<TocEntry, readonly LoadStep[]> = new Map()
-  const rowsOf = (table: TocEntry) => lateOf.get(table) ?? segmentsOf.get(table) ?? [main]
+  const families = Map.groupBy([...new Set(roots.values()), ...roots.keys()], (one) => roots.get(one) ?? one)
+  /** Rows that go in by a root may come into any of its partitions. */
+  const rowsOf = (table: TocEntry) =>
+    (families.get(roots.get(table) ?? table) ?? [table]).flatMap(
+      (one) => lateOf.get(one) ?? segmentsOf.get(one) ?? [main],
+    )
   const keysOf = new Map<TocEntry, LoadStep[]>()
   const bigTables = new Set(tables.map(({ table }) => table))
   const isBig = (entry: TocEntry) => tablesOf(entry).some((table) => bigTables.has(table))

@@ -74,7 +74,7 @@ export function tablesAmong(entries: readonly TocEntry[], { tables }: JoinedToc)
  */
 export async function* joinedArchive(
   openMain: () => AsyncIterable<Buffer>,
-  { head, ownHead }: JoinedToc,
+  { head, ownHead }: Pick<JoinedToc, "head" | "ownHead">,
   sources: readonly ("archive" | SegmentedTable)[],
   open: (segment: SegmentObject) => AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer> {

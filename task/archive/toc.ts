@@ -51,6 +51,8 @@ export type Head = {
   readonly beforePostData: number
   /** Where each entry's last nine bytes stand, which only this format has: whether an offset follows, and that. */
   readonly extrasAt: readonly number[]
+  /** Where each entry's COPY statement stands, with its length before it. */
+  readonly copiesAt: readonly number[]
   /** Whether rows are compressed within the archive. */
   readonly isCompressed: boolean
 }
@@ -117,13 +119,15 @@ function parseHead(cursor: Cursor): Toc {
   const countAt = cursor.at
   const entries: TocEntry[] = []
   const extrasAt: number[] = []
+  const copiesAt: number[] = []
   let postData: { readonly at: number; readonly before: number } | undefined
   for (let left = cursor.integer(); left > 0; left--) {
     const { at } = cursor
-    const entry = parseEntry(cursor, archive, entries.at(-1)?.section)
+    const { entry, copyAt } = parseEntry(cursor, archive, entries.at(-1)?.section)
     if (entry.section === "post-data") postData ??= { at, before: entries.length }
     entries.push(entry)
     extrasAt.push(cursor.at - offsetBytes - 1)
+    copiesAt.push(copyAt)
   }
   const { at = cursor.at, before = entries.length } = postData ?? {}
   const head = {
@@ -133,6 +137,7 @@ function parseHead(cursor: Cursor): Toc {
     postDataAt: at,
     beforePostData: before,
     extrasAt,
+    copiesAt,
     isCompressed,
   }
   return { database, serverVersion, dumpVersion, entries, head }
@@ -145,7 +150,11 @@ export function numberOf(section: Section): number {
   return sections.indexOf(section)
 }
 
-function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data"): TocEntry {
+function parseEntry(
+  cursor: Cursor,
+  archive: number,
+  before: Section = "pre-data",
+): { readonly entry: TocEntry; readonly copyAt: number } {
   const dumpId = cursor.integer()
   const hasData = cursor.integer() !== 0
   const [tableOid, oid] = [Number(cursor.text()), Number(cursor.text())]
@@ -153,6 +162,7 @@ function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data
   const section = sections[cursor.integer()] ?? before
   const definition = cursor.text() ?? ""
   cursor.skipText() // how to drop it
+  const copyAt = cursor.at
   cursor.skipText() // the COPY command
   const schema = cursor.text()
   const tablespace = cursor.text()
@@ -164,7 +174,7 @@ function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data
   for (let id = cursor.text(); id !== undefined; id = cursor.text()) dependsOn.push(Number(id))
   cursor.byte() // whether there is an offset, and that
   cursor.bytes(8)
-  return {
+  const entry = {
     section,
     dumpId,
     tableOid,
@@ -178,6 +188,7 @@ function parseEntry(cursor: Cursor, archive: number, before: Section = "pre-data
     hasData,
     dependsOn,
   }
+  return { entry, copyAt }
 }
 
 class MoreBytesNeeded extends Error {}

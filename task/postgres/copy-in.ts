@@ -19,6 +19,8 @@ export type CopyInOptions = {
   readonly serverMajor: number
   /** What the stream is called in messages. */
   readonly name: string
+  /** The table to copy into, where that is not the segment's: it passes the rows on. */
+  readonly into?: { readonly schema: string; readonly table: string } | undefined
   /** What the rows are written in, by PostgreSQL's name for it. */
   readonly encoding: string
   readonly owners: Owners
@@ -41,7 +43,8 @@ export async function copyIn(
   options: CopyInOptions,
 ): Promise<RestoreError | undefined> {
   const { clients, connection, name, zstd, signal } = options
-  const table = `${identifier(segment.schema)}.${identifier(segment.table)}`
+  const { schema, table: itsName } = options.into ?? segment
+  const table = `${identifier(schema)}.${identifier(itsName)}`
   let rows: number | undefined
   const program = {
     ...clients.psql,

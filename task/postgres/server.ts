@@ -21,9 +21,8 @@ export type Server = SourceDatabase & {
 const one = <T extends z.ZodType>(row: T) => z.tuple([row])
 
 // The locale's columns differ by version: daticulocale in 15 and 16, datlocale since 17; before 15 all is libc.
-const databaseRow = one(
+const localeRow = one(
   z.object({
-    datname: z.string(),
     datcollate: z.string(),
     datctype: z.string(),
     datlocprovider: z.enum(["c", "i", "b"]).default("c"),
@@ -31,6 +30,13 @@ const databaseRow = one(
     datlocale: z.string().nullish(),
     daticurules: z.string().nullish(),
     encoding_name: z.string(),
+  }),
+)
+
+const databaseRow = one(
+  z.object({
+    ...localeRow.def.items[0].shape,
+    datname: z.string(),
     server_version: z.string(),
     size_bytes: z.int(),
     is_in_recovery: z.boolean(),
@@ -54,12 +60,7 @@ export async function inspectServer(session: Session): Promise<Server> {
       database: database.datname,
       serverVersion: database.server_version.split(" ")[0] ?? database.server_version,
       sizeBytes: database.size_bytes,
-      encoding: database.encoding_name,
-      localeProvider: providers[database.datlocprovider],
-      collate: database.datcollate,
-      ctype: database.datctype,
-      locale: database.datlocale ?? database.daticulocale ?? null,
-      icuRules: database.daticurules ?? null,
+      ...localeOf(database),
       isInRecovery: database.is_in_recovery,
       dataBytes: one(z.object({ bytes: z.int() })).parse(await session.query(dataQuery))[0].bytes,
       money: await readMoney(session),
@@ -71,6 +72,34 @@ export async function inspectServer(session: Session): Promise<Server> {
     }
   } finally {
     await session.execute("ROLLBACK")
+  }
+}
+
+/** By what a database's text is written, sorted and compared. */
+export type Locale = Pick<
+  SourceDatabase,
+  "encoding" | "localeProvider" | "collate" | "ctype" | "locale" | "icuRules"
+>
+
+/** The locale of the session's database, or of those that are made without saying any. */
+export async function readLocale(session: Session, of: "this" | "new"): Promise<Locale> {
+  const name = of === "this" ? "pg_catalog.current_database()" : "'template0'"
+  const [database] = localeRow.parse(
+    await session.query(`
+      SELECT d.*, pg_catalog.pg_encoding_to_char(d.encoding) AS encoding_name
+        FROM pg_catalog.pg_database d WHERE d.datname = ${name}`),
+  )
+  return localeOf(database)
+}
+
+function localeOf(database: z.infer<typeof localeRow>[0]): Locale {
+  return {
+    encoding: database.encoding_name,
+    localeProvider: providers[database.datlocprovider],
+    collate: database.datcollate,
+    ctype: database.datctype,
+    locale: database.datlocale ?? database.daticulocale ?? null,
+    icuRules: database.daticurules ?? null,
   }
 }
 

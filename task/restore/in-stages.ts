@@ -1,11 +1,13 @@
 import { relateEntries } from "../archive/archive.ts"
 import { type LoadStep, loadSteps } from "../archive/load-steps.ts"
 import type { RestorePlan } from "../archive/plan-restore.ts"
+import { type Copies, copiesInto, rootsByText, withCopiesInto } from "../archive/rows-by-root.ts"
 import { runsByPath, withSearchPath } from "../archive/search-path.ts"
 import { guardsAmong, stagesOf } from "../archive/stages.ts"
-import { tablesAmong } from "../archive/table-data.ts"
+import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
 import type { TocEntry } from "../archive/toc.ts"
 import type { Context } from "../context.ts"
+import type { ManifestObject } from "../core/manifest.ts"
 import { runSteps } from "../core/run-steps.ts"
 import { PgstowError } from "../errors.ts"
 import { childEnv, withSettings } from "../postgres/connection.ts"
@@ -13,6 +15,7 @@ import { copyIn } from "../postgres/copy-in.ts"
 import { type RestoreOutcome, restoreHead, restoreMain } from "../postgres/pg-restore.ts"
 import { settingsOfLoading } from "../postgres/session-settings.ts"
 import { type PlacedFile, placeFile } from "../processes/place-file.ts"
+import { decompress } from "../streams/decompress.ts"
 import { type Attempt, attempted, inRounds, joined, nothingYet, putOff, type Work } from "./in-rounds.ts"
 import { type MeasuredJob, type RestoreJob, type Restoring, restoringInto } from "./job.ts"
 import { lendSearchPath } from "./lend-search-path.ts"
@@ -44,8 +47,9 @@ export async function restoreInStages(
   )
   // One of several passes over it is enough.
   let isMainRead = false
+  let copies: Copies = new Map()
   const attempt = async (work: Work): Promise<Attempt> => {
-    const outcome = await outcomeOf(() => runWork(job, heads, work, restoring), signal)
+    const outcome = await outcomeOf(() => runWork(job, heads, work, copies, restoring), signal)
     if (work.kind === "rows" && outcome.state === "ok" && outcome.readToEnd) isMainRead = true
     // The first failure ends the others.
     if (outcome.state === "failed") stop.abort(outcome.failure)
@@ -62,7 +66,9 @@ export async function restoreInStages(
     const schema = await again([first])
     if (first.left !== undefined && schema.every(({ outcome }) => outcome.state !== "failed"))
       lent.push(await lend())
-    const steps = loadSteps(archive, stages, tablesAmong(plan.entries, job.joined), job.jobs)
+    const roots = rootsByText(archive, refusedOf(schema))
+    copies = copiesInto(archive, roots)
+    const steps = loadSteps(archive, stages, tablesAmong(plan.entries, job.joined), job.jobs, roots)
     let areRefused = false
     const tried = await runSteps(steps, job.jobs, async (step) => {
       // Rows that another round may bring would not be seen.
@@ -99,6 +105,10 @@ export async function restoreInStages(
   } finally {
     await heads.remove()
   }
+}
+
+function refusedOf(attempts: readonly Attempt[]): Set<number> {
+  return new Set(attempts.flatMap(({ outcome }) => outcome.errors.flatMap(({ dumpId }) => dumpId ?? [])))
 }
 
 /** The archive's head in files, by the schemas that names are looked up in. */
@@ -160,30 +170,40 @@ async function runWork(
   job: MeasuredJob,
   heads: Heads,
   work: Work,
+  copies: Copies,
   restoring: Restoring,
 ): Promise<RestoreOutcome> {
-  const { manifest, main, target, zstd } = job
+  const { manifest, main, joined, target, zstd } = job
   const { open, show, ...options } = restoring
   const stage = "rows and keys"
   if (work.kind === "definitions") return restoreDefinitions(job, heads, work.stage, work.entries, restoring)
   if (work.kind === "keys") return restoreDefinitions(job, heads, stage, work.entries, restoring)
-  if (work.kind === "rows")
-    return restoreMain(open(main), {
+  if (work.kind === "rows") {
+    const openRaw = (object: ManifestObject) =>
+      decompress(open(object), `${manifest.id} ${object.name}`, object.rawBytes)
+    const { ownHead } = joined
+    const isChanged = work.entries.some(({ dumpId }) => copies.has(dumpId))
+    const changed = { ownHead, head: isChanged ? withCopiesInto(ownHead, copies) : ownHead }
+    const stream = isChanged ? joinedArchive(() => openRaw(main), changed, ["archive"], openRaw) : open(main)
+    return restoreMain(stream, {
       ...options,
       name: `${manifest.id} ${main.name}`,
       entries: work.entries,
       // The last rows may be for another pass, or for none.
       partial: !holdsLastRows(job, work.entries),
       mode: "collect",
-      compressed: true,
+      compressed: !isChanged,
       mostBytes: main.rawBytes,
       zstd,
       onStep: ({ kind, object }) => show(stage, `${kind.toLowerCase()} ${object}`),
     })
+  }
   const { segment } = work
   show(stage, `table data ${segment.table}`)
+  const root = copies.get(work.entry.dumpId)
   const error = await copyIn(open(segment), segment, {
     ...options,
+    into: root && { schema: root.schema ?? "", table: root.name },
     name: `${manifest.id} ${segment.name}`,
     serverMajor: target.serverMajor,
     encoding: manifest.source.encoding,

@@ -1,5 +1,7 @@
+import { relateEntries } from "../archive/archive.ts"
 import { inOneStream } from "../archive/late-rows.ts"
 import type { RestorePlan } from "../archive/plan-restore.ts"
+import { copiesInto, rootsByText, withCopiesInto } from "../archive/rows-by-root.ts"
 import { schemasFor, withSearchPath } from "../archive/search-path.ts"
 import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
 import { formatBytes, formatCount, formatName } from "../console/format.ts"
@@ -58,8 +60,12 @@ async function restoreAtOnce(job: MeasuredJob, plan: RestorePlan, context: Conte
   const { entries, sources } = inOneStream(plan.entries, tablesAmong(plan.entries, joined))
   // One stream has one search_path.
   const schemas = schemasFor(entries, manifest.operatorPaths ?? [])
-  const given = schemas.length > 0 ? { ...joined, head: withSearchPath(joined.head, schemas) } : joined
-  const compressed = sources.length === 1 && schemas.length === 0
+  const byPath = schemas.length > 0 ? withSearchPath(joined.head, schemas) : joined.head
+  const archive = relateEntries(plan.entries)
+  const copies = copiesInto(archive, rootsByText(archive))
+  const head = copies.size > 0 ? withCopiesInto(byPath, copies) : byPath
+  const given = { ...joined, head }
+  const compressed = sources.length === 1 && head === joined.head
   const stream = compressed ? open(main) : joinedArchive(() => openRaw(main), given, sources, openRaw)
   const follower = followSteps(pace, entries)
   return restoreMain(stream, {

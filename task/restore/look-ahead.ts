@@ -1,6 +1,11 @@
+import { relateEntries } from "../archive/archive.ts"
 import { planRestore, type RestorePlan } from "../archive/plan-restore.ts"
+import { rootsByText } from "../archive/rows-by-root.ts"
+import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
+import { type Locale, readLocale } from "../postgres/server.ts"
+import type { Session } from "../postgres/session.ts"
 import { findMissingLocales, inspectTarget } from "../postgres/target-server.ts"
 import { readRoles } from "./create-roles.ts"
 import { extensionsThere } from "./extensions-there.ts"
@@ -67,9 +72,36 @@ export async function lookAhead(
     notes: [
       ...tablespaces.warnings,
       ...extensions.older.map((sentence) => `${sentence}: what needs the newer one will fail`),
+      ...(await partitionsElsewhere(job, plan, session, exists)),
     ],
     differences: extensions.newer,
   }
+}
+
+/** A sentence where rows may go to other partitions than they were in. */
+async function partitionsElsewhere(
+  { manifest: { source }, options }: RestoreJob,
+  plan: RestorePlan,
+  session: Session,
+  exists: boolean,
+): Promise<string[]> {
+  if (!exists && options.locale === "original") return []
+  const roots = new Set(rootsByText(relateEntries(plan.entries)).values())
+  if (roots.size === 0) return []
+  const there = await readLocale(session, exists ? "this" : "new")
+  const parts: readonly (keyof Locale)[] = [
+    "encoding",
+    "localeProvider",
+    "collate",
+    "ctype",
+    "locale",
+    "icuRules",
+  ]
+  if (parts.every((part) => there[part] === source[part])) return []
+  const tables = [...roots].map(({ schema = "", name }) => formatName(`${schema}.${name}`)).join(", ")
+  return [
+    `the target's locale is not the backup's: rows of ${tables} go to the partitions that it puts them in`,
+  ]
 }
 
 /**
