@@ -18,6 +18,7 @@ import { type PlacedFile, placeFile } from "../processes/place-file.ts"
 import { decompress } from "../streams/decompress.ts"
 import { type Attempt, attempted, inRounds, joined, nothingYet, putOff, type Work } from "./in-rounds.ts"
 import { type MeasuredJob, type RestoreJob, type Restoring, restoringInto } from "./job.ts"
+import { lendCreate } from "./lend-create.ts"
 import { lendSearchPath } from "./lend-search-path.ts"
 import { followSteps } from "./pace.ts"
 
@@ -60,10 +61,15 @@ export async function restoreInStages(
   const again = (attempts: readonly Attempt[]) => inRounds(attempts, attempt)
   try {
     const lend = () => lendSearchPath(job.target, database, job.options.searchPath ?? [])
-    const first = await define("schema", stages.schema)
+    const { SCHEMA: schemas = [], others = [] } = Object.groupBy(stages.schema, ({ kind }) =>
+      kind === "SCHEMA" ? kind : "others",
+    )
+    const made = await define("schema", schemas)
+    const lent = made.outcome.state === "failed" ? [] : [await lendCreate(job, plan.entries, database)]
+    const first = await define("schema", others)
     // Functions come first, and what is refused because of what they look up may be accepted now.
-    const lent = first.outcome.state === "failed" ? [] : [await lend()]
-    const schema = await again([first])
+    if (first.outcome.state !== "failed") lent.push(await lend())
+    const schema = await again([made, first])
     if (first.left !== undefined && schema.every(({ outcome }) => outcome.state !== "failed"))
       lent.push(await lend())
     const roots = rootsByText(archive, refusedOf(schema))

@@ -74,6 +74,32 @@ describe.for(newestMajor)("PostgreSQL %i", (major) => {
     expect(await target.psql("SELECT rolconfig FROM pg_roles WHERE rolname = 'app'")).toBe("{work_mem=9MB}")
   })
 
+  test("an admin who is no superuser gives what is in others' schemas back to its owners", async () => {
+    const { scene, target } = await setServers(major)
+    await scene.server.psql(
+      `CREATE SCHEMA "o'd d""s" AUTHORIZATION orders_owner; CREATE ROLE "wri""ter";
+       GRANT CREATE, USAGE ON SCHEMA public, "o'd d""s" TO "wri""ter"; GRANT CREATE ON SCHEMA public, shop TO reader;
+       SET ROLE "wri""ter"; CREATE TABLE paid (id int PRIMARY KEY); CREATE TABLE "o'd d""s".due AS SELECT 1 AS id; RESET ROLE;
+       SET ROLE reader; CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; RESET ROLE;
+       REVOKE CREATE ON SCHEMA public FROM reader; REVOKE CREATE ON SCHEMA shop FROM reader`,
+      scene.database,
+    )
+    await scene.json(["backup", "--name", "later"])
+    await target.psql("CREATE ROLE adm LOGIN CREATEROLE CREATEDB PASSWORD 'pw'")
+    const url = new URL(target.url("postgres"))
+    ;[url.username, url.password] = ["adm", "pw"]
+    const args = ["restore", "latest", "--database", "later", "--into", "later", "--create-roles"]
+    const { exitCode, stderr } = await scene.run(args, { DATABASE_URL: url.href })
+    expect(exitCode, stderr).toBe(0)
+    const look = `
+      SELECT (SELECT string_agg(relname || relowner::regrole, ' ' ORDER BY relname) FROM pg_class
+               WHERE relname IN ('paid', 'due', 'orders')),
+             (SELECT proowner::regrole FROM pg_proc WHERE proname = 'one'),
+             (SELECT string_agg(nspname || coalesce(nspacl, acldefault('n', nspowner))::text, ' ' ORDER BY nspname)
+                FROM pg_namespace WHERE nspname !~ '^(pg_|info)')`
+    expect(await target.psql(look, "later")).toBe(await scene.server.psql(look, scene.database))
+  })
+
   test("roles that are there stay as they are", async () => {
     const { target, restore } = await setServers(major)
     await target.psql("CREATE ROLE app NOLOGIN CONNECTION LIMIT 3; CREATE ROLE reader")

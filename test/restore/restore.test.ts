@@ -168,17 +168,16 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
     })
 
     once("has statistics, unless they are not wanted", async () => {
-      const statistics = async (analyze: boolean) => {
+      // The server's own vacuum, which may come at any time, has another column.
+      const analyzed = async (analyze: boolean) => {
         const { into } = await run({ into: newName(), analyze })
-        return Number(
-          await server.psql(
-            "SELECT count(*) FROM pg_statistic WHERE starelid = 'shop.orders'::regclass",
-            into,
-          ),
+        return server.psql(
+          "SELECT count(last_analyze) FROM pg_stat_all_tables WHERE relid = 'shop.orders'::regclass",
+          into,
         )
       }
-      expect(await statistics(true)).toBeGreaterThan(5)
-      expect(await statistics(false)).toBe(0)
+      expect(await analyzed(true)).toBe("1")
+      expect(await analyzed(false)).toBe("0")
     })
 
     once("may be of a database that is read only by default", async () => {
