@@ -1,7 +1,15 @@
 import { InvalidArgumentError } from "commander"
 import * as z from "zod"
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatName,
+  formatRate,
+  formatText,
+} from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
+import type { ByHand } from "../restore/by-hand.ts"
 import { formatForeseen } from "../restore/foresee.ts"
 import { restoreFile } from "../restore/from-sql.ts"
 import type { Prospect } from "../restore/prospect.ts"
@@ -230,7 +238,8 @@ export function formatProspect(prospect: Prospect): string {
 }
 
 export function formatRestore(result: RestoreResult): string {
-  const { id, database, into, state, tables, rawBytes, seconds, errors, leftOut, warnings, rename } = result
+  const { id, database, into, state, tables, rawBytes, seconds, errors, byHand } = result
+  const { leftOut, warnings, rename } = result
   const what = `${id} of ${formatName(database)}`
   const { restoredBytes } = result
   const size = `${formatCount(tables, "table")}, ${formatBytes(restoredBytes ?? rawBytes)}`
@@ -245,12 +254,13 @@ export function formatRestore(result: RestoreResult): string {
       `  ${title} (${count}): ${hint}`,
       ...examples.flatMap(({ message, entry, detail, statement }) => [
         `    ${formatName(message)}${entry === null ? "" : ` [${formatName(entry)}]`}`,
-        ...[detailIn(detail), statement?.replaceAll(/\s+/g, " ")].flatMap((text) =>
-          text === undefined ? [] : `      ${formatName(text.slice(0, 300))}`,
+        ...[detailIn(detail), byHand.length > 0 ? undefined : statement?.replaceAll(/\s+/g, " ")].flatMap(
+          (text) => (text === undefined ? [] : `      ${formatName(text.slice(0, 300))}`),
         ),
       ]),
       ...(count > examples.length ? [`    and ${count - examples.length} more`] : []),
     ]),
+    ...formatByHand(byHand, into),
     ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
     ...(rename.length > 0
@@ -266,6 +276,27 @@ function howItEnded({ state, seconds, errors, failure }: RestoreResult): string 
   const after = formatDuration(seconds)
   if (state !== "unchanged" && failure === null) return `ran to its end in ${after}, with ${count}`
   return `stopped after ${after}${state === "unchanged" ? ", and rolled back" : ""}${count === "" ? "" : `: ${count}`}`
+}
+
+const byHandShown = 3
+const longestShown = 4_000
+
+function formatByHand(all: readonly ByHand[], into: string): string[] {
+  if (all.length === 0) return []
+  const shown = all.slice(0, byHandShown)
+  const more = all.length - shown.length
+  return [
+    `  to finish by hand, in this order, when what refused it is right (SQL in ${formatName(into)}):`,
+    ...shown.flatMap(({ what, run }) => [
+      `    ${formatName(what)}`,
+      ...(run.length > longestShown
+        ? [`      ${formatCount(run.length, "character")}: --json has them`]
+        : formatText(run)
+            .split("\n")
+            .map((line) => `      ${line}`)),
+    ]),
+    ...(more > 0 ? [`    and ${more} more: --json has all of them (byHand)`] : []),
+  ]
 }
 
 /** The row, as far as the server shows it. */

@@ -157,6 +157,8 @@ export type RestoreError = {
   readonly statement: string | null
   /** The entry of the archive, where it is known. */
   readonly dumpId?: number | undefined
+  /** The object of the backup that holds the rows, where they are not in the archive. */
+  readonly object?: string | undefined
 }
 
 /** The errors of one class, and what to do about them. */
@@ -166,7 +168,7 @@ export type RestoreErrorGroup = {
   readonly hint: string
   readonly count: number
   /** The first of them. */
-  readonly examples: readonly Omit<RestoreError, "dumpId">[]
+  readonly examples: readonly Omit<RestoreError, "dumpId" | "object">[]
 }
 
 /**
@@ -205,7 +207,7 @@ export function groupErrors(errors: readonly RestoreError[]): RestoreErrorGroup[
     const { title, hint } = adviceOn(name)
     const isAlone = name === "missing-object" && found.length === errors.length
     const examples = found.slice(0, examplesKept).map((error) => {
-      const { dumpId: _, ...example } = error
+      const { dumpId: _, object: __, ...example } = error
       return example
     })
     return { class: name, title, hint: isAlone ? missingAlone : hint, count: found.length, examples }

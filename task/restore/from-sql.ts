@@ -58,7 +58,14 @@ export async function restoreImported(
 }
 
 /** What a restore comes to that can only succeed. */
-const wholly = { state: "restored", errors: [], leftOut: [], warnings: [], failure: null } as const
+const wholly = {
+  state: "restored",
+  errors: [],
+  byHand: [],
+  leftOut: [],
+  warnings: [],
+  failure: null,
+} as const
 
 export type RestoreFileOptions = Omit<
   RestoreOptions,

@@ -215,7 +215,9 @@ async function runWork(
     encoding: manifest.source.encoding,
     zstd,
   })
-  return error ? { state: "errors", errors: [error], warnings: [] } : nothingYet
+  if (!error) return nothingYet
+  const errors = [{ ...error, dumpId: work.entry.dumpId, object: segment.name }]
+  return { state: "errors", errors, warnings: [] }
 }
 
 /** What rejects is a failure, too; nothing is begun after the signal's. */

@@ -3,6 +3,7 @@ import { rawBytes, storedBytes } from "../core/manifest.ts"
 import { identifier } from "../core/quote.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { groupErrors, type RestoreErrorGroup } from "../postgres/restore-errors.ts"
+import { type ByHand, byHand } from "./by-hand.ts"
 import type { RestoreEnd, RestoreJob } from "./job.ts"
 
 /** What is reported of a restore. */
@@ -25,6 +26,8 @@ export type RestoreResult = {
   readonly seconds: number
   /** What PostgreSQL refused, by classes. */
   readonly errors: readonly RestoreErrorGroup[]
+  /** Of a restore that came to its end incomplete: all that was refused, and how to finish it. */
+  readonly byHand: readonly ByHand[]
   /** What belongs to the tables that were asked for, but not without others. */
   readonly leftOut: readonly string[]
   readonly warnings: readonly string[]
@@ -66,6 +69,10 @@ export function resultOf(
     ...(end.restoredBytes === undefined ? {} : { restoredBytes: end.restoredBytes }),
     seconds,
     errors: groupErrors(outcome.errors),
+    byHand:
+      state === "incomplete" && outcome.state === "errors"
+        ? byHand(outcome.errors, plan.entries, manifest, into)
+        : [],
     leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),
     warnings,
     rename: state === "restored" ? end.rename : [],

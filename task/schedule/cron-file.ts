@@ -1,3 +1,4 @@
+import { shellWord } from "../processes/shell-word.ts"
 import type { Schedule } from "./schedule.ts"
 
 /** The text of a file for /etc/cron.d. Cron mails what the program says where it fails. */
@@ -13,6 +14,5 @@ ${minute} ${hour} * * * ${user} ${command}
 
 /** As the shell reads it, behind cron, which takes a bare % for the end of the line. */
 function quote(text: string): string {
-  const quoted = /^[\w@+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
-  return quoted.replaceAll("%", "\\%")
+  return shellWord(text).replaceAll("%", "\\%")
 }
