@@ -236,9 +236,11 @@ describe("objects that must not be replaced", () => {
       const reason = new Error("interrupted")
       let puts = 0
       world.endpoint.inject(({ operation }) => {
-        // By the second the first is stored. One that is broken off may still be, after all else.
-        if (operation === "PutObject" && ++puts === 2 && how === "interrupted") stop.abort(reason)
-        return operation === "DeleteObject" && how === "killed" ? "refuse" : undefined
+        if (operation === "DeleteObject" && how === "killed") return "refuse"
+        // By the second the first is stored. This one must not be, once all else is over.
+        if (operation !== "PutObject" || ++puts !== 2 || how !== "interrupted") return undefined
+        stop.abort(reason)
+        return "refuse"
       })
       const probe = world.open({ signal: stop.signal }).probe("orders/probe")
       if (how === "interrupted") await expect(probe).rejects.toBe(reason)
