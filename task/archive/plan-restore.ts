@@ -20,9 +20,13 @@ export type RestorePlanOptions = {
     | { readonly isNew: false; readonly extensions: readonly string[] }
   readonly clean: boolean
   readonly leaveOut?: LeaveOut | undefined
+  /** Whether an entry brings rows of the extension's own tables, as far as that is known. */
+  readonly isOfExtension?: IsOfExtension | undefined
   /** Whether a superuser restores: nobody else may comment on an extension that an administrator has installed. */
   readonly asSuperuser: boolean
 }
+
+export type IsOfExtension = (entry: TocEntry, extension: string) => boolean
 
 /** What a user wants to go without. What can't be made without it goes, too. */
 export type LeaveOut = {
@@ -38,13 +42,13 @@ export type LeaveOut = {
 /** Decides what to restore of an archive. Throws what `selectEntries` throws. */
 export function planRestore(
   archive: readonly TocEntry[],
-  { selection, target, clean, asSuperuser, leaveOut }: RestorePlanOptions,
+  { selection, target, clean, asSuperuser, leaveOut, isOfExtension = () => false }: RestorePlanOptions,
 ): RestorePlan {
   const selected = selection
     ? selectEntries(archive, selection, { withDependencies: target.isNew })
     : { entries: archive, leftOut: [] }
   const installed = new Set(target.isNew ? [] : target.extensions)
-  const { kept, needing } = withoutThose(selected.entries, leaveOut)
+  const { kept, needing } = withoutThose(selected.entries, leaveOut, isOfExtension)
   const wanted = kept.filter(({ kind, name }) => {
     if (kind === "EXTENSION") return !installed.has(name)
     if (kind !== "COMMENT" || !name.startsWith("EXTENSION ")) return true
@@ -58,7 +62,11 @@ export function planRestore(
 }
 
 /** Entries without what is not wanted, and those of the others that need it. */
-function withoutThose(entries: readonly TocEntry[], leaveOut: LeaveOut | undefined) {
+function withoutThose(
+  entries: readonly TocEntry[],
+  leaveOut: LeaveOut | undefined,
+  isOfExtension: IsOfExtension,
+) {
   if (!leaveOut) return { kept: entries, needing: [] }
   const kinds = new Set([
     ...(leaveOut.refreshes ? ["MATERIALIZED VIEW DATA"] : []),
@@ -74,6 +82,7 @@ function withoutThose(entries: readonly TocEntry[], leaveOut: LeaveOut | undefin
   // What an entry depends on stands before it.
   for (const entry of entries)
     if (isUnwanted(entry) || dependencies(entry).some((one) => gone.has(one))) gone.add(entry)
+  for (const entry of rowsOfExtensions(entries, gone, isOfExtension)) gone.add(entry)
   const goesUnsaid = (entry: TocEntry) =>
     isUnwanted(entry) || /^(COMMENT|ACL|SECURITY LABEL|PUBLICATION .*)$/.test(entry.kind)
   return {
@@ -81,6 +90,37 @@ function withoutThose(entries: readonly TocEntry[], leaveOut: LeaveOut | undefin
     needing: [...gone].filter((entry) => !goesUnsaid(entry)),
   }
 }
+
+/**
+ * The rows and sequences of tables that go with the extensions in `gone`. The archive does not say which extension has
+ * made a table: where it may be one that is kept, its rows are kept, and refused if it is not there.
+ */
+function rowsOfExtensions(
+  entries: readonly TocEntry[],
+  gone: ReadonlySet<TocEntry>,
+  isOfExtension: IsOfExtension,
+): TocEntry[] {
+  const extensions = entries.filter(({ kind }) => kind === "EXTENSION")
+  const [lost = [], kept = []] = [true, false].map((isGone) =>
+    extensions.filter((entry) => gone.has(entry) === isGone),
+  )
+  if (lost.length === 0) return []
+  const idOf = (kind: string, { schema, name }: TocEntry) => JSON.stringify([kind, schema, name])
+  const made = new Set(entries.map((entry) => idOf(entry.kind, entry)))
+  const isIn = (entry: TocEntry) => (extension: TocEntry) => {
+    const [, name] = / WITH SCHEMA (\S.*);\s*$/.exec(extension.definition) ?? []
+    return name !== undefined && unquoted(name) === entry.schema
+  }
+  return entries.filter((entry) => {
+    const maker = makers[entry.kind]
+    if (maker === undefined || made.has(idOf(maker, entry))) return false
+    const isKnown = ({ name }: TocEntry) => isOfExtension(entry, name)
+    if (extensions.some(isKnown)) return lost.some(isKnown) && !kept.some(isKnown)
+    return kept.length === 0 || (lost.some(isIn(entry)) && !kept.some(isIn(entry)))
+  })
+}
+
+const makers: Readonly<Record<string, string>> = { "TABLE DATA": "TABLE", "SEQUENCE SET": "SEQUENCE" }
 
 /** What says something of roles, and can be left out. */
 const grantKinds = new Set(["ACL", "DEFAULT ACL", "DATABASE PROPERTIES"])

@@ -49,6 +49,8 @@ export type Head = {
   /** Where the entries that come after all rows begin, and the number of those before. */
   readonly postDataAt: number
   readonly beforePostData: number
+  /** Where each entry's definition stands: a sign, four bytes for its length, and itself. */
+  readonly definitionsAt: readonly number[]
   /** Where each entry's last nine bytes stand, which only this format has: whether an offset follows, and that. */
   readonly extrasAt: readonly number[]
   /** Where each entry's COPY statement stands, with its length before it. */
@@ -118,14 +120,16 @@ function parseHead(cursor: Cursor): Toc {
   const [database = "", serverVersion = "", dumpVersion = ""] = [cursor.text(), cursor.text(), cursor.text()]
   const countAt = cursor.at
   const entries: TocEntry[] = []
+  const definitionsAt: number[] = []
   const extrasAt: number[] = []
   const copiesAt: number[] = []
   let postData: { readonly at: number; readonly before: number } | undefined
   for (let left = cursor.integer(); left > 0; left--) {
     const { at } = cursor
-    const { entry, copyAt } = parseEntry(cursor, archive, entries.at(-1)?.section)
+    const { entry, definitionAt, copyAt } = parseEntry(cursor, archive, entries.at(-1)?.section)
     if (entry.section === "post-data") postData ??= { at, before: entries.length }
     entries.push(entry)
+    definitionsAt.push(definitionAt)
     extrasAt.push(cursor.at - offsetBytes - 1)
     copiesAt.push(copyAt)
   }
@@ -136,6 +140,7 @@ function parseHead(cursor: Cursor): Toc {
     countAt,
     postDataAt: at,
     beforePostData: before,
+    definitionsAt,
     extrasAt,
     copiesAt,
     isCompressed,
@@ -154,12 +159,13 @@ function parseEntry(
   cursor: Cursor,
   archive: number,
   before: Section = "pre-data",
-): { readonly entry: TocEntry; readonly copyAt: number } {
+): { readonly entry: TocEntry; readonly definitionAt: number; readonly copyAt: number } {
   const dumpId = cursor.integer()
   const hasData = cursor.integer() !== 0
   const [tableOid, oid] = [Number(cursor.text()), Number(cursor.text())]
   const [name = "", kind = ""] = [cursor.text(), cursor.text()]
   const section = sections[cursor.integer()] ?? before
+  const definitionAt = cursor.at
   const definition = cursor.text() ?? ""
   cursor.skipText() // how to drop it
   const copyAt = cursor.at
@@ -188,7 +194,7 @@ function parseEntry(
     hasData,
     dependsOn,
   }
-  return { entry, copyAt }
+  return { entry, definitionAt, copyAt }
 }
 
 class MoreBytesNeeded extends Error {}

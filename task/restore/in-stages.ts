@@ -1,3 +1,4 @@
+import { withStatements } from "../archive/added-statements.ts"
 import { relateEntries } from "../archive/archive.ts"
 import { type LoadStep, loadSteps } from "../archive/load-steps.ts"
 import type { RestorePlan } from "../archive/plan-restore.ts"
@@ -26,12 +27,15 @@ import { followSteps } from "./pace.ts"
  * Restores the planned entries into a new database, several at once: first what takes rows; then the rows, each
  * stream straight from the storage, and the keys of what has all its rows; at last all that needs what is there by
  * then. What PostgreSQL refuses is tried again when more is there; it goes on after that, to find all of it.
+ *
+ * @param statements to be run right after definitions, by these entries' dumpId
  */
 export async function restoreInStages(
   job: MeasuredJob,
   plan: RestorePlan,
   database: string,
   context: Context,
+  statements: ReadonlyMap<number, string>,
 ): Promise<RestoreOutcome> {
   const archive = relateEntries(plan.entries)
   const stages = stagesOf(archive)
@@ -39,7 +43,7 @@ export async function restoreInStages(
   const signal = AbortSignal.any([context.signal, stop.signal])
   const plain = restoringInto(job, database, context, signal)
   const restoring = { ...plain, connection: withSettings(plain.connection, settingsOfLoading) }
-  const heads = headsOf(job, (content) =>
+  const heads = headsOf(withStatements(job.joined.ownHead, statements), (content) =>
     placeFile(
       content,
       { prefix: job.clients.pgRestore.prefix, env: childEnv(restoring.connection, restoring.env) },
@@ -123,14 +127,12 @@ type Heads = {
   readonly remove: () => Promise<void>
 }
 
-function headsOf({ joined }: RestoreJob, place: (content: Buffer) => Promise<PlacedFile>): Heads {
+function headsOf(ownHead: Buffer, place: (content: Buffer) => Promise<PlacedFile>): Heads {
   const placed = new Map<string, Promise<PlacedFile>>()
   return {
     of(schemas) {
       const key = JSON.stringify(schemas)
-      const head =
-        placed.get(key) ??
-        place(schemas.length > 0 ? withSearchPath(joined.ownHead, schemas) : joined.ownHead)
+      const head = placed.get(key) ?? place(schemas.length > 0 ? withSearchPath(ownHead, schemas) : ownHead)
       placed.set(key, head)
       return head
     },

@@ -1,3 +1,4 @@
+import { withStatements } from "../archive/added-statements.ts"
 import { relateEntries } from "../archive/archive.ts"
 import { inOneStream } from "../archive/late-rows.ts"
 import type { RestorePlan } from "../archive/plan-restore.ts"
@@ -13,6 +14,7 @@ import { type RestoreOutcome, restoreMain } from "../postgres/pg-restore.ts"
 import { type Contents, describeContents } from "../postgres/target-database.ts"
 import { decompress } from "../streams/decompress.ts"
 import { detachSubscriptions } from "./detach-subscriptions.ts"
+import { endProtocols, extensionStatements, extensionsTaking } from "./extension-protocols.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
 import {
   analyze,
@@ -42,17 +44,31 @@ export async function restoreIntoExisting(
   await askFirst(job, await describeContents(await target.inside(name)))
   const kept = await keepAmounts(job, name, { isNew: false })
   await target.leave()
-  const outcome = await restoreAtOnce(kept.job, plan, context)
+  const statements = extensionStatements(plan, { isNew: false, taking: extensionsTaking(job, plan) })
+  const outcome = await restoreAtOnce(kept.job, plan, statements.after, context)
   const warnings = [...outcome.warnings]
-  if (outcome.state !== "ok") return { plan, into: name, state: "unchanged", outcome, warnings }
+  if (outcome.state !== "ok") {
+    // Their workers do not stand still with the transaction.
+    await endProtocols(target, name, statements).catch((error: unknown) => {
+      if (!(error instanceof PgstowError)) throw error
+      warnings.push([error.message, error.hint].join(". "))
+    })
+    return { plan, into: name, state: "unchanged", outcome, warnings }
+  }
   warnings.push(...(await findLostOperators(job, plan, name)))
   warnings.push(...(await detachSubscriptions(target, plan, name)))
   warnings.push(...(await analyze(job, plan, name, context)))
+  await endProtocols(target, name, statements)
   return { plan, into: name, state: "restored", outcome, warnings }
 }
 
 /** Restores the planned entries in one transaction, and so in one stream, with the rows of segments put in. */
-async function restoreAtOnce(job: MeasuredJob, plan: RestorePlan, context: Context): Promise<RestoreOutcome> {
+async function restoreAtOnce(
+  job: MeasuredJob,
+  plan: RestorePlan,
+  statements: ReadonlyMap<number, string>,
+  context: Context,
+): Promise<RestoreOutcome> {
   const { manifest, main, joined, name, zstd, options, pace } = job
   const { open, show, ...restoring } = restoringInto(job, name, context, context.signal)
   const openRaw = (object: ManifestObject) =>
@@ -63,7 +79,7 @@ async function restoreAtOnce(job: MeasuredJob, plan: RestorePlan, context: Conte
   const byPath = schemas.length > 0 ? withSearchPath(joined.head, schemas) : joined.head
   const archive = relateEntries(plan.entries)
   const copies = copiesInto(archive, rootsByText(archive))
-  const head = copies.size > 0 ? withCopiesInto(byPath, copies) : byPath
+  const head = withStatements(copies.size > 0 ? withCopiesInto(byPath, copies) : byPath, statements)
   const given = { ...joined, head }
   const compressed = sources.length === 1 && head === joined.head
   const stream = compressed ? open(main) : joinedArchive(() => openRaw(main), given, sources, openRaw)

@@ -11,6 +11,7 @@ import { subscriptionsIn } from "../postgres/subscriptions.ts"
 import type { Target } from "../postgres/target.ts"
 import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
+import { endProtocols, extensionStatements } from "./extension-protocols.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
 import { analyze, findDamage, type MeasuredJob, type RestoreEnd, type RestoreJob } from "./job.ts"
@@ -27,6 +28,24 @@ export async function restoreIntoNew(
   plan: RestorePlan,
   context: Context,
 ): Promise<RestoreEnd> {
+  const statements = extensionStatements(plan, { isNew: true })
+  const end = await fillAndRename(job, plan, statements.after, context)
+  // Only now: the workers that it starts would be in the way of the rename.
+  try {
+    await endProtocols(job.target, end.into, statements)
+    return end
+  } catch (error) {
+    if (end.state === "restored" || !(error instanceof PgstowError)) throw error
+    return { ...end, warnings: [...end.warnings, [error.message, error.hint].join(". ")] }
+  }
+}
+
+async function fillAndRename(
+  job: MeasuredJob,
+  plan: RestorePlan,
+  statements: ReadonlyMap<number, string>,
+  context: Context,
+): Promise<RestoreEnd> {
   const { target, manifest, name, options } = job
   const incomplete = incompleteName(name)
   await removeLeftover(target, incomplete, options)
@@ -35,7 +54,7 @@ export async function restoreIntoNew(
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
   try {
-    const filled = await fill(job, plan, incomplete, context)
+    const filled = await fill(job, plan, statements, incomplete, context)
     const warnings = [
       ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
       ...filled.warnings,
@@ -62,6 +81,7 @@ export async function restoreIntoNew(
 async function fill(
   job: MeasuredJob,
   plan: RestorePlan,
+  statements: ReadonlyMap<number, string>,
   database: string,
   context: Context,
 ): Promise<Pick<RestoreEnd, "outcome" | "warnings">> {
@@ -73,7 +93,7 @@ async function fill(
     throw error
   })
   await target.leave()
-  const loaded = await restoreInStages(kept.job, plan, database, context)
+  const loaded = await restoreInStages(kept.job, plan, database, context, statements)
   const made = options.notValid
     ? await makeNotValid(job, plan, database, loaded)
     : { outcome: loaded, warnings: [] }

@@ -8,6 +8,7 @@ import { type Locale, readLocale } from "../postgres/server.ts"
 import type { Session } from "../postgres/session.ts"
 import { findMissingLocales, inspectTarget } from "../postgres/target-server.ts"
 import { readRoles } from "./create-roles.ts"
+import { foreseeProtocols, isOfExtension } from "./extension-protocols.ts"
 import { extensionsThere } from "./extensions-there.ts"
 import { type Foreseen, foresee, formatForeseen, refusalOf } from "./foresee.ts"
 import { missingTablespaces, type RestoreJob, restoresAsSuperuser } from "./job.ts"
@@ -39,6 +40,7 @@ export async function lookAhead(
   const plan = planRestore(archive, {
     selection: options.selection,
     leaveOut: options.leaveOut,
+    isOfExtension,
     target: exists ? { isNew: false, extensions: server.installedExtensions } : { isNew: true },
     clean: options.clean,
     asSuperuser: restoresAsSuperuser(options, server),
@@ -67,7 +69,10 @@ export async function lookAhead(
   return {
     job: tablespaces.areMissing ? { ...job, options: { ...options, tablespaces: "none" } } : job,
     plan,
-    foreseen: foresee(intention, server),
+    foreseen: [
+      ...foresee(intention, server),
+      ...(await foreseeProtocols(session, { plan, manifest, name, exists }, server)),
+    ],
     rolesToMake,
     notes: [
       ...tablespaces.warnings,

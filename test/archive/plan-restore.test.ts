@@ -71,3 +71,49 @@ test.for(majors)("on PostgreSQL %i, to clean, partitions are dropped after their
   expect(at("events_2026 events_2026_pkey")).toBeGreaterThan(at("events_2026_rest events_2026_rest_pkey"))
   expect(at("orders orders_pkey")).toBeGreaterThan(at("events events_pkey"))
 })
+
+test("an extension that is left out takes the rows of its own tables along, and of no other's", () => {
+  const entryOf = (kind: string, schema: string | undefined, name: string, definition = ""): TocEntry => ({
+    kind,
+    schema,
+    name,
+    definition,
+    tableOid: 0,
+    oid: 0,
+    owner: "postgres",
+    dependsOn: [],
+    dumpId: 1,
+    section: /DATA|SET/.test(kind) ? "data" : "pre-data",
+    hasData: kind === "TABLE DATA",
+  })
+  const extension = (name: string, schema: string) =>
+    entryOf("EXTENSION", undefined, name, `CREATE EXTENSION IF NOT EXISTS ${name} WITH SCHEMA ${schema};\n\n`)
+  const own = [entryOf("TABLE", "shared", "t"), entryOf("TABLE DATA", "shared", "t")]
+  const rows = [
+    entryOf("TABLE DATA", "Alone", "config"),
+    entryOf("TABLE DATA", "shared", "config"),
+    entryOf("TABLE DATA", "cron", "job"),
+    entryOf("SEQUENCE SET", "cron", "jobid_seq"),
+  ]
+  const extensions = [extension("a", '"Alone"'), extension("b", "shared"), extension("c", "shared")]
+  const archive = [...extensions, extension("pg_cron", "shared"), ...own, ...rows]
+  const nothing = {
+    refreshes: false,
+    publications: false,
+    subscriptions: false,
+    eventTriggers: false,
+    foreignServers: false,
+  }
+  const leftOut = (...names: string[]) =>
+    planRestore(archive, {
+      ...isNew,
+      leaveOut: { ...nothing, extensions: names },
+      isOfExtension: ({ schema }, name) => name === "pg_cron" && schema === "cron",
+    }).leftOut.map(({ kind, schema, name }) => `${kind} ${schema}.${name}`)
+  expect(leftOut("a")).toEqual(["TABLE DATA Alone.config"])
+  expect(leftOut("b")).toEqual([])
+  expect(leftOut("pg_cron")).toEqual(["TABLE DATA cron.job", "SEQUENCE SET cron.jobid_seq"])
+  expect(leftOut("a", "b", "c", "pg_cron")).toEqual(
+    rows.map(({ kind, schema, name }) => `${kind} ${schema}.${name}`),
+  )
+})

@@ -56,6 +56,18 @@ const programs = {
     found: () => onPath("pgbouncer") || existsSync("/usr/sbin/pgbouncer"),
     packages: { "apt-get": "pgbouncer", dnf: "pgbouncer", brew: "pgbouncer" },
   },
+  "debian-extensions": {
+    // Of the server that Debian 12 has: with any other, the tests that want them say so.
+    found: () =>
+      !existsSync(join(debianPostgres, "15/bin/initdb")) ||
+      ["pg_cron", "pg_partman", "postgis"].every((name) =>
+        existsSync(`/usr/share/postgresql/15/extension/${name}.control`),
+      ),
+    packages: {
+      "apt-get":
+        "postgresql-15-cron postgresql-15-partman postgresql-15-postgis-3 postgresql-15-postgis-3-scripts",
+    },
+  },
   faketime: {
     // A library that programs are started with, so that only Linux's way of doing that is of use.
     found: () =>
@@ -67,12 +79,15 @@ const programs = {
 
 const wanted = process.argv.slice(2)
 const twoPostgres = wanted.includes("two-postgres")
+const extensions = wanted.includes("debian-extensions")
 
 installPackages()
 installPrograms(
-  wanted.filter((name) => name !== "two-postgres"),
+  wanted.filter((name) => name !== "two-postgres" && name !== "debian-extensions"),
   twoPostgres ? ["python"] : [],
 )
+// They go with the server, which may be here only now.
+if (extensions) installPrograms([], ["debian-extensions"])
 if (twoPostgres)
   run("node_modules/.bin/node", ["test/support/install-postgres.ts", "--two"], "npm run install:postgres")
 
