@@ -14,10 +14,14 @@ export type RestorePlan = {
 export type RestorePlanOptions = {
   /** All there is, where it is undefined. */
   readonly selection: Selection | undefined
-  /** What to restore into: a database that has nothing yet, or one that has these extensions. */
+  /** What to restore into: a database that has nothing yet, or one that has these. */
   readonly target:
     | { readonly isNew: true }
-    | { readonly isNew: false; readonly extensions: readonly string[] }
+    | {
+        readonly isNew: false
+        readonly extensions: readonly string[]
+        readonly schemas: ReadonlySet<string>
+      }
   readonly clean: boolean
   readonly leaveOut?: LeaveOut | undefined
   /** Whether an entry brings rows of the extension's own tables, as far as that is known. */
@@ -45,7 +49,10 @@ export function planRestore(
   { selection, target, clean, asSuperuser, leaveOut, isOfExtension = () => false }: RestorePlanOptions,
 ): RestorePlan {
   const selected = selection
-    ? selectEntries(archive, selection, { withDependencies: target.isNew })
+    ? selectEntries(archive, selection, {
+        withDependencies: target.isNew,
+        schemasThere: target.isNew ? undefined : target.schemas,
+      })
     : { entries: archive, leftOut: [] }
   const installed = new Set(target.isNew ? [] : target.extensions)
   const { kept, needing } = withoutThose(selected.entries, leaveOut, isOfExtension)

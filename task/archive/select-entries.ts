@@ -22,6 +22,12 @@ export type SelectedEntries = {
   readonly leftOut: readonly TocEntry[]
 }
 
+export type SelectOptions = {
+  readonly withDependencies: boolean
+  /** Those of the database to restore into; every one, where it is undefined. */
+  readonly schemasThere?: ReadonlySet<string> | undefined
+}
+
 /**
  * The entries that restore tables and schemas whole. `pg_restore --table` would leave out indexes, constraints,
  * triggers, defaults, the sequences that a table owns, comments, grants and policies.
@@ -31,15 +37,15 @@ export type SelectedEntries = {
  *
  * With dependencies, for a database that has nothing yet: also the schemas, types, functions, extensions and
  * sequences that these need, and the bare columns of tables without which something can't be made. The rows of a
- * materialized view then come only with those of all its tables. Without dependencies all of these, schemas
- * included, must be there.
+ * materialized view then come only with those of all its tables. Without dependencies all of these must be
+ * there, but for the schemas that the chosen lie in: they come where `schemasThere` has not got them.
  *
  * Throws a PgstowError of kind "usage" for a name that the archive does not have, or has in several schemas.
  */
 export function selectEntries(
   entries: readonly TocEntry[],
   selection: Selection,
-  { withDependencies }: { readonly withDependencies: boolean },
+  { withDependencies, schemasThere }: SelectOptions,
 ): SelectedEntries {
   const archive = relateEntries(entries)
   const chosen = new Set([
@@ -61,6 +67,7 @@ export function selectEntries(
   }
 
   if (withDependencies) addDependencies(archive, chosen)
+  else if (schemasThere) addSchemas(archive, chosen, schemasThere)
   return { entries: entries.filter((entry) => chosen.has(entry)), leftOut }
 }
 
@@ -152,4 +159,15 @@ function addDependencies(archive: Archive, chosen: Set<TocEntry>): void {
       if (archive.isInherent(entry) && archive.hosts(entry).every((host) => chosen.has(host)))
         chosen.add(entry)
   } while (chosen.size > sizeBefore)
+}
+
+/** Adds the schemas that the chosen entries lie in and are not there, with what is said of them. */
+function addSchemas(archive: Archive, chosen: Set<TocEntry>, there: ReadonlySet<string>): void {
+  const wanted = new Set([...chosen].map(({ schema }) => schema))
+  const missing = new Set(
+    archive.entries.filter(({ kind, name }) => kind === "SCHEMA" && wanted.has(name) && !there.has(name)),
+  )
+  for (const entry of missing) chosen.add(entry)
+  for (const entry of archive.entries)
+    if (archive.isInherent(entry) && archive.hosts(entry).some((host) => missing.has(host))) chosen.add(entry)
 }

@@ -24,8 +24,9 @@ export type TargetServer = {
   readonly encodings: ReadonlySet<string>
   /** Whether it knows locales of ICU. */
   readonly hasIcu: boolean
-  /** Those of the session's own database. */
+  /** Those of the session's own database, and its schemas. */
   readonly installedExtensions: readonly string[]
+  readonly schemas: ReadonlySet<string>
   readonly isSuperuser: boolean
   /** Whether a hosted service has made the user an admin: it may do some of what PostgreSQL keeps for superusers. */
   readonly isHostedAdmin: boolean
@@ -102,6 +103,7 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
     ),
     hasIcu: user.icu,
     installedExtensions: await names("SELECT extname AS name FROM pg_catalog.pg_extension"),
+    schemas: new Set(await names("SELECT nspname AS name FROM pg_catalog.pg_namespace")),
     isSuperuser: user.rolsuper,
     isHostedAdmin: !user.rolsuper && [...ownRoles].some(isProviderRole),
     mayCreateDatabases: user.rolcreatedb,

@@ -41,7 +41,9 @@ export async function lookAhead(
     selection: options.selection,
     leaveOut: options.leaveOut,
     isOfExtension,
-    target: exists ? { isNew: false, extensions: server.installedExtensions } : { isNew: true },
+    target: exists
+      ? { isNew: false, extensions: server.installedExtensions, schemas: server.schemas }
+      : { isNew: true },
     clean: options.clean,
     asSuperuser: restoresAsSuperuser(options, server),
   })

@@ -27,6 +27,8 @@ async function dumpSample(major: number): Promise<readonly TocEntry[]> {
 const namesOf = (entries: readonly TocEntry[]) =>
   entries.filter(({ kind, name }) => /EXTENSION/.test(kind + name)).map(({ kind, name }) => `${kind} ${name}`)
 
+const schemas: ReadonlySet<string> = new Set(["public", "shop", "analytics", "audit"])
+
 test.for(majors)(
   "on PostgreSQL %i, what the target has or forbids of extensions is left out",
   async (major) => {
@@ -37,7 +39,10 @@ test.for(majors)(
     const others = planRestore(entries, { ...isNew, asSuperuser: false })
     expect(namesOf(others.entries)).toEqual(["EXTENSION pgcrypto"])
     expect(others.entries).toHaveLength(entries.length - 1)
-    const existing = planRestore(entries, { ...isNew, target: { isNew: false, extensions: ["pgcrypto"] } })
+    const existing = planRestore(entries, {
+      ...isNew,
+      target: { isNew: false, extensions: ["pgcrypto"], schemas },
+    })
     expect(namesOf(existing.entries)).toEqual([])
     expect(existing.extensions).toEqual([])
   },
@@ -53,7 +58,7 @@ test.for(majors)("on PostgreSQL %i, a plan needs the roles that it names, and no
     'Sample "Writer"',
   ])
   const selection = { tables: ["shop.products"], schemas: [] }
-  const one = planRestore(entries, { ...isNew, selection, target: { isNew: false, extensions: [] } })
+  const one = planRestore(entries, { ...isNew, selection, target: { isNew: false, extensions: [], schemas } })
   expect(rolesNeeded(one.entries, roles, { owners: true, grants: false })).toEqual(["postgres"])
   expect(rolesNeeded(one.entries, roles, { owners: false, grants: true })).toContain("sample_reader")
 })

@@ -553,6 +553,39 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await compareDatabases({ server, name: before }, { server, name: into })).toEqual([])
     })
 
+    once("gets the schemas that it lacks and the wanted lie in, with their grants", async () => {
+      const original = await server.createDatabase()
+      const reader = `reader_${original}`
+      await server.psql(
+        `CREATE ROLE ${reader}; CREATE SCHEMA one; CREATE TABLE one.t AS SELECT 1 AS a; CREATE TABLE one.other ();
+         CREATE SCHEMA two; COMMENT ON SCHEMA two IS 'the second'; CREATE TABLE two.t AS SELECT 2 AS a;
+         GRANT USAGE ON SCHEMA one, two TO ${reader}`,
+        original,
+      )
+      await backUp(original)
+      const into = await server.createDatabase()
+      for (const selection of [
+        { tables: ["one.t"], schemas: [] },
+        { tables: [], schemas: ["two"] },
+      ])
+        expect(await run({ database: original, into, yes: true, selection })).toMatchObject({
+          state: "restored",
+          errors: [],
+        })
+      const look = `
+        SELECT string_agg(concat(nspname, nspacl, obj_description(oid)), ' ' ORDER BY nspname)
+          FROM pg_namespace WHERE nspname IN ('one', 'two')`
+      expect(await server.psql(look, into)).toBe(await server.psql(look, original))
+      expect(await server.psql("SELECT a FROM one.t UNION SELECT a FROM two.t ORDER BY 1", into)).toBe("1\n2")
+      expect(await server.psql("SELECT to_regclass('one.other') IS NULL", into)).toBe("t")
+      // What is there stays as it is.
+      await server.psql("DROP TABLE one.t; REVOKE USAGE ON SCHEMA one FROM PUBLIC", into)
+      const selection = { tables: ["one.t", "one.other"], schemas: [] }
+      expect(await run({ database: original, into, yes: true, selection })).toMatchObject({
+        state: "restored",
+      })
+    })
+
     once("gets one table back", async () => {
       const into = await copyOf(source)
       await server.psql("DROP TABLE shop.documents", into)
