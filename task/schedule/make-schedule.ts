@@ -7,8 +7,8 @@ import type { Context } from "../context.ts"
 import { codeOf, PgstowError } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { startChild } from "../processes/child.ts"
-import { readSettings } from "../settings/config.ts"
-import { signingKeyFileOf } from "../settings/inputs.ts"
+import { readSettings, type Settings } from "../settings/config.ts"
+import { connectionOf, recipientsOf, signingKeyFileOf, storagesOf } from "../settings/inputs.ts"
 import { cronFile } from "./cron-file.ts"
 import type { Schedule } from "./schedule.ts"
 import { systemdUnits } from "./systemd-units.ts"
@@ -47,6 +47,7 @@ export async function schedule(options: ScheduleOptions, context: Context): Prom
         }))
   if (install) {
     for (const { path } of files) await refuseForeign(path)
+    if (kind === "systemd") await findSystemd(options, context)
     // systemd does not start a service that is to write where there is nothing.
     for (const written of plan.writes)
       await attempt(written, () => mkdir(written, { recursive: true, mode: 0o700 }))
@@ -56,8 +57,9 @@ export async function schedule(options: ScheduleOptions, context: Context): Prom
   return { installed: install, files }
 }
 
-async function planSchedule(options: ScheduleOptions, { log }: Context): Promise<Schedule> {
+async function planSchedule(options: ScheduleOptions, context: Context): Promise<Schedule> {
   const { name, at, program } = options
+  const { log } = context
   const [, hour, minute] = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(at) ?? []
   if (hour === undefined) throw usage(`--at ${at} is not a time of day`, "Write it like 03:00.")
   if (!/^[A-Za-z0-9_-]+$/.test(name))
@@ -80,6 +82,7 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
   const unwritable = writes.find((_, index) => inSystem.test(used[program.length + index] ?? ""))
   if (unwritable !== undefined)
     throw usage(`${unwritable} in ${settingsFile} is no place for files`, "Name a folder on a disk.")
+  await checkBackup(settings, settingsFile, { ...context, env })
   const named = [...program, ...used, ...Object.values(env).map((value) => value ?? "")]
   const inHome =
     named.some((text) => homeFolders.test(text)) ||
@@ -100,6 +103,19 @@ async function planSchedule(options: ScheduleOptions, { log }: Context): Promise
     // docker, kubectl and ssh read their settings there.
     needsHome: inHome || exec !== undefined,
     needsTmp: named.some((text) => temporaryFolders.test(text)),
+  }
+}
+
+/** Throws what a backup with these settings would be refused with, every night. */
+async function checkBackup(settings: Settings, file: string, context: Context): Promise<void> {
+  try {
+    recipientsOf(settings)
+    for (const storage of storagesOf(settings, context)) storage.close()
+    await connectionOf(settings, {}, context)
+  } catch (cause) {
+    if (!(cause instanceof PgstowError)) throw cause
+    const { kind, hint } = cause
+    throw new PgstowError(kind, `no backup can be made by ${file}`, { cause, hint })
   }
 }
 
@@ -134,17 +150,29 @@ function folderOf(storage: string): string | undefined {
   return /^[a-z0-9]+:/i.test(storage) ? undefined : storage
 }
 
-async function startTimer(name: string, { env, signal }: Context): Promise<void> {
+/** Throws where no systemd runs that could start a timer: before any file is written. */
+async function findSystemd({ settingsFile }: ScheduleOptions, context: Context): Promise<void> {
+  await systemctl(["show", "--property=Version"], context).catch((cause: unknown) => {
+    throw new PgstowError("usage", "no systemd runs here, so nothing was installed", {
+      cause,
+      hint: `Take a file for cron: pgstow schedule --cron --settings ${settingsFile} --install.`,
+    })
+  })
+}
+
+async function startTimer(name: string, context: Context): Promise<void> {
   for (const args of [["daemon-reload"], ["enable", "--now", `${name}.timer`]])
-    await startChild(
-      { file: "systemctl", args, env: { PATH: env.PATH } },
-      { signal, failureKind: "unexpected" },
-    ).ended.catch((cause: unknown) => {
+    await systemctl(args, context).catch((cause: unknown) => {
       throw new PgstowError("unexpected", `the files are in place, but systemctl ${args.join(" ")} failed`, {
         cause,
-        hint: "Run it yourself, or take the line for cron: pgstow schedule --cron.",
+        hint: "Run it yourself.",
       })
     })
+}
+
+async function systemctl(args: readonly string[], { env, signal }: Context): Promise<void> {
+  const program = { file: "systemctl", args, env: { PATH: env.PATH } }
+  await startChild(program, { signal, failureKind: "unexpected" }).ended
 }
 
 /** Throws where there is a file that this program did not make. */

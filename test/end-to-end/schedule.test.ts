@@ -34,7 +34,7 @@ test.skipIf(needsLinux)(`the units are printed as systemd takes them${needsLinux
   const settings = join(folder, "settings.env")
   await writeFile(
     settings,
-    `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\nPGSTOW_EXEC=docker exec -i db`,
+    `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\nPGSTOW_EXEC=docker exec -i db\nPGSTOW_UNENCRYPTED=yes`,
   )
   const { exitCode, stdout, stderr } = await scene.run(["schedule", "--settings", "settings.env"])
   expect(exitCode).toBe(0)
@@ -60,7 +60,9 @@ test.skipIf(needsLinux)(`the units are printed as systemd takes them${needsLinux
 test("--install puts the files in place, makes the folders and starts the timer; a foreign file stays", async () => {
   const { folder } = await setScene()
   const settings = join(folder, "settings.env")
-  await writeFile(settings, `PGSTOW_STORAGE=file://${folder}/backups`, { mode: 0o600 })
+  await writeFile(settings, `PGSTOW_STORAGE=file://${folder}/backups\nPGSTOW_UNENCRYPTED=yes`, {
+    mode: 0o600,
+  })
   const bin = join(folder, "bin")
   await mkdir(bin)
   await writeFile(join(bin, "systemctl"), `#!/bin/sh\necho "$@" >> ${folder}/called\n`)
@@ -84,10 +86,18 @@ test("--install puts the files in place, makes the folders and starts the timer;
   }
   for (const _ of ["first", "again"]) await schedule(options, context)
   expect(await readFile(join(folder, "called"), "utf8")).toBe(
-    "daemon-reload\nenable --now pgstow-orders.timer\n".repeat(2),
+    "show --property=Version\ndaemon-reload\nenable --now pgstow-orders.timer\n".repeat(2),
   )
   expect(await readFile(join(folder, "pgstow-orders.timer"), "utf8")).toContain("Unit=pgstow-orders.service")
   await expect(readFile(join(folder, "backups"))).rejects.toThrow("EISDIR")
+
+  await writeFile(join(bin, "systemctl"), "#!/bin/sh\necho 'not booted with systemd' >&2\nexit 1\n")
+  const failure = await schedule({ ...options, name: "nothing" }, context).catch((error: unknown) => error)
+  expect(failure).toMatchObject({
+    message: "no systemd runs here, so nothing was installed",
+    hint: `Take a file for cron: pgstow schedule --cron --settings ${settings} --install.`,
+  })
+  await expect(readFile(join(folder, "nothing.timer"))).rejects.toThrow("ENOENT")
 
   await writeFile(join(folder, "other.service"), "[Unit]\n")
   await expect(schedule({ ...options, name: "other" }, context)).rejects.toThrow(
@@ -102,12 +112,21 @@ test.each([
   ["PGSTOW_STORAGE=/b", ["--unit", "../x"], "can't be the name of a unit"],
   ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "there are no settings in"],
   ["PGSTOW_STORAGE=/dev/shm/b", [], "/dev/shm/b in"],
+  ["PGSTOW_STORAGE=/b", [], "no recipient was given"],
+  ["PGSTOW_STORAGE=/b\nPGSTOW_RECIPIENTS=age1…", ["--cron"], "recipient 1 is not valid"],
+  ["PGSTOW_STORAGE=s3://b\nPGSTOW_UNENCRYPTED=yes", [], "s3://b"],
+  [
+    "PGSTOW_STORAGE=/b\nPGSTOW_UNENCRYPTED=yes\nDATABASE_URL=mysql://db/x",
+    [],
+    ".env: the database URL begins with mysql://",
+  ],
 ])("settings %j with %j: %s", async (settings, args, problem) => {
   const scene = await setScene()
   const { folder } = scene
   await writeFile(join(folder, ".env"), settings)
   const { exitCode, stderr } = await scene.run(["schedule", ...args])
-  expect(exitCode).toBe(2)
+  // As a backup with these settings: 7 for a recipient.
+  expect([2, 7]).toContain(exitCode)
   expect(stderr).toContain(problem)
 })
 
@@ -128,7 +147,7 @@ test.each([
 ])("the service sees what is named in %j, and is kept from the rest", async (settings, { home, tmp }) => {
   const { folder } = await setScene()
   const settingsFile = join(folder, "settings.env")
-  await writeFile(settingsFile, settings, { mode: 0o600 })
+  await writeFile(settingsFile, `${settings}\nPGSTOW_UNENCRYPTED=yes`, { mode: 0o600 })
   const program = ["/usr/bin/node", "/opt/pgstow/pgstow.mjs"]
   const options = {
     kind: "systemd",
