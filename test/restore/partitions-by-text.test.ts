@@ -47,18 +47,19 @@ describe.for(majors)("partitions by text, with PostgreSQL %i", async (major) => 
       ),
     ).toBe("30")
   }
-  const backUp = async (locale: string): Promise<Scene> => {
+  const icu = "LOCALE_PROVIDER icu ICU_LOCALE 'en' LC_COLLATE 'C' LC_CTYPE 'C'"
+  const backUp = async (locale: string, sql = schema): Promise<Scene> => {
     const scene = await setScene(server)
     const { database } = scene
     await server.psql(`DROP DATABASE ${database}`)
     await server.psql(`CREATE DATABASE ${database} TEMPLATE template0 ENCODING 'UTF8' ${locale}`)
-    await server.psql(schema, database)
+    await server.psql(sql, database)
     await scene.json(["backup", "--jobs", "2"])
     return scene
   }
 
   test.skipIf(noIcu)(`take their rows under another collation${noIcu}`, async () => {
-    const scene = await backUp("LOCALE_PROVIDER icu ICU_LOCALE 'en' LC_COLLATE 'C' LC_CTYPE 'C'")
+    const scene = await backUp(icu)
     await expectPlaces(scene.database, byIcu)
     const copy = `${scene.database}_copy`
     const result = await scene.json([
@@ -85,6 +86,33 @@ describe.for(majors)("partitions by text, with PostgreSQL %i", async (major) => 
     const same = `${scene.database}_same`
     expect(await scene.json(["restore", "latest", "--into", same])).toMatchObject({ warnings: [] })
     await expectPlaces(same, byIcu)
+  })
+
+  test.skipIf(noIcu)(`keep their rows where they can't be attached${noIcu}`, async () => {
+    const scene = await backUp(
+      icu,
+      `CREATE TABLE t (name text) PARTITION BY RANGE (name);
+       CREATE TABLE t_empty PARTITION OF t FOR VALUES FROM ('a') TO ('B');
+       CREATE TABLE t_rest PARTITION OF t FOR VALUES FROM ('x') TO ('z');
+       INSERT INTO t VALUES ('a'), ('A1'), ('y')`,
+    )
+    const copy = `${scene.database}_copy`
+    const { exitCode, stdout } = await scene.run([
+      "restore",
+      "latest",
+      "--into",
+      copy,
+      "--locale",
+      "default",
+      "--json",
+    ])
+    expect(exitCode).toBe(9)
+    expect(JSON.parse(stdout)).toMatchObject({
+      errors: [{ count: 1 }],
+      byHand: [{ what: "table attach public.t_empty", in: "sql" }],
+    })
+    const rows = "SELECT (SELECT count(*) FROM t_empty), (SELECT count(*) FROM t)"
+    expect(await server.psql(rows, `incomplete_${copy}`)).toBe("2|1")
   })
 
   test("take their rows under the same collation, all or some", async () => {
