@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 import { oldestTests } from "./test/support/slow-tests.ts"
 
@@ -6,6 +7,8 @@ export default defineConfig({
     include: oldestTests,
     globalSetup: ["test/support/global-set-up.ts"],
     setupFiles: ["test/support/match-patterns.ts"],
+    // One less, by default.
+    maxWorkers: availableParallelism(),
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },
