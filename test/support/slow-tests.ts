@@ -4,9 +4,11 @@ export const slowTests = [
   "test/end-to-end/almost-s3.test.ts",
   "test/end-to-end/damaged-backup.test.ts",
   "test/end-to-end/exec-losses.test.ts",
+  "test/end-to-end/export.test.ts",
   "test/end-to-end/get-it-back.test.ts",
   "test/end-to-end/hostile-source.test.ts",
   "test/end-to-end/interrupts.test.ts",
+  "test/end-to-end/logs.test.ts",
   "test/end-to-end/manifest-faults.test.ts",
   "test/end-to-end/odd-databases.test.ts",
   "test/end-to-end/races.test.ts",
@@ -20,7 +22,7 @@ export const slowTests = [
   "test/storage/s3-faults.test.ts",
 ]
 
-/** What takes long, and runs on the newest PostgreSQL in `npm test`: `npm run test:oldest` runs it on the oldest, and CI. */
+/** What takes long, and runs on the newest PostgreSQL otherwise: `npm run test:oldest` runs it on the oldest, and CI. */
 export const oldestTests = [
   "test/end-to-end/create-roles.test.ts",
   "test/end-to-end/export.test.ts",
