@@ -1,4 +1,4 @@
-import { Stack } from "aws-cdk-lib"
+import { Duration, Stack } from "aws-cdk-lib"
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import type { IKey } from "aws-cdk-lib/aws-kms"
 import type { Bucket, CfnBucket } from "aws-cdk-lib/aws-s3"
@@ -69,6 +69,8 @@ export class BucketCopy extends Construct {
     this.failures = new Queue(this, "Failures", {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
+      // The most that SQS has: the alarm is over when the queue has forgotten what was not copied.
+      retentionPeriod: Duration.days(14),
     })
     // Not by the bucket's ARN: the bucket can't be made before S3 may send to the queue.
     const letS3Send = this.failures.addToResourcePolicy(

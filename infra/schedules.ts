@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { Duration, Stack, TimeZone } from "aws-cdk-lib"
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import type { IFunction } from "aws-cdk-lib/aws-lambda"
@@ -6,7 +7,11 @@ import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets"
 import type { IQueue } from "aws-cdk-lib/aws-sqs"
 import { Construct } from "constructs"
 
+/** As many characters as EventBridge takes for the name of a schedule. */
+const longestName = 64
+
 export type ScheduleProps = {
+  /** The schedule's name. One that is too long for EventBridge is cut, and ends with a digest of all of it. */
   readonly name: string
   readonly description: string
   /** EventBridge's cron or rate. */
@@ -50,7 +55,7 @@ export class Schedules extends Construct {
       )
     }
     new Schedule(this, id, {
-      scheduleName: name,
+      scheduleName: fittingName(name),
       description,
       schedule: ScheduleExpression.expression(expression, TimeZone.of(timeZone)),
       timeWindow:
@@ -65,4 +70,10 @@ export class Schedules extends Construct {
       }),
     })
   }
+}
+
+function fittingName(name: string): string {
+  if (name.length <= longestName) return name
+  const end = `-${createHash("sha256").update(name).digest("hex").slice(0, 8)}`
+  return name.slice(0, longestName - end.length) + end
 }

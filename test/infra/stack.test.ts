@@ -294,6 +294,12 @@ describe("the bucket", () => {
     expect(filled(rich.outputs.CopyRole?.Value)).toBe("<StorageCopyRole.Arn>")
   })
 
+  it("keeps what could not be copied as long as SQS does, since the alarm is over when the queue has forgotten it", () => {
+    expect(resource(rich, "AWS::SQS::Queue", /Failures/).Properties).toMatchObject({
+      MessageRetentionPeriod: 14 * 24 * 3600,
+    })
+  })
+
   it("stays when the stack goes, with its key and the identity", () => {
     for (const type of ["AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret"])
       expect(resource(plain, type)).toMatchObject({
@@ -424,6 +430,18 @@ describe("the schedules", () => {
       ScheduleExpressionTimezone: "Europe/Berlin",
     })
     rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3)
+  })
+
+  it("have names that EventBridge takes, 64 characters, of the longest stack's and database's name, each its own", () => {
+    const stackName = "a-stack-of-28-characters-you"
+    const long = (last: string) => ({ ...orders, name: `${"database".repeat(5).slice(1)}${last}` })
+    const { resources } = synthesize({ stackName, databases: [long("a"), long("b")] })
+    const names = Object.values(resources)
+      .filter(({ Type }) => Type === "AWS::Scheduler::Schedule")
+      .map(({ Properties }) => String(Properties.Name))
+    expect(names.filter((name) => name.startsWith(`${stackName}-backup-atabase`))).toHaveLength(2)
+    expect(new Set(names).size).toBe(2 + 3)
+    for (const name of names) expect(name).toMatch(/^[0-9a-zA-Z_.-]{1,64}$/)
   })
 
   it("and events never make Lambda try a function again, and lose nothing that failed", () => {
