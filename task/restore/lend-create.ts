@@ -20,7 +20,7 @@ export async function lendCreate(
 ): Promise<() => Promise<void>> {
   const wanted = options.owners === "keep" ? ownersBySchema(entries) : []
   if (wanted.length === 0) return async () => {}
-  const lacking = z.array(lendable).parse(await (await target.inside(database)).query(lackingAmong(wanted)))
+  const lacking = z.array(lendable).parse(await findLacking(await target.inside(database), wanted))
   const lent: Lendable[] = []
   for (const one of lacking)
     if (await mayChange(await target.inside(database), `GRANT ${rightOf(one)} TO ${identifier(one.role)}`))
@@ -47,6 +47,20 @@ function ownersBySchema(entries: readonly TocEntry[]): Lendable[] {
     if (schema && owner !== "" && kind !== "ACL")
       found.set(JSON.stringify([schema, owner]), { schema, role: owner })
   return [...found.values()]
+}
+
+/**
+ * The names are the archive's, and are no more than a guess where that is not in UTF-8: one that the database has no
+ * characters for is not asked for.
+ */
+async function findLacking(session: Session, wanted: readonly Lendable[]): Promise<unknown> {
+  try {
+    return await session.query(lackingAmong(wanted))
+  } catch (error) {
+    if (!(error instanceof QueryError)) throw error
+    const plain = wanted.filter(({ schema, role }) => /^[ -~]*$/.test(schema + role))
+    return plain.length > 0 ? session.query(lackingAmong(plain)) : []
+  }
 }
 
 /** A superuser may give everything to everybody, and needs none of this. */
