@@ -1,8 +1,8 @@
 // Run by test/support/independent-s3.ts, and not by `npm test`: it needs services that nobody here wrote.
-import { setTimeout as wait } from "node:timers/promises"
 import { describe, expect, onTestFinished, test } from "vitest"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { compareDatabases } from "../support/compare-databases.ts"
+import { holdDump } from "../support/held-dump.ts"
 import { s3Services } from "../support/s3-services.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { setScene } from "../support/scene.ts"
@@ -36,14 +36,18 @@ describe.each(s3Services)("on $name", ({ url, accessKeyId, secretAccessKey }) =>
     await scene.json(["restore", "latest", "--into", into], env)
     expect(await compareDatabases({ server, name: database }, { server, name: into })).toEqual([])
 
+    const held = await holdDump(server, database)
     const killed = scene.start(["backup", "--jobs", "2"], env)
-    await wait(1_500)
+    await held.reached()
     killed.killAll("SIGKILL")
     await killed.finished.catch(() => {})
+    await held.release()
+    const heldAgain = await holdDump(server, database)
     const interrupted = scene.start(["backup", "--jobs", "2"], env)
-    await wait(1_500)
+    await heldAgain.reached()
     interrupted.kill("SIGINT")
-    await interrupted.finished
+    expect((await interrupted.finished).exitCode).toBe(130)
+    await heldAgain.release()
 
     await scene.json(["verify", "latest"], env)
     await scene.json(["cleanup", "--keep-last", "1"], env)

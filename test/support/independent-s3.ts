@@ -34,6 +34,7 @@ try {
     config: false,
     include: [byHand ? "test/**/s3-life-cycle.suite.ts" : "test/**/*.suite.ts"],
     globalSetup: ["test/support/global-set-up.ts"],
+    setupFiles: ["test/support/match-patterns.ts"],
     testTimeout: 300_000,
     hookTimeout: 120_000,
     watch: false,
