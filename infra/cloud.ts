@@ -16,6 +16,7 @@ import { Command } from "commander"
 import * as z from "zod"
 import { runTask, type TaskPlace, taskPlaceSchema } from "../functions/run-task.ts"
 import { messageOf, PgstowError } from "../task/errors.ts"
+import { describedTask } from "./described-task.ts"
 
 /** Runs pgstow's commands in the cloud, as tasks of the stack, and follows each to its end: `npm run cloud -- --help`. */
 
@@ -168,8 +169,7 @@ async function describe(cluster: string, tasks: readonly string[]): Promise<Task
 
 /** Prints what a task says until it has ended, and gives its exit code. */
 async function follow({ cluster }: TaskPlace, taskArn: string): Promise<number> {
-  const [first] = await describe(cluster, [taskArn])
-  const stream = await logStream(first, taskArn)
+  const stream = await logStream(await describedTask(ecs, cluster, taskArn), taskArn)
   let token: string | undefined
   for (;;) {
     const [task] = await describe(cluster, [taskArn])
@@ -184,8 +184,8 @@ async function follow({ cluster }: TaskPlace, taskArn: string): Promise<number> 
 
 type LogStream = { readonly logGroupName: string; readonly logStreamName: string }
 
-async function logStream(task: Task | undefined, taskArn: string): Promise<LogStream> {
-  const definition = new DescribeTaskDefinitionCommand({ taskDefinition: task?.taskDefinitionArn })
+async function logStream(task: Task, taskArn: string): Promise<LogStream> {
+  const definition = new DescribeTaskDefinitionCommand({ taskDefinition: task.taskDefinitionArn })
   const { taskDefinition } = await ecs.send(definition)
   const container = taskDefinition?.containerDefinitions?.[0]
   const options = container?.logConfiguration?.options ?? {}
