@@ -31,8 +31,10 @@ const spokenFor: ReadonlySet<number> = new Set(
   [0, ...Object.values(exitCodes)].filter((code) => code !== exitCodes.unexpected),
 )
 
+/** AWS took the machine: from a Spot task, or since the machine was failing. */
+const endedByAws = ["SpotInterruption", "TerminationNotice", "InfrastructureHealth"]
 /** AWS's doing, after which the same task may well succeed. */
-const worthAnotherTry = ["SpotInterruption", "TaskFailedToStart"]
+const worthAnotherTry = [...endedByAws, "TaskFailedToStart"]
 const maxRetries = 2
 
 /** `stoppedHung` of any number of hours. */
@@ -68,7 +70,7 @@ export const handler = lambdaHandler(
       code !== undefined &&
       spokenFor.has(code) &&
       // That it was told to stop is all that it knows of these.
-      (code === 0 || !(stopCode === "SpotInterruption" || hung.test(stoppedReason)))
+      (code === 0 || !(endedByAws.includes(stopCode) || hung.test(stoppedReason)))
     if (codes.length > 0 && codes.every(said)) return null
 
     const exits = codes.map((code) => (code === undefined ? "no exit code" : `exit code ${code}`))

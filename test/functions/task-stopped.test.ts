@@ -57,6 +57,9 @@ it.each([
   ["pgstow", "SpotInterruption", 143, 1],
   ["pgstow-retry-1", "SpotInterruption", 143, 2],
   ["pgstow", "TaskFailedToStart", undefined, 1],
+  ["pgstow", "TerminationNotice", 143, 1],
+  ["pgstow", "InfrastructureHealth", 143, 1],
+  ["pgstow-retry-1", "InfrastructureHealth", 137, 2],
 ])(
   "a backup that AWS ended or did not start is started again: %s, %s",
   async (startedBy, stopCode, exitCode, retry) => {
