@@ -115,7 +115,9 @@ async function runInCloud(kind: string, command: readonly string[]): Promise<voi
       hint: "Restore from a machine that has the key: `npx pgstow restore --storage s3://BUCKET --identity FILE`.",
     })
   const signal = new AbortController().signal
-  const taskArn = await runTask(ecs, place, { family: family(place, kind), command }, signal)
+  // Nobody starts a restore again when Spot takes its machine.
+  const spot = place.spot && !kind.startsWith("restore-")
+  const taskArn = await runTask(ecs, { ...place, spot }, { family: family(place, kind), command }, signal)
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
   process.exitCode = await follow(place, taskArn)
 }
