@@ -42,6 +42,7 @@ export function foresee(intention: Intention, server: TargetServer): Foreseen[] 
     ...foreseeLocale(intention, server),
     ...foreseeMissingRoles(intention, server),
     ...foreseeOwners(intention, server),
+    ...foreseeDefaultPrivileges(intention, server),
     ...foreseeExtensions(intention, server),
     ...foreseeTablespaces(intention, server),
     ...foreseeGuarded(intention, server),
@@ -220,6 +221,26 @@ function foreseeOwners({ plan, options, exists, rolesToMake }: Intention, server
             waysOut(distant),
           ),
         ]),
+  ]
+}
+
+/** Default privileges stay those of their role where everything else belongs to the user. */
+function foreseeDefaultPrivileges(
+  { plan, options, rolesToMake }: Intention,
+  server: TargetServer,
+): Foreseen[] {
+  if (server.isSuperuser || options.owners !== "none" || options.grants !== "keep") return []
+  const givers = plan.entries.filter(({ kind }) => kind === "DEFAULT ACL").map(({ owner }) => owner)
+  const foreign = [...new Set(givers)]
+    .filter((role) => server.roles.has(role) && !server.ownRoles.has(role) && !rolesToMake.includes(role))
+    .sort()
+  if (foreign.length === 0) return []
+  return [
+    fail(
+      `the default privileges of ${listed(foreign)}`,
+      `the user ${formatName(server.user)} may not set default privileges of ${listed(foreign)}`,
+      [...grantsOf(foreign, server), "--no-acl"],
+    ),
   ]
 }
 

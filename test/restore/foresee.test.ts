@@ -105,6 +105,25 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => 
     await server.psql(`DROP DATABASE "incomplete_${database}_copy"`)
   })
 
+  test("counts default privileges of a role that the user may not act as, with --no-owner too", async () => {
+    const scene = await setScene(major)
+    const { server, database } = scene
+    const reader = `Reader of ${database}`
+    await server.psql(`CREATE ROLE "${reader}"`)
+    await server.psql(`ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "${reader}"`, database)
+    await scene.json(["backup"])
+    const { user, env } = await limited(scene, "CREATEDB")
+    const restore = ["restore", "latest", "--into", `${database}_copy`, "--no-owner"]
+
+    const failure = failureOfRun(await scene.run(restore, env))
+    expect(failure).toMatchObject({
+      exitCode: 3,
+      message: `the user ${user} may not set default privileges of postgres`,
+      hint: "Ways out: --no-acl, or go on in spite of it by --anyway.",
+    })
+    expect((await scene.run([...restore, "--no-acl"], env)).exitCode).toBe(0)
+  })
+
   test("is nothing for a superuser, and a dry run says what would be done and makes nothing", async () => {
     const scene = await setScene(major)
     const { server, database } = scene
