@@ -28,6 +28,8 @@ const cloudFormation = new CloudFormationClient()
 const ecs = new ECSClient()
 const logs = new CloudWatchLogsClient()
 const everyMs = 2_000
+/** How often the log of a task that has ended is looked at for what it said. */
+const mostLooks = 15
 
 const program = new Command("cloud")
   .description("Runs pgstow in the cloud and follows it. Ends with the task's exit code.")
@@ -173,13 +175,24 @@ async function describe(cluster: string, tasks: readonly string[]): Promise<Task
 async function follow({ cluster }: TaskPlace, taskArn: string): Promise<number> {
   const stream = await logStream(await describedTask(ecs, cluster, taskArn), taskArn)
   let token: string | undefined
+  let anything = false
+  const print = async () => {
+    const printed = await printFrom(stream, token)
+    token = printed.token
+    anything ||= printed.lines > 0
+  }
   for (;;) {
     const [task] = await describe(cluster, [taskArn])
-    const stopped = task?.lastStatus === "STOPPED"
-    // Asked for after the status: what the task said last is there by now.
-    if (stopped) await wait(everyMs)
-    token = await printFrom(stream, token)
-    if (stopped) return exitCodeOf(task)
+    await print()
+    if (task?.lastStatus === "STOPPED") {
+      // What it said last gets into the log a little later, and a task that ran has said something.
+      const ran = task.containers?.[0]?.exitCode !== undefined
+      for (let looks = 1; looks === 1 || (ran && !anything && looks <= mostLooks); looks += 1) {
+        await wait(everyMs)
+        await print()
+      }
+      return exitCodeOf(task)
+    }
     await wait(everyMs)
   }
 }
@@ -198,8 +211,12 @@ async function logStream(task: Task, taskArn: string): Promise<LogStream> {
   }
 }
 
-/** Prints what came after `token`, and gives the next one. */
-async function printFrom(stream: LogStream, token: string | undefined): Promise<string | undefined> {
+/** Prints what came after `token`, and gives the next one, and how many lines there were. */
+async function printFrom(
+  stream: LogStream,
+  token: string | undefined,
+): Promise<{ readonly token: string | undefined; readonly lines: number }> {
+  let lines = 0
   for (let from = token; ; ) {
     const request = new GetLogEventsCommand({ ...stream, startFromHead: true, nextToken: from })
     const page = await logs.send(request).catch((error: unknown) => {
@@ -208,7 +225,8 @@ async function printFrom(stream: LogStream, token: string | undefined): Promise<
       throw error
     })
     for (const { message } of page?.events ?? []) process.stdout.write(`${readable(message ?? "")}\n`)
-    if (page?.nextForwardToken === undefined || page.nextForwardToken === from) return from
+    lines += page?.events?.length ?? 0
+    if (page?.nextForwardToken === undefined || page.nextForwardToken === from) return { token: from, lines }
     from = page.nextForwardToken
   }
 }

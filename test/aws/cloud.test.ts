@@ -146,13 +146,15 @@ it("what every role asked of AWS is allowed by its policies, and is in the recor
   const denied = []
   for (const call of calls) if (!(await allowsCall(account, call))) denied.push(call)
   expect(denied).toEqual([])
-  const known = new Set(readRecording().map((call) => JSON.stringify(call)))
+  // Which backups are removed, and how often, depends on the clock; who does what does not.
+  const deeds = (recorded: typeof calls) => new Set(recorded.map(({ by, action }) => `${by} ${action}`))
+  const known = readRecording()
   expect(
-    calls.filter((call) => !known.has(JSON.stringify(call))),
+    [...deeds(calls)].filter((deed) => !deeds(known).has(deed)),
     "new calls: PGSTOW_RECORD=true npm run test:aws writes them down",
   ).toEqual([])
-  expect(new Set(readRecording().map(({ by }) => by))).toEqual(new Set(calls.map(({ by }) => by)))
-}, 120_000)
+  expect(new Set(known.map(({ by }) => by))).toEqual(new Set(calls.map(({ by }) => by)))
+}, 240_000)
 
 it("another deployment with other settings keeps the key and the bucket", async () => {
   const before = await cloud.outputs()

@@ -57,14 +57,16 @@ const unused: readonly { readonly grants: RegExp; readonly because: string }[] =
     grants: /(gone|lost)/,
     because: "tasks of these databases fail early, or never start; see those of orders",
   },
-  { grants: / ecs:TagResource$/, because: "AWS asks for it by itself where a started task gets tags" },
   {
     grants: /^Functionscleanuprole (s3:AbortMultipartUpload|s3:PutObject|kms:GenerateDataKey)$/,
     because: "no backup was interrupted long enough ago",
   },
   { grants: /^Functionsmeasurerole events:PutEvents$/, because: "no backup stayed unverified for an hour" },
   { grants: /^Functionsstophungrole ecs:StopTask$/, because: "no task ran for a day" },
-  { grants: /^Functionsverifybackuprole (ecs:RunTask|iam:PassRole)$/, because: "no backup has 20 GiB" },
+  {
+    grants: /^Functionsverifybackuprole (ecs:RunTask|ecs:TagResource|iam:PassRole)$/,
+    because: "no backup has 20 GiB",
+  },
   {
     grants: /^SchedulesRole lambda:InvokeFunction$/,
     because: "the hourly and daily schedules did not come up",

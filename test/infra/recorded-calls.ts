@@ -60,6 +60,8 @@ export function toRecording(lines: string, names: ReadonlyMap<string, string>): 
   const calls = new Map<string, Call>()
   for (const line of lines.trim().split("\n")) {
     const { by, action, on, context } = callSchema.parse(JSON.parse(line))
+    // What a service can do is found out where it is not AWS.
+    if (on.endsWith("/probe-if-none-match")) continue
     const call = {
       by: readable(by.replace(/^arn:.*\//, "")).replace(/^<(.*)>$/, "$1"),
       action,
@@ -91,7 +93,7 @@ export async function allowsCall(account: Account, call: Call): Promise<boolean>
   return true
 }
 
-/** What S3 asks of the key, and ECS of the roles that it hands over, in the name of who asked them. */
+/** What S3 asks of the key, and ECS of tags and of the roles that it hands over, in the name of who asked them. */
 function behind(account: Account, { action, on, context }: { action: string; on: string; context: object }) {
   const useKey = (keyAction: string) => ({
     action: keyAction,
@@ -108,11 +110,19 @@ function behind(account: Account, { action, on, context }: { action: string; on:
         : [useKey("kms:GenerateDataKey"), useKey("kms:Decrypt")]
     case "ecs:RunTask": {
       const [, family = ""] = /task-definition\/(.*?)(?::\d+)?$/.exec(on) ?? []
-      return account.rolesOfTask(family).map((role) => ({
-        action: "iam:PassRole",
-        on: role,
-        context: { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
-      }))
+      return [
+        // The task gets the tags of its definition.
+        {
+          action: "ecs:TagResource",
+          on: `arn:aws:ecs:${region}:${accountId}:task/Pgstow/any`,
+          context: { "ecs:CreateAction": "RunTask" },
+        },
+        ...account.rolesOfTask(family).map((role) => ({
+          action: "iam:PassRole",
+          on: role,
+          context: { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
+        })),
+      ]
     }
     default:
       return []
