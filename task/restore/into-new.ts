@@ -102,11 +102,14 @@ async function fill(
   if (outcome.state === "failed") return { outcome, warnings }
   warnings.push(...(await findLostOperators(job, plan, database)))
   warnings.push(...(await detachSubscriptions(target, plan, database)))
-  if (outcome.state !== "ok") return { outcome, warnings }
-  const failure = outcome.readToEnd ? undefined : await findDamage(job, context)
+  const failure =
+    outcome.state === "ok" && !outcome.readToEnd ? await findDamage(job, context) : undefined
   if (failure) return { outcome: { ...outcome, state: "failed", failure }, warnings }
-  const errors = await setProperties(target, options, plan, database)
-  return { outcome: errors.length > 0 ? { ...outcome, state: "errors", errors } : outcome, warnings }
+  // Also where something was refused: its user may take it as it is.
+  const refused = await setProperties(target, options, plan, database)
+  if (refused.length === 0) return { outcome, warnings }
+  const errors = [...outcome.errors, ...refused]
+  return { outcome: { state: "errors", errors, warnings: outcome.warnings }, warnings }
 }
 
 /** What an earlier restore under this name has left goes only with its user's consent. */

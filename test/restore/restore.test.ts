@@ -285,6 +285,24 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       ).toBe(user)
     })
 
+    once("what is incomplete has the database's properties all the same", async () => {
+      const original = await server.createDatabase()
+      await server.psql(
+        `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int REFERENCES a); SET session_replication_role = replica;
+         INSERT INTO b VALUES (1); ALTER ROLE postgres IN DATABASE ${original} SET lock_timeout = '3s'`,
+        original,
+      )
+      await backUp(original)
+      const { into, state, errors } = await run({ database: original, into: newName() })
+      expect(state).toBe("incomplete")
+      expect(errors.map((group) => group.class)).toEqual(["constraint-violated"])
+      expect(
+        await server.psql(
+          `SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = '${into}'`,
+        ),
+      ).toContain("lock_timeout=3s")
+    })
+
     test("a user without rights restores all rows without owners and grants", async () => {
       const { connection } = await limitedUser("CREATEDB")
       const result = await run({ into: newName(), connection, owners: "none", grants: "none" })
