@@ -102,8 +102,7 @@ async function fill(
   if (outcome.state === "failed") return { outcome, warnings }
   warnings.push(...(await findLostOperators(job, plan, database)))
   warnings.push(...(await detachSubscriptions(target, plan, database)))
-  const failure =
-    outcome.state === "ok" && !outcome.readToEnd ? await findDamage(job, context) : undefined
+  const failure = outcome.state === "ok" && !outcome.readToEnd ? await findDamage(job, context) : undefined
   if (failure) return { outcome: { ...outcome, state: "failed", failure }, warnings }
   // Also where something was refused: its user may take it as it is.
   const refused = await setProperties(target, options, plan, database)
