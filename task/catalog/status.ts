@@ -88,7 +88,8 @@ async function statusOf(
   const names = isEmpty ? [] : database === undefined ? await listDatabases(storage) : [database]
   const at = now()
   const aheadSeconds = clockAheadSeconds(storage, at)
-  const databases = names
+  const overdue = (startedAt: Date) => at.getTime() - startedAt.getTime() > maxAgeHours * 3_600_000
+  const statuses = names
     .filter((name) => !hidden.has(name))
     .map((name): DatabaseStatus => {
       const backups = entries.filter((entry) => entry.database === name)
@@ -105,11 +106,20 @@ async function statusOf(
         fromTheFuture: backups.filter((backup) => isAheadOf(backup, at)).map(({ id }) => id),
       }
     })
+  // One that does not answer just now may be the one that is wanted.
+  const unread = statuses.flatMap(({ database, overdue: isLate }) => {
+    const entry = entries.find((one) => one.database === database && one.problem?.kind === "storage")
+    if (!isLate || entry?.problem === undefined || overdue(startOf(entry.id))) return []
+    return [{ database, problem: entry.problem }]
+  })
+  const unknown = new Set(unread.map(({ database }) => database))
   return {
-    databases,
+    databases: statuses.filter(({ database }) => !unknown.has(database)),
     clocks: aheadSeconds === null ? [] : [{ storage: storage.url, aheadSeconds }],
     empty: none.map(({ message, hint = "" }) => ({ storage: storage.url, why: message, hint })),
-    unlisted: unlisted.map(({ database, problem }) => unlistedPlace(storage, database, problem)),
+    unlisted: [...unlisted, ...unread].map(({ database, problem }) =>
+      unlistedPlace(storage, database, problem),
+    ),
   }
 }
 

@@ -62,14 +62,14 @@ it("then prints the key, and the runbook puts another one before it: a restore f
   expect(key).toContain("AGE-SECRET-KEY-1")
 
   const id = (await mustRun(/\$\((aws cloudformation .*?)\)/s.exec(printKey)?.[1] ?? "false")).trim()
-  const [keygen = "", read = "", write = "", setting = "", deploy = ""] =
+  const [umask = "", keygen = "", read = "", write = "", setting = "", deploy = ""] =
     commandsAfter("**Rotate the key.**").split("\n")
   expect(setting).toBe('# "keyVersion": 2 in the settings')
   // The emulator can't update a nested stack.
   expect(deploy).toBe("npx cdk deploy")
   const program = `${process.execPath} ${join(root, "task/main.ts")}`
   for (const line of [keygen.replace("npx pgstow", program), read, write])
-    await mustRun(`cd $HOME && ${line.replace("--secret-id …", `--secret-id ${id}`)}`)
+    await mustRun(`cd $HOME && ${umask} && ${line.replace("--secret-id …", `--secret-id ${id}`)}`)
   const both = (await mustRun(printKey)).trim()
   expect(both.endsWith(key)).toBe(true)
   expect(both.match(/^AGE-SECRET-KEY-1/gm)).toHaveLength(2)

@@ -85,6 +85,23 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
     })
   })
 
+  test("a manifest that can't be had just now may be the wanted one", async () => {
+    const denied = new PgstowError("storage", "no access now", { hint: "Set the clock." })
+    await storeSample(first, { id: ids[0], checks: ["verified"] })
+    await storeSample(first, { id: ids[2], checks: ["verified"] })
+    const half = override(first, {
+      read: (key, options) =>
+        key.includes(ids[2]) && key.endsWith("/manifest.json")
+          ? Promise.reject(denied)
+          : first.read(key, options),
+    })
+    const failure = statusFailure(await look([half]))
+    expect(failure?.exitCode).toBe(4)
+    expect(failure?.message).toBe('not known: the backups of "orders": no access now')
+    expect(statusFailure(await look([half], { maxAgeHours: 60 }))).toBeUndefined()
+    expect(statusFailure(await look([half], { maxAgeHours: 1 }))?.exitCode).toBe(11)
+  })
+
   test("each storage and each database must have its own", async () => {
     await storeSample(first, { id: ids[2], checks: ["deep-verified"] })
     await storeSample(second, { id: ids[0], checks: ["verified"] })
