@@ -88,14 +88,14 @@ async function statusOf(
   const names = isEmpty ? [] : database === undefined ? await listDatabases(storage) : [database]
   const at = now()
   const aheadSeconds = clockAheadSeconds(storage, at)
-  const overdue = (startedAt: Date) => at.getTime() - startedAt.getTime() > maxAgeHours * 3_600_000
+  const ageHoursOf = (startedAt: Date) => Math.max(0, at.getTime() - startedAt.getTime()) / 3_600_000
   const statuses = names
     .filter((name) => !hidden.has(name))
     .map((name): DatabaseStatus => {
       const backups = entries.filter((entry) => entry.database === name)
       const newest = newestVerified(backups, at)
       const startedAt = newest && startOf(newest.id)
-      const ageHours = startedAt ? Math.max(0, at.getTime() - startedAt.getTime()) / 3_600_000 : null
+      const ageHours = startedAt ? ageHoursOf(startedAt) : null
       return {
         storage: storage.url,
         database: name,
@@ -109,7 +109,7 @@ async function statusOf(
   // One that does not answer just now may be the one that is wanted.
   const unread = statuses.flatMap(({ database, overdue: isLate }) => {
     const entry = entries.find((one) => one.database === database && one.problem?.kind === "storage")
-    if (!isLate || entry?.problem === undefined || overdue(startOf(entry.id))) return []
+    if (!isLate || entry?.problem === undefined || ageHoursOf(startOf(entry.id)) > maxAgeHours) return []
     return [{ database, problem: entry.problem }]
   })
   const unknown = new Set(unread.map(({ database }) => database))
