@@ -4,7 +4,7 @@ import type { Context } from "../context.ts"
 import { incompleteName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { QueryError } from "../postgres/conversation.ts"
-import { createDatabase } from "../postgres/create-database.ts"
+import { createDatabase, type OriginalDatabase, type RefusedSetting } from "../postgres/create-database.ts"
 import { propertyStatements } from "../postgres/database-properties.ts"
 import { classOf, type RestoreError } from "../postgres/restore-errors.ts"
 import { subscriptionsIn } from "../postgres/subscriptions.ts"
@@ -18,10 +18,11 @@ import { analyze, findDamage, type MeasuredJob, type RestoreEnd, type RestoreJob
 import { keepAmounts } from "./keep-amounts.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import type { Questions } from "./options.ts"
+import { type Leaves, tellingLeft } from "./telling-left.ts"
 
 /**
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good
- * one. On errors it stays under that name.
+ * one. On errors it stays under that name, and what this rejects with names it.
  */
 export async function restoreIntoNew(
   job: MeasuredJob,
@@ -29,15 +30,17 @@ export async function restoreIntoNew(
   context: Context,
 ): Promise<RestoreEnd> {
   const statements = extensionStatements(plan, { isNew: true })
-  const end = await fillAndRename(job, plan, statements.after, context)
-  // Only now: the workers that it starts would be in the way of the rename.
-  try {
-    await endProtocols(job.target, end.into, statements)
-    return end
-  } catch (error) {
-    if (end.state === "restored" || !(error instanceof PgstowError)) throw error
-    return { ...end, warnings: [...end.warnings, [error.message, error.hint].join(". ")] }
-  }
+  return tellingLeft(context.signal, async (leaves) => {
+    const end = await fillAndRename(job, plan, statements.after, context, leaves)
+    // Only now: the workers that it starts would be in the way of the rename.
+    try {
+      await endProtocols(job.target, end.into, statements)
+      return end
+    } catch (error) {
+      if (end.state === "restored" || !(error instanceof PgstowError)) throw error
+      return { ...end, warnings: [...end.warnings, [error.message, error.hint].join(". ")] }
+    }
+  })
 }
 
 async function fillAndRename(
@@ -45,35 +48,65 @@ async function fillAndRename(
   plan: RestorePlan,
   statements: ReadonlyMap<number, string>,
   context: Context,
+  leaves: Leaves,
 ): Promise<RestoreEnd> {
   const { target, manifest, name, options } = job
   const incomplete = incompleteName(name)
   await removeLeftover(target, incomplete, options)
-  const refused = await createDatabase(await target.outside(), incomplete, manifest.source, {
+  const refused = await makeDatabase(target, incomplete, manifest.source, leaves, {
     choice: options.locale,
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
+  const filled = await fill(job, plan, statements, incomplete, context, leaves)
+  const warnings = [
+    ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
+    ...filled.warnings,
+  ]
+  const { outcome } = filled
+  if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
+  warnings.push(...(await analyze(job, plan, incomplete, context)))
+  const failure = await rename(target, incomplete, name)
+  if (!failure) {
+    leaves({ database: name, holds: "all" })
+    return { plan, into: name, state: "restored", outcome, warnings }
+  }
+  return {
+    plan,
+    into: incomplete,
+    state: "incomplete",
+    outcome: { ...outcome, state: "failed", failure },
+    warnings,
+  }
+}
+
+/** As createDatabase, and says that the database is there. */
+export async function makeDatabase(
+  target: Target,
+  name: string,
+  original: OriginalDatabase,
+  leaves: Leaves,
+  options: Parameters<typeof createDatabase>[3],
+): Promise<RefusedSetting[]> {
+  const session = await target.outside()
   try {
-    const filled = await fill(job, plan, statements, incomplete, context)
-    const warnings = [
-      ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
-      ...filled.warnings,
-    ]
-    const { outcome } = filled
-    if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
-    warnings.push(...(await analyze(job, plan, incomplete, context)))
-    const failure = await rename(target, incomplete, name)
-    if (!failure) return { plan, into: name, state: "restored", outcome, warnings }
-    return {
-      plan,
-      into: incomplete,
-      state: "incomplete",
-      outcome: { ...outcome, state: "failed", failure },
-      warnings,
-    }
+    const refused = await createDatabase(session, name, original, options)
+    leaves({ database: name, holds: "part" })
+    return refused
   } catch (error) {
-    context.log.warn(`what was restored so far is in the database ${formatName(incomplete)}: do not use it`)
+    // The server may go on with what it was asked for.
+    if (session.lost.aborted) leaves({ database: name, holds: "perhaps" })
     throw error
+  }
+}
+
+/** Drops a database that nobody needs, and resolves to whether it is gone. */
+export async function tryDropping(target: Target, database: string): Promise<boolean> {
+  try {
+    await dropDatabase(await target.outside(), database)
+    return true
+  } catch {
+    // What it is dropped for is what failed.
+    return false
   }
 }
 
@@ -84,12 +117,13 @@ async function fill(
   statements: ReadonlyMap<number, string>,
   database: string,
   context: Context,
+  leaves: Leaves,
 ): Promise<Pick<RestoreEnd, "outcome" | "warnings">> {
   const { target, options } = job
   const kept = await keepAmounts(job, database, { isNew: true }).catch(async (error: unknown) => {
     // Nothing is in it yet.
     await target.leave()
-    await dropDatabase(await target.outside(), database)
+    if (await tryDropping(target, database)) leaves(undefined)
     throw error
   })
   await target.leave()

@@ -3,9 +3,8 @@ import type { Context } from "../context.ts"
 import { incompleteName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { unknownSource } from "../legacy/dump-facts.ts"
-import { findClients, newestClients } from "../postgres/clients.ts"
+import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
-import { createDatabase } from "../postgres/create-database.ts"
 import { gatherStatistics } from "../postgres/gather-statistics.ts"
 import { runPlainDump } from "../postgres/plain-dump.ts"
 import { detachSubscription, subscriptionsIn } from "../postgres/subscriptions.ts"
@@ -14,14 +13,14 @@ import {
   checkDatabaseName,
   databaseExists,
   describeContents,
-  dropDatabase,
   renameDatabase,
 } from "../postgres/target-database.ts"
 import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
 import { askFirst } from "./into-existing.ts"
-import { removeLeftover } from "./into-new.ts"
+import { makeDatabase, removeLeftover, tryDropping } from "./into-new.ts"
 import type { Questions } from "./options.ts"
 import { takePlace } from "./take-place.ts"
+import { type Leaves, tellingLeft } from "./telling-left.ts"
 
 export type PlainRestoreOptions = Questions & {
   /** What it is, in messages: a backup's id, or a file. */
@@ -52,56 +51,71 @@ export type PlainRestoreEnd = {
 /**
  * Restores a plain dump into a new database, or in one transaction into one that exists. The dump is read to its
  * end once before anything is made or asked, and refused for an existing one where it begins or ends a transaction.
- * Rejects where anything fails: then there is no new database, and an existing one is as it was.
+ * Rejects where anything fails: then there is no new database, or what it rejects with names it, and an existing one is
+ * as it was.
  */
 export async function restorePlain(options: PlainRestoreOptions, context: Context): Promise<PlainRestoreEnd> {
-  const { title, dump, name } = options
+  const { name } = options
   const { env, signal, progress } = context
   checkDatabaseName(name)
   const clients = newestClients(await findClients(context, options.clientFolders))
   const target = await openTarget(clients, options.connection, name, { env, signal })
-  const { connection } = target
   try {
-    const exists = await databaseExists(await target.outside(), name)
-    await readThrough(options, exists, context)
-    progress.clear()
-    const into = exists ? name : incompleteName(name)
-    if (exists) {
-      const contents = await describeContents(await target.inside(name))
-      await askFirst(
-        { name, connection, options: { ...options, clean: false }, manifest: { id: title } },
-        contents,
-      )
-    } else {
-      await removeLeftover(target, into, options)
-      const original = { ...unknownSource, encoding: "" }
-      await createDatabase(await target.outside(), into, original, { choice: "default" })
-    }
-    await target.leave()
-    const rename =
-      options.original === undefined || exists
-        ? []
-        : await takePlace(await target.outside(), name, options.original, context.now())
-    const count = { rawBytes: 0 }
-    const sql = watched(dump(), `restoring into ${formatName(into)}`, options, context, count)
-    try {
-      await runPlainDump(sql, { psql: clients.psql, connection: withDatabase(connection, into), env, signal })
-    } catch (error) {
-      // All of it was one transaction: nothing is in there.
-      if (!exists) await dropDatabase(await target.outside(), into)
-      throw error
-    }
-    if (!exists) await detachAll(target, into, context)
-    const { tables } = await describeContents(await target.inside(into))
-    const warnings = options.analyze ? await gatherStatistics(() => target.inside(into), [], signal) : []
-    for (const warning of warnings) context.log.warn(warning)
-    await target.leave()
-    if (!exists) await renameDatabase(await target.outside(), into, name)
-    return { tables, rename, ...count }
+    return await tellingLeft(signal, (leaves) => restoreThere(options, clients, target, context, leaves))
   } finally {
     progress.clear()
     await target.close()
   }
+}
+
+async function restoreThere(
+  options: PlainRestoreOptions,
+  clients: Clients,
+  target: Target,
+  context: Context,
+  leaves: Leaves,
+): Promise<PlainRestoreEnd> {
+  const { title, dump, name } = options
+  const { env, signal, progress } = context
+  const { connection } = target
+  const exists = await databaseExists(await target.outside(), name)
+  await readThrough(options, exists, context)
+  progress.clear()
+  const into = exists ? name : incompleteName(name)
+  if (exists) {
+    const contents = await describeContents(await target.inside(name))
+    await askFirst(
+      { name, connection, options: { ...options, clean: false }, manifest: { id: title } },
+      contents,
+    )
+  } else {
+    await removeLeftover(target, into, options)
+    await makeDatabase(target, into, { ...unknownSource, encoding: "" }, leaves, { choice: "default" })
+  }
+  await target.leave()
+  const rename =
+    options.original === undefined || exists
+      ? []
+      : await takePlace(await target.outside(), name, options.original, context.now())
+  const count = { rawBytes: 0 }
+  const sql = watched(dump(), `restoring into ${formatName(into)}`, options, context, count)
+  try {
+    await runPlainDump(sql, { psql: clients.psql, connection: withDatabase(connection, into), env, signal })
+  } catch (error) {
+    // All of it was one transaction: nothing is in there.
+    if (!exists && (await tryDropping(target, into))) leaves(undefined)
+    throw error
+  }
+  if (!exists) await detachAll(target, into, context)
+  const { tables } = await describeContents(await target.inside(into))
+  const warnings = options.analyze ? await gatherStatistics(() => target.inside(into), [], signal) : []
+  for (const warning of warnings) context.log.warn(warning)
+  await target.leave()
+  if (!exists) {
+    await renameDatabase(await target.outside(), into, name)
+    leaves({ database: name, holds: "all" })
+  }
+  return { tables, rename, ...count }
 }
 
 /** Reads all of the dump, and throws a PgstowError where it can't be restored into a database that exists. */

@@ -1,7 +1,9 @@
-import { mkdir, readdir } from "node:fs/promises"
+import { mkdir, readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { gzipSync } from "node:zlib"
 import { expect, test } from "vitest"
+import { failureOfRun } from "../support/failure-line.ts"
 import type { Running } from "../support/pgstow.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { type Scene, setScene } from "../support/scene.ts"
@@ -33,18 +35,56 @@ async function interrupted(running: Running, signal: "SIGINT" | "SIGTERM") {
   return finished
 }
 
-test("Ctrl-C in the middle of a restore leaves the incomplete database, and names it", async () => {
-  const scene = await sceneWithBackup()
-  const [into, incomplete] = [`${scene.database}_r`, `incomplete_${scene.database}_r`]
-  const running = scene.start(["restore", "latest", "--into", into])
-  await copying(scene, incomplete, running)
-  const { exitCode, stderr } = await interrupted(running, "SIGINT")
-  expect(exitCode).toBe(130)
-  expect(stderr.trim().split("\n").slice(-2).join("\n")).toContain(`${incomplete}: do not use it`)
-  const left = await scene.server.psql(
-    `SELECT datname FROM pg_database WHERE datname IN ('${into}', '${incomplete}')`,
+/** The databases that a restore may have left, and not the original. */
+async function leftOf({ server, database }: Scene): Promise<string> {
+  return server.psql(
+    `SELECT datname FROM pg_database WHERE datname LIKE '%${database}%' AND datname <> '${database}'`,
   )
-  expect(left).toBe(incomplete)
+}
+
+/** Does what the hint says, whatever the server is still at. */
+async function dropAsTold(scene: Scene, hint: string): Promise<void> {
+  const [, statement = ""] = /\((DROP DATABASE ".*" WITH \(FORCE\);)\)\.$/.exec(hint) ?? []
+  expect(statement, hint).not.toBe("")
+  await scene.server.psql(statement)
+  expect(await leftOf(scene)).toBe("")
+}
+
+test.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)(
+  "%s in the middle of a restore says what is left, and how to drop it",
+  async (signal, exitCode) => {
+    const scene = await sceneWithBackup()
+    const running = scene.start(["restore", "latest"])
+    let incomplete = ""
+    while (incomplete === "") incomplete = await leftOf(scene)
+    expect(incomplete).toMatch(/^incomplete_.*_restored_/)
+    await copying(scene, incomplete, running)
+    const failure = failureOfRun(await interrupted(running, signal))
+    expect(failure).toMatchObject({ exitCode, message: `stopped by ${signal}` })
+    expect(failure.hint).toContain(`${incomplete} holds what was restored so far: do not use it`)
+    expect(await leftOf(scene)).toBe(incomplete)
+    await dropAsTold(scene, failure.hint)
+  },
+)
+
+test("so it does where the backup was imported, though that is one transaction", async () => {
+  const scene = await setScene()
+  const head = "--\n-- PostgreSQL database dump\n--\n\n"
+  const end = "--\n-- PostgreSQL database dump complete\n--\n\n"
+  const file = join(scene.folder, "sentinel_backup_20251215_163138.sql.gz")
+  await writeFile(file, gzipSync(`${head}CREATE TABLE t (a int);\nSELECT pg_sleep(60);\n${end}`))
+  const env = { PGSTOW_NAME: scene.database }
+  await scene.json(["import", file, "--no-verify"], env)
+  const running = scene.start(["restore", "latest", "--into", `${scene.database}_r`], env)
+  const sleeping = "SELECT datname FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%'"
+  let busy = ""
+  while (busy === "") busy = await scene.server.psql(`${sleeping} AND datname LIKE '%${scene.database}%'`)
+  const failure = failureOfRun(await interrupted(running, "SIGTERM"))
+  expect(failure).toMatchObject({ exitCode: 143, message: "stopped by SIGTERM" })
+  await dropAsTold(scene, failure.hint)
 })
 
 test("SIGTERM in the middle of a restore into an existing database leaves that as it was", async () => {
