@@ -62,7 +62,7 @@ export async function writeBackup(
   try {
     await refusePooler(newest, session, context)
     const database = await inspectDatabase(session)
-    const { dataBytes, serverVersion, isInRecovery } = database.server
+    const { dataBytes, isInRecovery } = database.server
     const clients = chooseClients(installed, session.serverMajor)
     const name = {
       database: options.name ?? database.source.database,
@@ -73,16 +73,9 @@ export async function writeBackup(
       lockWaitSeconds,
       onVanished: (table) => log.info(`the table ${table} was dropped as the backup began, and is not in it`),
     })
-    const { jobs, segments, resources } = await planStreams(session, database, options)
-    const streams = jobs > 1 ? `, ${formatCount(jobs, "stream")} at once` : ""
-    log.info(`backing up ${describe(database.connection)}${streams}`, {
-      ...name,
-      server: serverVersion,
-      isInRecovery,
-      jobs,
-      ...resources,
-      segments: segments.length,
-    })
+    const streams = await planStreams(session, database, options)
+    const { jobs, segments } = streams
+    logBegin(database, name, streams, context)
     const { facts, warnings } = await readFacts(session, isInRecovery)
     for (const warning of warnings) log.warn(warning)
     const globals = globalsSql(await readGlobals(session, log.warn))
@@ -112,21 +105,15 @@ export async function writeBackup(
       })
       // Only while it answers has the session held its locks: without them a table could have been emptied.
       await session.execute("SELECT 1")
-      const unsigned: Manifest = {
-        format: formatVersion,
+      const stated = {
         ...name,
-        writtenBy: `pgstow ${version}`,
         startedAt: startedAt.toISOString(),
-        finishedAt: now().toISOString(),
         source: { ...database.source, clientVersion: clients.version },
         ...facts,
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
-        compression: { algorithm: "zstd", level: compressLevel },
-        encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
         objects,
       }
-      const { signingKey } = options
-      const manifest = signingKey ? signManifest(unsigned, signingKey) : unsigned
+      const manifest = manifestOf(stated, options, now())
       signal.throwIfAborted()
       await writer.finish(manifest)
       return { manifest, failures: writer.failures, warnings }
@@ -137,6 +124,45 @@ export async function writeBackup(
     context.progress.clear()
     await session.close()
   }
+}
+
+function logBegin(
+  { server, connection }: Database,
+  name: Pick<Manifest, "database" | "id">,
+  { jobs, segments, resources }: Streams,
+  { log }: Context,
+): void {
+  const streams = jobs > 1 ? `, ${formatCount(jobs, "stream")} at once` : ""
+  log.info(`backing up ${describe(connection)}${streams}`, {
+    ...name,
+    server: server.serverVersion,
+    isInRecovery: server.isInRecovery,
+    jobs,
+    ...resources,
+    segments: segments.length,
+  })
+}
+
+/** Signed where there is a key to sign by. */
+function manifestOf(
+  stated: Omit<Manifest, "format" | "writtenBy" | "finishedAt" | "compression" | "encryption">,
+  { recipients, compressLevel, signingKey }: BackupOptions,
+  finishedAt: Date,
+): Manifest {
+  const { database, id, startedAt, objects, ...facts } = stated
+  const manifest: Manifest = {
+    format: formatVersion,
+    database,
+    id,
+    writtenBy: `pgstow ${version}`,
+    startedAt,
+    finishedAt: finishedAt.toISOString(),
+    ...facts,
+    compression: { algorithm: "zstd", level: compressLevel },
+    encryption: recipients ? { algorithm: "age", recipients: [...recipients] } : { algorithm: "none" },
+    objects,
+  }
+  return signingKey ? signManifest(manifest, signingKey) : manifest
 }
 
 /** A snapshot does not survive in a pooler that lends connections by the transaction: a second session proves it. */
