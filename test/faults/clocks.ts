@@ -2,14 +2,13 @@ import { chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as z from "zod"
-import type { PostgresServer } from "../support/postgres.ts"
 import { type Bed, noWrongClock, toldBy } from "./bed.ts"
 import { type Campaign, setStage, type Tally, type Trial, type Trials } from "./campaign.ts"
 import { damages } from "./damages.ts"
 import { type ForgedState, forgeBackup, timestamp } from "./forge.ts"
 import type { Random } from "./random.ts"
 import { type Dated, keptBy, type Policy } from "./retention-oracle.ts"
-import { smallDatabase } from "./small-database.ts"
+import { makeSource, type Source } from "./small-database.ts"
 import { readStoredBackups } from "./stored-backups.ts"
 
 /**
@@ -23,14 +22,10 @@ export const clocks: Campaign = {
   prepare: (bed) => setStage(() => prepare(bed)),
 }
 
-type World = {
+type World = Source & {
   readonly bed: Bed
-  readonly server: PostgresServer
-  readonly folder: string
-  readonly database: string
   /** Its programs take their time. */
   readonly slowPrograms: string
-  readonly env: Readonly<Record<string, string>>
 }
 
 type Case = readonly [
@@ -49,10 +44,8 @@ const cases: readonly Case[] = [
 ]
 
 async function prepare(bed: Bed): Promise<Trials> {
-  const server = await bed.server()
-  const folder = await bed.newFolder("clocks")
-  const database = await server.createDatabase("clocks")
-  await server.psql(smallDatabase, database)
+  const source = await makeSource(bed, "clocks")
+  const { server, folder } = source
   const slowPrograms = join(folder, "slow")
   await mkdir(slowPrograms)
   for (const name of await readdir(server.binDir))
@@ -63,21 +56,7 @@ async function prepare(bed: Bed): Promise<Trials> {
     `#!/bin/sh\n[ "$1" = --version ] || sleep 2\nexec '${real}' "$@"\n`,
   )
   await chmod(join(slowPrograms, "pg_dump"), 0o755)
-  const world: World = {
-    bed,
-    server,
-    folder,
-    database,
-    slowPrograms,
-    env: {
-      DATABASE_URL: server.url(database),
-      PGSTOW_PG_BIN: server.binDir,
-      PGSTOW_RECIPIENTS: bed.recipient,
-      PGSTOW_IDENTITY: bed.identity,
-      PGSTOW_JOBS: "2",
-      TMPDIR: folder,
-    },
-  }
+  const world: World = { ...source, bed, slowPrograms }
   const turns = cases.flatMap(([share, title, run]) => Array.from({ length: share }, () => ({ title, run })))
   return {
     trial: async (trial, tally) => {

@@ -8,7 +8,7 @@ import { type Campaign, setStage, type Tally, type Trial, type Trials } from "./
 import { damages } from "./damages.ts"
 import { manifestEdits } from "./manifest-edits.ts"
 import type { Random } from "./random.ts"
-import { smallDatabase } from "./small-database.ts"
+import { makeSource } from "./small-database.ts"
 import { readStoredBackups, type StoredBackup } from "./stored-backups.ts"
 
 /** How many damaged copies one run verifies. */
@@ -38,19 +38,8 @@ type World = {
 }
 
 async function prepare(bed: Bed): Promise<Trials> {
-  const server = await bed.server()
-  const database = await server.createDatabase("corruption")
-  await server.psql(smallDatabase, database)
-  const folder = await bed.newFolder("corruption")
+  const { server, database, folder, env } = await makeSource(bed, "corruption")
   const source = join(folder, "source")
-  const env = {
-    DATABASE_URL: server.url(database),
-    PGSTOW_PG_BIN: server.binDir,
-    PGSTOW_RECIPIENTS: bed.recipient,
-    PGSTOW_IDENTITY: bed.identity,
-    PGSTOW_JOBS: "2",
-    TMPDIR: folder,
-  }
   for (let count = 0; count < 2; count++) {
     await server.psql(`INSERT INTO customers VALUES (${4_000 + count}, 'later')`, database)
     await bed.json(["backup"], { env: { ...env, PGSTOW_STORAGE: `file://${source}` } })

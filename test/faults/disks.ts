@@ -5,13 +5,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as z from "zod"
-import type { PostgresServer } from "../support/postgres.ts"
 import { type Bed, toldBy } from "./bed.ts"
 import { type Campaign, setStage, type Tally, type Trial, type Trials } from "./campaign.ts"
 import { copyBackup } from "./copy-backup.ts"
 import { timestamp } from "./forge.ts"
 import type { Ended } from "./program.ts"
-import { smallDatabase } from "./small-database.ts"
+import { makeSource, type Source } from "./small-database.ts"
 import { readStoredBackups } from "./stored-backups.ts"
 
 /** What cleanup must keep of the backups that there are. */
@@ -41,42 +40,28 @@ type Command = (typeof commands)[number]
  */
 export const disks: Campaign = { name: "disks", seconds: 70, prepare: (bed) => setStage(() => prepare(bed)) }
 
-type World = {
+type World = Source & {
   readonly bed: Bed
-  readonly server: PostgresServer
-  readonly database: string
-  readonly folder: string
   /** A storage with backups of some days, of which each trial gets a copy. */
   readonly base: string
-  readonly env: Readonly<Record<string, string>>
 }
 
 async function prepare(bed: Bed): Promise<Trials> {
-  const server = await bed.server()
-  const database = await server.createDatabase("disks")
-  await server.psql(smallDatabase, database)
+  const source = await makeSource(bed, "disks")
+  const { server, database, folder, env } = source
   await server.psql(
     `CREATE TABLE noise AS SELECT i, (SELECT string_agg(sha256((i * j)::text::bytea), '') FROM generate_series(1, 1000) j)
        FROM generate_series(1, 60) i`,
     database,
   )
-  const folder = await bed.newFolder("disks")
   const base = join(folder, "base")
-  const env = {
-    DATABASE_URL: server.url(database),
-    PGSTOW_PG_BIN: server.binDir,
-    PGSTOW_RECIPIENTS: bed.recipient,
-    PGSTOW_IDENTITY: bed.identity,
-    PGSTOW_JOBS: "2",
-    TMPDIR: folder,
-  }
   await bed.json(["backup"], { env: { ...env, PGSTOW_STORAGE: `file://${base}` } })
   const [backup] = (await readStoredBackups(base)).backups
   if (!backup) throw new Error("there is no backup")
   for (const days of [7, 8, 9])
     await copyBackup(backup, `${timestamp(new Date(Date.now() - days * 86_400_000))}-${backup.id.slice(-8)}`)
   await rm(backup.folder, { recursive: true })
-  const world: World = { bed, server, database, folder, base, env }
+  const world: World = { ...source, bed, base }
   return {
     trial: async (trial, tally) => {
       if (mayMount && trial.index % 2 === 0) await breakDisk(world, trial, tally)

@@ -7,7 +7,7 @@ import { type Campaign, setStage, type Trials } from "./campaign.ts"
 import { openLock } from "./open-lock.ts"
 import type { Ended } from "./program.ts"
 import type { Random } from "./random.ts"
-import { smallDatabase } from "./small-database.ts"
+import { makeSource, type Source } from "./small-database.ts"
 import { readStoredBackups } from "./stored-backups.ts"
 
 /** How long a server needs at most to see that a client is gone. */
@@ -23,13 +23,9 @@ export const politeness: Campaign = {
   prepare: (bed) => setStage((undo) => prepare(bed, undo)),
 }
 
-type World = {
+type World = Source & {
   readonly bed: Bed
-  readonly server: PostgresServer
   readonly replica: PostgresServer
-  readonly database: string
-  readonly folder: string
-  readonly env: Readonly<Record<string, string>>
   /** Runs the program, and throws unless it exits with one of `exitCodes`. */
   expectExit(
     args: readonly string[],
@@ -46,26 +42,14 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
   })
   undo.defer(() => server.stop())
   bed.guard(server.password)
-  const database = await server.createDatabase("polite")
-  await server.psql(smallDatabase, database)
+  const source = await makeSource(bed, "politeness", server)
   const replica = await startPostgres({ primary: server, settings: { max_standby_streaming_delay: "200ms" } })
   undo.defer(() => replica.stop())
-  const folder = await bed.newFolder("politeness")
-  const env = {
-    DATABASE_URL: server.url(database),
-    PGSTOW_PG_BIN: server.binDir,
-    PGSTOW_RECIPIENTS: bed.recipient,
-    PGSTOW_IDENTITY: bed.identity,
-    PGSTOW_STORAGE: `file://${folder}/store`,
-    PGSTOW_JOBS: "2",
-    TMPDIR: folder,
-  }
+  const env = { ...source.env, PGSTOW_STORAGE: `file://${source.folder}/store` }
   const world: World = {
+    ...source,
     bed,
-    server,
     replica,
-    database,
-    folder,
     env,
     expectExit: async (args, more, ...exitCodes) => {
       const ended = await bed.run(args, { env: { ...env, ...more }, withinMs: 60_000 })
@@ -83,7 +67,7 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
       try {
         await found.run(world, random)
         await expectNobodyLeft(world)
-        const { backups, strays } = await readStoredBackups(join(folder, "store"))
+        const { backups, strays } = await readStoredBackups(join(source.folder, "store"))
         const wrong = [
           ...backups.flatMap((backup) => backup.wrong),
           ...strays.filter((stray) => stray.includes("manifest")),

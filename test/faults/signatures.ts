@@ -6,7 +6,7 @@ import { type Bed, toldBy } from "./bed.ts"
 import { type Campaign, setStage, type Tally, type Trial, type Trials } from "./campaign.ts"
 import { damages } from "./damages.ts"
 import { manifestEdits } from "./manifest-edits.ts"
-import { smallDatabase } from "./small-database.ts"
+import { makeSource } from "./small-database.ts"
 import { readStoredBackups, type StoredBackup } from "./stored-backups.ts"
 
 /** How many copies one run lists. */
@@ -41,24 +41,13 @@ type Attack = (copy: string, trial: Trial) => Promise<void>
 const made = z.object({ signer: z.string(), signingKeyFile: z.string() })
 
 async function prepare(bed: Bed): Promise<Trials> {
-  const server = await bed.server()
-  const database = await server.createDatabase("signatures")
-  await server.psql(smallDatabase, database)
-  const folder = await bed.newFolder("signatures")
+  const { folder, env: unsigned } = await makeSource(bed, "signatures")
   const source = join(folder, "source")
   const keyFile = join(folder, "signing.key")
   const { signer } = made.parse(await bed.json(["keygen", "--signing", "--out", keyFile], { env: {} }))
   const [, key = ""] = /^PGSTOW-SIGNING-KEY-(\S+)$/m.exec(await readFile(keyFile, "utf8")) ?? []
   bed.guard(key)
-  const env = {
-    DATABASE_URL: server.url(database),
-    PGSTOW_PG_BIN: server.binDir,
-    PGSTOW_RECIPIENTS: bed.recipient,
-    PGSTOW_IDENTITY: bed.identity,
-    PGSTOW_JOBS: "2",
-    PGSTOW_SIGNED_BY: signer,
-    TMPDIR: folder,
-  }
+  const env = { ...unsigned, PGSTOW_SIGNED_BY: signer }
   for (let count = 0; count < 2; count++)
     await bed.json(["backup", "--signing-key", keyFile], {
       env: { ...env, PGSTOW_STORAGE: `file://${source}` },

@@ -1,3 +1,32 @@
+import type { PostgresServer } from "../support/postgres.ts"
+import type { Bed } from "./bed.ts"
+
+/** A database that is backed up, and what the program must know to do that and to restore it. */
+export type Source = {
+  readonly server: PostgresServer
+  readonly database: string
+  /** A new one, which the program has its temporary files in. */
+  readonly folder: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** Makes a small database; on the bed's own server, where none is given. */
+export async function makeSource(bed: Bed, name: string, given?: PostgresServer): Promise<Source> {
+  const server = given ?? (await bed.server())
+  const database = await server.createDatabase(name)
+  await server.psql(smallDatabase, database)
+  const folder = await bed.newFolder(name)
+  const env = {
+    DATABASE_URL: server.url(database),
+    PGSTOW_PG_BIN: server.binDir,
+    PGSTOW_RECIPIENTS: bed.recipient,
+    PGSTOW_IDENTITY: bed.identity,
+    PGSTOW_JOBS: "2",
+    TMPDIR: folder,
+  }
+  return { server, database, folder, env }
+}
+
 /**
  * SQL that fills a database which takes a second to back up, and shows most ways of doing it: two tables that leave
  * pg_dump's stream, with rows of a page each; small ones with keys between them; a large object, a view, a function.

@@ -11,7 +11,7 @@ import { type FaultyProxy, type S3Operation, startFaultyProxy } from "./faulty-p
 import { passTime } from "./pass-time.ts"
 import type { Ended } from "./program.ts"
 import type { Random } from "./random.ts"
-import { smallDatabase } from "./small-database.ts"
+import { makeSource } from "./small-database.ts"
 import { passingFaults, type StorageFault, storageFaults } from "./storage-faults.ts"
 import { readStoredBackups, type StoredBackups } from "./stored-backups.ts"
 
@@ -53,29 +53,23 @@ type World = {
 }
 
 async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
-  const [server, s3, trap] = [await bed.server(), await bed.s3(), await startWebhook()]
+  const [s3, trap] = [await bed.s3(), await startWebhook()]
   undo.defer(() => trap.stop())
   const proxy = await startFaultyProxy(s3.url)
   undo.defer(() => proxy.close())
-  const database = await server.createDatabase("storage")
-  await server.psql(smallDatabase, database)
+  const source = await makeSource(bed, "storage")
+  const { server, database } = source
   // What does not compress: two parts in the bucket.
   await server.psql(
     `CREATE TABLE noise AS SELECT i, (SELECT string_agg(sha256((i * j)::text::bytea), '') FROM generate_series(1, 1000) j)
        FROM generate_series(1, 400) i`,
     database,
   )
-  const temporary = await bed.newFolder("storage")
   const env = {
-    DATABASE_URL: server.url(database),
-    PGSTOW_PG_BIN: server.binDir,
-    PGSTOW_RECIPIENTS: bed.recipient,
-    PGSTOW_IDENTITY: bed.identity,
-    PGSTOW_JOBS: "2",
+    ...source.env,
     PGSTOW_STORAGE_TIMEOUT: "1",
     S3_ACCESS_KEY: s3.accessKeyId,
     S3_SECRET_KEY: s3.secretAccessKey,
-    TMPDIR: temporary,
   }
   const base = join(s3.bucketFolder, "base")
   const url = `s3://backups/base?endpoint=${s3.url}&credentials=S3`
