@@ -1,22 +1,11 @@
-import { setTimeout as wait } from "node:timers/promises"
 import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation"
-import {
-  CloudWatchLogsClient,
-  GetLogEventsCommand,
-  ResourceNotFoundException,
-} from "@aws-sdk/client-cloudwatch-logs"
-import {
-  DescribeTaskDefinitionCommand,
-  DescribeTasksCommand,
-  ECSClient,
-  ListTasksCommand,
-  type Task,
-} from "@aws-sdk/client-ecs"
+import { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs"
+import { DescribeTasksCommand, ECSClient, ListTasksCommand, type Task } from "@aws-sdk/client-ecs"
 import { Command } from "commander"
 import * as z from "zod"
 import { runTask, type TaskPlace, taskPlaceSchema } from "../functions/run-task.ts"
 import { messageOf, PgstowError } from "../task/errors.ts"
-import { describedTask } from "./described-task.ts"
+import { followTask } from "./follow-task.ts"
 
 /** Runs pgstow's commands in the cloud, as tasks of the stack, and follows each to its end: `npm run cloud -- --help`. */
 
@@ -27,9 +16,6 @@ type Place = z.infer<typeof placeSchema>
 const cloudFormation = new CloudFormationClient()
 const ecs = new ECSClient()
 const logs = new CloudWatchLogsClient()
-const everyMs = 2_000
-/** How often the log of a task that has ended is looked at for what it said. */
-const mostLooks = 15
 
 const program = new Command("cloud")
   .description("Runs pgstow in the cloud and follows it. Ends with the task's exit code.")
@@ -95,7 +81,11 @@ program
   .description("follow the newest task of a kind: backup-DATABASE, restore-DATABASE or verify")
   .action(async (kind: string) => {
     const place = await placeOfStack()
-    process.exitCode = await follow(place, await newestTask(place, family(place, kind)))
+    process.exitCode = await followTask(
+      { ecs, logs },
+      place.cluster,
+      await newestTask(place, family(place, kind)),
+    )
   })
 
 try {
@@ -121,7 +111,7 @@ async function runInCloud(kind: string, command: readonly string[]): Promise<voi
   const spot = place.spot && !kind.startsWith("restore-")
   const taskArn = await runTask(ecs, { ...place, spot }, { family: family(place, kind), command }, signal)
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
-  process.exitCode = await follow(place, taskArn)
+  process.exitCode = await followTask({ ecs, logs }, place.cluster, taskArn)
 }
 
 /** Where the stack says that tasks run. */
@@ -169,82 +159,4 @@ async function newestTask({ cluster }: TaskPlace, family: string): Promise<strin
 
 async function describe(cluster: string, tasks: readonly string[]): Promise<Task[]> {
   return (await ecs.send(new DescribeTasksCommand({ cluster, tasks: [...tasks] }))).tasks ?? []
-}
-
-/** Prints what a task says until it has ended, and gives its exit code. */
-async function follow({ cluster }: TaskPlace, taskArn: string): Promise<number> {
-  const stream = await logStream(await describedTask(ecs, cluster, taskArn), taskArn)
-  let token: string | undefined
-  let anything = false
-  const print = async () => {
-    const printed = await printFrom(stream, token)
-    token = printed.token
-    anything ||= printed.lines > 0
-  }
-  for (;;) {
-    const [task] = await describe(cluster, [taskArn])
-    await print()
-    if (task?.lastStatus === "STOPPED") {
-      // What it said last gets into the log a little later, and a task that ran has said something.
-      const ran = task.containers?.[0]?.exitCode !== undefined
-      for (let looks = 1; looks === 1 || (ran && !anything && looks <= mostLooks); looks += 1) {
-        await wait(everyMs)
-        await print()
-      }
-      return exitCodeOf(task)
-    }
-    await wait(everyMs)
-  }
-}
-
-type LogStream = { readonly logGroupName: string; readonly logStreamName: string }
-
-async function logStream(task: Task, taskArn: string): Promise<LogStream> {
-  const definition = new DescribeTaskDefinitionCommand({ taskDefinition: task.taskDefinitionArn })
-  const { taskDefinition } = await ecs.send(definition)
-  const container = taskDefinition?.containerDefinitions?.[0]
-  const options = container?.logConfiguration?.options ?? {}
-  const id = taskArn.slice(taskArn.lastIndexOf("/") + 1)
-  return {
-    logGroupName: options["awslogs-group"] ?? "",
-    logStreamName: `${options["awslogs-stream-prefix"]}/${container?.name}/${id}`,
-  }
-}
-
-/** Prints what came after `token`, and gives the next one, and how many lines there were. */
-async function printFrom(
-  stream: LogStream,
-  token: string | undefined,
-): Promise<{ readonly token: string | undefined; readonly lines: number }> {
-  let lines = 0
-  for (let from = token; ; ) {
-    const request = new GetLogEventsCommand({ ...stream, startFromHead: true, nextToken: from })
-    const page = await logs.send(request).catch((error: unknown) => {
-      // A task that has said nothing yet has no stream.
-      if (error instanceof ResourceNotFoundException) return undefined
-      throw error
-    })
-    for (const { message } of page?.events ?? []) process.stdout.write(`${readable(message ?? "")}\n`)
-    lines += page?.events?.length ?? 0
-    if (page?.nextForwardToken === undefined || page.nextForwardToken === from) return { token: from, lines }
-    from = page.nextForwardToken
-  }
-}
-
-/** The message of a line of the program's log, and what to do where it says; any other line as it is. */
-function readable(line: string): string {
-  if (!line.startsWith("{")) return line
-  try {
-    // The program's own log lines: task/log.ts.
-    const { message, hint } = JSON.parse(line) as { message?: string; hint?: string }
-    return [message ?? line, ...(hint === undefined ? [] : [hint])].join("\n")
-  } catch {
-    return line
-  }
-}
-
-function exitCodeOf(task: Task): number {
-  const exitCode = task.containers?.[0]?.exitCode
-  if (exitCode === undefined) process.stderr.write(`the task did not run: ${task.stoppedReason}\n`)
-  return exitCode ?? 1
 }

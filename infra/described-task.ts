@@ -2,6 +2,9 @@ import { setTimeout as wait } from "node:timers/promises"
 import { DescribeTasksCommand, type ECSClient, type Task } from "@aws-sdk/client-ecs"
 import { PgstowError } from "../task/errors.ts"
 
+/** How often to ask, and how long to wait in between. */
+export type Patience = { readonly tries: number; readonly everyMs: number }
+
 /** Longer than ECS has been seen to know nothing of a task that it had just started. */
 const patience = { tries: 30, everyMs: 2_000 }
 
@@ -13,7 +16,7 @@ export async function describedTask(
   ecs: ECSClient,
   cluster: string,
   taskArn: string,
-  { tries, everyMs } = patience,
+  { tries, everyMs }: Patience = patience,
 ): Promise<Task> {
   for (let tried = 1; ; tried += 1) {
     const { tasks } = await ecs.send(new DescribeTasksCommand({ cluster, tasks: [taskArn] }))
