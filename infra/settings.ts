@@ -1,4 +1,5 @@
 import * as z from "zod"
+import { chooseDatabases } from "../task/core/choose-databases.ts"
 import { retentionPolicySchema } from "../task/core/retention.ts"
 import { PgstowError } from "../task/errors.ts"
 import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
@@ -409,11 +410,35 @@ function needsMaxAge(
   })
 }
 
+type Entry = {
+  readonly name: string
+  readonly all: boolean
+  readonly exclude: readonly string[]
+  /** Undefined where another app says what to connect to. */
+  readonly connection?: Connection
+}
+
+/** What is wrong with a server that is backed up as a whole beside an entry for one database, as far as can be told. */
+function problemOfBoth(
+  { exclude, connection: server }: Entry,
+  entry: Entry,
+  path: string,
+): string | undefined {
+  const leftOut = (database: string) => chooseDatabases([database], { include: [], exclude }).length === 0
+  const { name, connection } = entry
+  // Be it the same database or one of another server: who restores by that name would get either.
+  if (!leftOut(name))
+    return `must name ${JSON.stringify(name)}, which ${path} backs up: both would store it under that name. If the server has another database of that name, rename ${path} instead`
+  if (connection === undefined || !("host" in connection) || server === undefined || !("host" in server))
+    return undefined
+  const { host, port = 5432, database } = connection
+  const sameServer = host !== undefined && host === server.host && port === (server.port ?? 5432)
+  if (!sameServer || database === undefined || leftOut(database)) return undefined
+  return `must name ${JSON.stringify(database)}, the database of ${path}, or it is backed up twice`
+}
+
 /** Letters and digits alone tell names apart, since CloudFormation's outputs have no others, and people no patience. */
-function needsOwnNames(
-  databases: readonly { readonly name: string; readonly all: boolean; readonly exclude: readonly string[] }[],
-  context: z.RefinementCtx,
-): void {
+function needsOwnNames(databases: readonly Entry[], context: z.RefinementCtx): void {
   const ofServers = [...databases.entries()].filter(([, { all }]) => all)
   for (const [index] of ofServers.slice(1))
     context.addIssue({
@@ -428,6 +453,11 @@ function needsOwnNames(
         path: [index, "exclude"],
         message: 'is of no use without "all": true',
       })
+  for (const [index, server] of ofServers.slice(0, 1))
+    for (const [other, entry] of databases.entries()) {
+      const message = entry.all ? undefined : problemOfBoth(server, entry, `databases[${other}]`)
+      if (message !== undefined) context.addIssue({ code: "custom", path: [index, "exclude"], message })
+    }
   const first = new Map<string, number>()
   for (const [index, { name }] of databases.entries()) {
     const key = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "")

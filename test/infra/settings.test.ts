@@ -4,6 +4,8 @@ import { PgstowError } from "../../task/errors.ts"
 
 const orders = { name: "orders", connection: { urlSecret: "pgstow/orders" } }
 
+const rds = { rdsSecret: "sales" }
+
 /** What is said of settings that can't be used. */
 function refusal(settings: unknown): string {
   try {
@@ -41,6 +43,16 @@ describe("settings", () => {
     ]
     for (const connection of connections)
       expect(() => parseSettings({ databases: [{ ...orders, connection }] }, "x")).not.toThrow()
+  })
+
+  it("take a server as a whole that leaves out what has an entry of its own, or is of another server", () => {
+    const main = { name: "main", all: true, connection: { ...rds, host: "db.example.com" } }
+    const sales = (host: string) => ({ name: "sales", connection: { ...rds, host, database: "orders" } })
+    for (const databases of [
+      [{ ...main, exclude: ["sales", "ord*"] }, sales("db.example.com")],
+      [{ ...main, exclude: ["sales"] }, sales("other.example.com")],
+    ])
+      expect(() => parseSettings({ databases }, "x")).not.toThrow()
   })
 
   it.each([
@@ -176,6 +188,28 @@ describe("settings", () => {
       "databases to leave out of one",
       { databases: [{ ...orders, exclude: ["rdsadmin"] }] },
       'databases[0].exclude: is of no use without "all": true',
+      '"exclude": ["rdsadmin", "test_*"]',
+    ],
+    [
+      "a server as a whole beside one of its databases",
+      { databases: [orders, { ...orders, name: "main", all: true, exclude: ["test_*"] }] },
+      'databases[1].exclude: must name "orders", which databases[0] backs up',
+      '"exclude": ["rdsadmin", "test_*"]',
+    ],
+    [
+      "a server as a whole beside one of its databases that has another name in the catalog",
+      {
+        databases: [
+          {
+            name: "main",
+            all: true,
+            exclude: ["sales"],
+            connection: { rdsSecret: "main", host: "db.example.com" },
+          },
+          { name: "sales", connection: { ...rds, host: "db.example.com", database: "orders" } },
+        ],
+      },
+      'databases[0].exclude: must name "orders", the database of databases[1]',
       '"exclude": ["rdsadmin", "test_*"]',
     ],
     [

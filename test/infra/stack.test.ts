@@ -720,7 +720,7 @@ describe("a server as a whole", () => {
   const main = {
     name: "main",
     all: true,
-    exclude: ["rdsadmin", "test_*"],
+    exclude: ["rdsadmin", "test_*", "orders"],
     connection: { urlSecret: "pgstow/main" },
     retention: { keepLast: 3 },
   }
@@ -734,7 +734,7 @@ describe("a server as a whole", () => {
     const text = JSON.stringify(whole.resources)
     for (const variable of [
       { Name: "PGSTOW_ALL", Value: "true" },
-      { Name: "PGSTOW_EXCLUDE", Value: "rdsadmin test_*" },
+      { Name: "PGSTOW_EXCLUDE", Value: "rdsadmin test_* orders" },
     ])
       expect(text).toContain(JSON.stringify(variable))
     expect(text).not.toContain(JSON.stringify({ Name: "PGSTOW_NAME", Value: "main" }))
