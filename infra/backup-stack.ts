@@ -94,8 +94,8 @@ export class BackupStack extends Stack {
   }
 
   private connection(connection: Connection): DatabaseConnection {
-    const { caSecret: ca, ...reached } = connection
-    const caSecret = ca === undefined ? undefined : this.secret(ca, undefined)
+    const { caSecret: ca, caKmsKeyArn, ...reached } = connection
+    const caSecret = ca === undefined ? undefined : this.secret(ca, caKmsKeyArn)
     if ("iamUser" in reached) return { ...reached, caSecret }
     const { kmsKeyArn, ...others } = reached
     if ("urlSecret" in others) return { urlSecret: this.secret(others.urlSecret, kmsKeyArn), caSecret }

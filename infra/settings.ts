@@ -70,37 +70,45 @@ const arnOf = (service: string) =>
 /** The KMS key that a secret is encrypted with, where it is not Secrets Manager's own. */
 const secretKey = arnOf("kms").optional()
 
+/** The authority of a server: a secret with its certificate, and the key that this one is encrypted with. */
+const authority = { caSecret: secret.optional(), caKmsKeyArn: secretKey }
+
 /**
  * Where the credentials of a database come from, and, where they do not say, the database. `caSecret` holds the
  * certificate of the authority that signed the server's, in PEM, where that is not a public one or RDS's.
  */
-const connectionSchema = z.union(
-  [
-    /** A secret that is a URL: postgresql://user:password@host:5432/database */
-    z.strictObject({ urlSecret: secret, kmsKeyArn: secretKey, caSecret: secret.optional() }),
-    /** A secret as RDS writes it: JSON with username and password. What is not given here comes from it too. */
-    z.strictObject({
-      rdsSecret: secret,
-      kmsKeyArn: secretKey,
-      caSecret: secret.optional(),
-      host: host.optional(),
-      port: port.optional(),
-      database: word.optional(),
-    }),
-    /** RDS IAM authentication: no password anywhere. `resourceId` is the instance's or cluster's, "db-ABC…". */
-    z.strictObject({
-      iamUser: word,
-      resourceId: z
-        .string()
-        .regex(/^(db|cluster|prx)-[A-Za-z0-9]+$/, 'must be like "db-ABCDEF" or "cluster-ABCDEF"'),
-      host,
-      port: port.default(5432),
-      database: word,
-      caSecret: secret.optional(),
-    }),
-  ],
-  'must be { "urlSecret": … }, { "rdsSecret": … } or { "iamUser": …, "resourceId": …, "host": …, "database": … }',
-)
+const connectionSchema = z
+  .union(
+    [
+      /** A secret that is a URL: postgresql://user:password@host:5432/database */
+      z.strictObject({ urlSecret: secret, kmsKeyArn: secretKey, ...authority }),
+      /** A secret as RDS writes it: JSON with username and password. What is not given here comes from it too. */
+      z.strictObject({
+        rdsSecret: secret,
+        kmsKeyArn: secretKey,
+        ...authority,
+        host: host.optional(),
+        port: port.optional(),
+        database: word.optional(),
+      }),
+      /** RDS IAM authentication: no password anywhere. `resourceId` is the instance's or cluster's, "db-ABC…". */
+      z.strictObject({
+        iamUser: word,
+        resourceId: z
+          .string()
+          .regex(/^(db|cluster|prx)-[A-Za-z0-9]+$/, 'must be like "db-ABCDEF" or "cluster-ABCDEF"'),
+        host,
+        port: port.default(5432),
+        database: word,
+        ...authority,
+      }),
+    ],
+    'must be { "urlSecret": … }, { "rdsSecret": … } or { "iamUser": …, "resourceId": …, "host": …, "database": … }',
+  )
+  .superRefine(({ caSecret, caKmsKeyArn }, context) => {
+    if (caKmsKeyArn === undefined || caSecret !== undefined) return
+    context.addIssue({ code: "custom", path: ["caKmsKeyArn"], message: "is of no use without caSecret" })
+  })
 
 const sizeSchema = z.strictObject({ cpu: z.int(), memoryMiB: z.int() }).superRefine((size, context) => {
   const message = problemOfSize(size)

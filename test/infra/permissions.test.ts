@@ -52,6 +52,18 @@ const read = (key: string) => [
 ]
 const secret = (name: string) => `arn:aws:secretsmanager:${region}:${accountId}:secret:${name}-AbCdEf`
 const definition = (family: string) => `arn:aws:ecs:${region}:${accountId}:task-definition/Pgstow-${family}:7`
+/** AWS's own policy of a new key: who may use it, IAM says. */
+const keyPolicy = (account: string) => ({
+  Version: "2012-10-17",
+  Statement: [
+    {
+      Effect: "Allow",
+      Principal: { AWS: `arn:aws:iam::${account}:root` },
+      Action: "kms:*",
+      Resource: "*",
+    },
+  ],
+})
 const inCluster = () => ({ "ecs:cluster": account.arn("AWS::ECS::Cluster") })
 
 /** What there is to do, each with all requests that it takes. */
@@ -303,6 +315,37 @@ describe("a secret under a key of one's own, in another account", () => {
     ] as const)
       for (const request of [read, decrypt])
         expect([request.action, await ours.allows({ by, ...request })]).toEqual([request.action, expected])
+    expect(await ours.allows({ by: /backuporders.*ExecutionRole/, ...decrypt, context: {} })).toBe(false)
+  })
+})
+
+describe("the certificate of a server's authority, in a secret under a key of one's own", () => {
+  const kmsKeyArn = `arn:aws:kms:${region}:${accountId}:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f`
+  const ca = { caSecret: "pgstow/ca", caKmsKeyArn: kmsKeyArn }
+  const rds = { host: "crm.example.com", database: "crm" }
+
+  it.each([
+    ["a URL", { urlSecret: "pgstow/orders", ...ca }],
+    ["a secret of RDS", { rdsSecret: "pgstow/orders", ...rds, ...ca }],
+    ["RDS IAM authentication", { iamUser: "pgstow", resourceId: "db-ABC123", ...rds, ...ca }],
+  ])("is opened by ECS, beside %s", async (_, connection) => {
+    const theirs: Pick<Account, "id" | "policyOf"> = {
+      id: accountId,
+      policyOf: (arn) => (arn === kmsKeyArn ? keyPolicy(accountId) : undefined),
+    }
+    const ours = openAccount(synthesize({ databases: [{ name: "orders", connection }] }), [theirs])
+    const decrypt = {
+      action: "kms:Decrypt",
+      on: kmsKeyArn,
+      context: { "kms:ViaService": `secretsmanager.${region}.amazonaws.com` },
+    }
+    const wanted = [{ action: "secretsmanager:GetSecretValue", on: secret("pgstow/ca") }, decrypt]
+    for (const task of ["backuporders", "restoreorders"])
+      for (const request of wanted) {
+        const may = (role: string) => ours.allows({ by: new RegExp(`${task}.*${role}`), ...request })
+        expect([task, request.action, await may("ExecutionRole")]).toEqual([task, request.action, true])
+        expect([task, request.action, await may("TaskRole")]).toEqual([task, request.action, false])
+      }
     expect(await ours.allows({ by: /backuporders.*ExecutionRole/, ...decrypt, context: {} })).toBe(false)
   })
 })

@@ -75,6 +75,19 @@ describe("settings", () => {
       '"connection": { "urlSecret": "pgstow/orders" }',
     ],
     [
+      "the key of a secret that is not named",
+      {
+        databases: [
+          {
+            ...orders,
+            connection: { ...orders.connection, caKmsKeyArn: "arn:aws:kms:eu-central-1:1:key/0a" },
+          },
+        ],
+      },
+      "databases[0].connection.caKmsKeyArn: is of no use without caSecret",
+      '"connection": { "urlSecret": "pgstow/orders" }',
+    ],
+    [
       "an ARN without its end",
       {
         databases: [
