@@ -64,6 +64,7 @@ const wholly = {
   byHand: [],
   leftOut: [],
   warnings: [],
+  renameAsItIs: [],
   failure: null,
 } as const
 

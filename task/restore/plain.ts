@@ -95,8 +95,8 @@ async function restoreThere(
   await target.leave()
   const rename =
     options.original === undefined || exists
-      ? []
-      : await takePlace(await target.outside(), name, options.original, context.now())
+      ? () => []
+      : await takePlace(await target.outside(), options.original, context.now())
   const count = { rawBytes: 0 }
   const sql = watched(dump(), `restoring into ${formatName(into)}`, options, context, count)
   try {
@@ -115,7 +115,7 @@ async function restoreThere(
     await renameDatabase(await target.outside(), into, name)
     leaves({ database: name, holds: "all" })
   }
-  return { tables, rename, ...count }
+  return { tables, rename: rename(name), ...count }
 }
 
 /** Reads all of the dump, and throws a PgstowError where it can't be restored into a database that exists. */

@@ -52,7 +52,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     for (const difference of first.differences) log.info(difference)
     const original = options.into === undefined ? manifest.source.database : undefined
     const rename =
-      original === undefined || exists ? [] : await takePlace(await target.outside(), name, original, now())
+      original === undefined || exists ? () => [] : await takePlace(await target.outside(), original, now())
     const { identities } = options
     const { checkFirst } = job
     const notices = options.createRoles
@@ -70,7 +70,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     const restoredBytes = end.state === "restored" ? await sizeOfSelection(outlook.job, end) : undefined
     const reported = {
       ...end,
-      rename,
+      rename: rename(end.into),
       restoredBytes,
       warnings: [...notices, ...outlook.notes, ...end.warnings],
     }

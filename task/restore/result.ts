@@ -33,6 +33,8 @@ export type RestoreResult = {
   readonly warnings: readonly string[]
   /** The statements by which `into`, restored under a name made for it, takes the original's place. */
   readonly rename: readonly string[]
+  /** Of an incomplete one: those by which it takes its place all the same, the original's or `name`. */
+  readonly renameAsItIs: readonly string[]
   /** Why it did not come to its end. */
   readonly failure: {
     readonly kind: FailureKind
@@ -76,19 +78,19 @@ export function resultOf(
     leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),
     warnings,
     rename: state === "restored" ? end.rename : [],
+    renameAsItIs: state === "incomplete" ? renameAsItIs(end, name) : [],
     failure: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,
   }
 }
 
 /** The failure to report, and to exit with, where a restore is not complete. */
 export function restoreFailure(result: RestoreResult): PgstowError | undefined {
-  const { id, into, name, state, errors, failure } = result
+  const { id, into, state, errors, renameAsItIs, failure } = result
   if (state === "restored") return undefined
-  const [from, to] = [identifier(into), identifier(name)].map(formatName)
   const left =
     state === "unchanged"
       ? `Nothing was changed in ${formatName(into)}.`
-      : `What is there is in ${formatName(into)}: inspect it, accept it as it is (ALTER DATABASE ${from} RENAME TO ${to};), or drop it (DROP DATABASE ${from};).`
+      : `What is there is in ${formatName(into)}: inspect it, ${waysOn(into, renameAsItIs)}.`
   if (failure)
     return new PgstowError(failure.kind, failure.message, {
       hint: [failure.hint, left].filter((part) => part !== null).join(" "),
@@ -99,6 +101,20 @@ export function restoreFailure(result: RestoreResult): PgstowError | undefined {
     `${id} was restored incompletely, with ${formatCount(countOf(errors), "error")}: ${what}`,
     { hint: left },
   )
+}
+
+/** A name that was made for it is none that anybody wants. */
+function renameAsItIs(
+  { into, rename }: Pick<RestoreResult, "into" | "rename">,
+  name: string,
+): readonly string[] {
+  return rename.length > 0 ? rename : [`ALTER DATABASE ${identifier(into)} RENAME TO ${identifier(name)};`]
+}
+
+/** What may be done with a database that is incomplete. */
+function waysOn(into: string, statements: readonly string[]): string {
+  const all = formatName(statements.join(" "))
+  return `accept it as it is, in psql with another database (${all}), or drop it (DROP DATABASE ${formatName(identifier(into))};)`
 }
 
 export function countOf(errors: readonly RestoreErrorGroup[]): number {

@@ -4,19 +4,18 @@ import type { Session } from "../postgres/session.ts"
 import { databaseExists } from "../postgres/target-database.ts"
 
 /**
- * The statements by which the database `restored` gets the name of the original, which makes way first where it is
- * on the session's server. They are for a session with neither.
+ * Resolves to what gives the statements by which a restored database gets the name of the original, which makes way
+ * first where it is on the session's server now. They are for a session with neither.
  */
 export async function takePlace(
   session: Session,
-  restored: string,
   original: string,
   now: Date,
-): Promise<string[]> {
+): Promise<(restored: string) => string[]> {
   const rename = (from: string, to: string) =>
     `ALTER DATABASE ${identifier(from)} RENAME TO ${identifier(to)};`
-  return [
-    ...((await databaseExists(session, original)) ? [rename(original, replacedName(original, now))] : []),
-    rename(restored, original),
-  ]
+  const makeWay = (await databaseExists(session, original))
+    ? [rename(original, replacedName(original, now))]
+    : []
+  return (restored) => [...makeWay, rename(restored, original)]
 }

@@ -167,6 +167,29 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect((await run({ database: original, into: newName() })).rename).toEqual([])
     })
 
+    once("an incomplete one says how it gets the original's name as it is, and that does it", async () => {
+      const original = await server.createDatabase()
+      await server.psql(
+        `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int REFERENCES a); SET session_replication_role = replica;
+         INSERT INTO b VALUES (1)`,
+        original,
+      )
+      await backUp(original)
+      const result = await run({ database: original })
+      expect(result).toMatchObject({ state: "incomplete", rename: [] })
+      const failure = restoreFailure(result)
+      expect(failure?.message).toContain("was restored incompletely, with 1 error: ")
+      const [, statements = ""] =
+        /, accept it as it is, in psql with another database \((.*;)\), or drop it/.exec(
+          failure?.hint ?? "",
+        ) ?? []
+      expect(statements).toBe(result.renameAsItIs.join(" "))
+      await server.psql(statements.replaceAll("; ", ";\n"))
+      expect(await server.psql("SELECT count(*) FROM pg_constraint WHERE contype = 'f'", original)).toBe("0")
+      const [, former = ""] = / RENAME TO (".*");$/.exec(result.renameAsItIs[0] ?? "") ?? []
+      await server.psql(`DROP DATABASE ${former}`)
+    })
+
     once("has statistics, unless they are not wanted", async () => {
       // The server's own vacuum, which may come at any time, has another column.
       const analyzed = async (analyze: boolean) => {
@@ -640,8 +663,9 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
           },
         },
       }
-      await expect(restore(optionsOf({ into }), stopping)).rejects.toBe(reason)
-      expect(context.warnings.join()).toContain(incompleteName(into))
+      const { kind, message, hint } = await rejectionOf(restore(optionsOf({ into }), stopping))
+      expect({ kind, message }).toEqual({ kind: reason.kind, message: reason.message })
+      expect(hint).toContain(`The database ${incompleteName(into)} holds what was restored so far`)
       expect(await exists(into)).toBe(false)
       expect(await exists(incompleteName(into))).toBe(true)
     })
