@@ -9,6 +9,7 @@ import { type Clients, chooseClients, findClients, newestClients } from "../post
 import { readCollationChange } from "../postgres/collation-version.ts"
 import { type Connection, describe, takesSettings, withSettings } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
+import { readFunctionPaths } from "../postgres/function-paths.ts"
 import { readGlobals } from "../postgres/globals.ts"
 import { globalsSql } from "../postgres/globals-sql.ts"
 import { neutralLocale } from "../postgres/money.ts"
@@ -76,7 +77,7 @@ export async function writeBackup(
     const streams = await planStreams(session, database, options)
     const { jobs, segments } = streams
     logBegin(database, name, streams, context)
-    const { facts, warnings } = await readFacts(session, isInRecovery)
+    const { facts, warnings } = await readFacts(session, isInRecovery, database.source.settings)
     for (const warning of warnings) log.warn(warning)
     const globals = globalsSql(await readGlobals(session, log.warn))
     const zstd = await findZstd(env)
@@ -223,15 +224,17 @@ async function planStreams(
   }
 }
 
-type Facts = Pick<Manifest, "tableRows" | "operatorPaths" | "withoutRows">
+type Facts = Pick<Manifest, "tableRows" | "operatorPaths" | "functionPaths" | "withoutRows">
 
 /** Reads what a restore is to know that pg_dump does not write, and what will be missing. */
 async function readFacts(
   session: Session,
   isInRecovery: boolean,
+  settings: readonly string[],
 ): Promise<{ readonly facts: Facts; readonly warnings: readonly string[] }> {
   const tableRows = await readTableRows(session)
   const operatorPaths = await readOperatorPaths(session)
+  const functionPaths = await readFunctionPaths(session, settings)
   const withoutRows = isInRecovery ? await readUnloggedTables(session) : []
   const warnings = [...(await readHidden(session)), ...(await readCollationChange(session))]
   const missing = `a standby has no rows of unlogged tables, so these are not in the backup: ${withoutRows.join(", ")}`
@@ -239,6 +242,7 @@ async function readFacts(
     facts: {
       tableRows,
       ...(operatorPaths.length > 0 && { operatorPaths }),
+      ...(functionPaths.length > 0 && { functionPaths }),
       ...(withoutRows.length > 0 && { withoutRows }),
     },
     warnings: withoutRows.length > 0 ? [...warnings, missing] : warnings,

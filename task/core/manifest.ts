@@ -106,6 +106,21 @@ const manifestSchema = z.object({
   operatorPaths: z
     .array(z.object({ catalog: count, oid: count, object: z.string(), schemas: z.array(z.string()).min(1) }))
     .optional(),
+  /**
+   * Functions without a search_path of their own that look `names` up without a schema, and that are called while a
+   * restore makes and fills what is in `usedBy`: by the oid of its table or materialized view. Missing where there is none.
+   */
+  functionPaths: z
+    .array(
+      z.object({
+        function: z.string(),
+        extension: z.string().optional(),
+        names: z.array(z.string()).min(1),
+        schemas: z.array(z.string()).min(1),
+        usedBy: z.array(z.object({ relation: count, object: z.string() })).min(1),
+      }),
+    )
+    .optional(),
   /** The tables, by their names in SQL, whose rows a standby does not have: unlogged ones. Missing where there is none. */
   withoutRows: z.array(z.string()).optional(),
   /** What the backup is a picture of. `lsn` is null where the server would not say. */

@@ -12,6 +12,7 @@ import { foreseeProtocols, isOfExtension } from "./extension-protocols.ts"
 import { extensionsThere } from "./extensions-there.ts"
 import { type Foreseen, foresee, formatForeseen, refusalOf } from "./foresee.ts"
 import { missingTablespaces, type RestoreJob, restoresAsSuperuser } from "./job.ts"
+import { noticesOfLookups } from "./notices-of-lookups.ts"
 import type { RestoreJobOptions } from "./options.ts"
 
 /** What a restore is going to do, and what of that will fail. */
@@ -24,6 +25,8 @@ export type Outlook = {
   readonly rolesToMake: readonly string[]
   /** What a person should know of it, and what need not fail by it. */
   readonly notes: readonly string[]
+  /** What is called with an empty search_path and may fail by it, or bring something else: whether, only the rows tell. */
+  readonly lookups: readonly string[]
   /** What will not be as it was, and better rather than worse. */
   readonly differences: readonly string[]
 }
@@ -81,6 +84,7 @@ export async function lookAhead(
       ...extensions.older.map((sentence) => `${sentence}: what needs the newer one will fail`),
       ...(await partitionsElsewhere(job, plan, session, exists)),
     ],
+    lookups: noticesOfLookups(job, plan, exists),
     differences: extensions.newer,
   }
 }

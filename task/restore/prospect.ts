@@ -46,7 +46,7 @@ const notMade =
 /** Puts together what is known of a job before it begins. */
 export function prospectOf(
   { storage, manifest, main, joined, name, target, options }: RestoreJob,
-  { plan, foreseen, rolesToMake, notes, differences }: Outlook,
+  { plan, foreseen, rolesToMake, notes, lookups, differences }: Outlook,
   { exists, questions }: { readonly exists: boolean; readonly questions: readonly string[] },
 ): Prospect {
   const segments = tablesAmong(plan.entries, joined).flatMap((table) => table.segments)
@@ -77,7 +77,7 @@ export function prospectOf(
     expected: expectedTime(manifest, rawBytes),
     rolesToMake,
     foreseen,
-    notes: [...notes, ...differences, ...questions],
+    notes: [...notes, ...lookups, ...differences, ...questions],
     refusal: refusal ? { kind: refusal.kind, message: refusal.message, hint: refusal.hint } : null,
   }
 }

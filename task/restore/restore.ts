@@ -50,6 +50,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       jobs: exists ? 1 : job.jobs,
     })
     for (const difference of first.differences) log.info(difference)
+    for (const lookup of first.lookups) log.warn(lookup)
     const original = options.into === undefined ? manifest.source.database : undefined
     const rename =
       original === undefined || exists ? () => [] : await takePlace(await target.outside(), original, now())
@@ -72,7 +73,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
       ...end,
       rename: rename(end.into),
       restoredBytes,
-      warnings: [...notices, ...outlook.notes, ...end.warnings],
+      warnings: [...notices, ...outlook.notes, ...outlook.lookups, ...end.warnings],
     }
     return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
   })
