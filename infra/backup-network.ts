@@ -42,12 +42,29 @@ export const endpointServices = ["ecr.api", "ecr.dkr", "logs", "secretsmanager",
 export const regionContext = "pgstow:region"
 
 /**
- * The zones that have Fargate where not all have it, by their ids.
+ * Two of the zones that have Fargate where not all have it, by their ids.
  * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
  */
 const zonesWithFargate: Readonly<Record<string, readonly [string, string]>> = {
   "us-west-1": ["usw1-az1", "usw1-az3"],
   "ap-northeast-1": ["apne1-az1", "apne1-az4"],
+  "cn-north-1": ["cnn1-az1", "cnn1-az2"],
+}
+
+/**
+ * The same for ARM64, which us-east-1 has in all zones but use1-az3.
+ * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-arm64.html
+ */
+const zonesWithArm: typeof zonesWithFargate = {
+  ...zonesWithFargate,
+  "us-east-1": ["use1-az4", "use1-az6"],
+}
+
+/** The region that a template is deployed to, where that is known at synth. */
+export function knownRegion(scope: Construct): string | undefined {
+  const { region } = Stack.of(scope)
+  const known: unknown = Token.isUnresolved(region) ? scope.node.tryGetContext(regionContext) : region
+  return typeof known === "string" ? known : undefined
 }
 
 export class BackupNetwork extends Construct implements IConnectable {
@@ -57,9 +74,15 @@ export class BackupNetwork extends Construct implements IConnectable {
   readonly publicIp: boolean
   readonly connections: Connections
 
-  constructor(scope: Construct, id: string, props: BackupNetworkProps = {}) {
+  /** @param architecture what the tasks run on, which not every zone has */
+  constructor(
+    scope: Construct,
+    id: string,
+    architecture: "arm64" | "x86_64",
+    props: BackupNetworkProps = {},
+  ) {
     super(scope, id)
-    this.vpc = props.vpc ?? this.smallVpc()
+    this.vpc = props.vpc ?? this.smallVpc(architecture === "arm64" ? zonesWithArm : zonesWithFargate)
     if (props.vpc !== undefined && props.subnetIds === undefined)
       throw new TypeError("network.subnetIds must be given with network.vpc")
     this.subnetIds = props.subnetIds ?? this.vpc.publicSubnets.map(({ subnetId }) => subnetId)
@@ -112,7 +135,7 @@ export class BackupNetwork extends Construct implements IConnectable {
       })
   }
 
-  private smallVpc(): Vpc {
+  private smallVpc(zonesOf: typeof zonesWithFargate): Vpc {
     const vpc = new Vpc(this, "Vpc", {
       maxAzs: 2,
       // Some hosted databases have IPv6 addresses only.
@@ -124,21 +147,15 @@ export class BackupNetwork extends Construct implements IConnectable {
       ],
       gatewayEndpoints: { S3: { service: GatewayVpcEndpointAwsService.S3 } },
     })
-    this.leaveOutZones(vpc)
-    return vpc
-  }
-
-  /** Where the region has zones without Fargate, the subnets go into others. */
-  private leaveOutZones(vpc: Vpc): void {
-    const { region } = Stack.of(this)
-    const known: unknown = Token.isUnresolved(region) ? this.node.tryGetContext(regionContext) : region
-    const zones = typeof known === "string" ? zonesWithFargate[known] : undefined
+    // Where the region has zones without Fargate, the subnets go into others.
+    const zones = zonesOf[knownRegion(this) ?? ""]
+    if (zones === undefined) return vpc
     for (const [index, { node }] of vpc.publicSubnets.entries()) {
       // `defaultChild` is the CloudFormation resource of a subnet.
       const subnet = node.defaultChild as CfnSubnet
-      if (zones === undefined) continue
       subnet.availabilityZone = undefined
       subnet.availabilityZoneId = zones[index]
     }
+    return vpc
   }
 }

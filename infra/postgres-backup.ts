@@ -111,7 +111,7 @@ export class PostgresBackup extends Construct implements IConnectable {
       ...bucketOptionsSchema.parse(props.bucket ?? {}),
       name: this.name,
     })
-    this.network = new BackupNetwork(this, "Network", props.network)
+    this.network = new BackupNetwork(this, "Network", props.architecture ?? "arm64", props.network)
     this.eventBus = new EventBus(this, "Events", { eventBusName: this.name })
     this.topic = props.topic ?? this.ownTopic()
     const place = this.functionPlace(props)

@@ -546,10 +546,12 @@ describe("the network", () => {
     ])
   })
 
-  it("of its own leaves out the zones that have no Fargate", () => {
-    const zones = (region?: string) =>
+  it("of its own leaves out the zones that have no Fargate, or none for its processors", () => {
+    const zones = (region?: string, architecture = "arm64") =>
       Object.values(
-        synthesize({ databases: [orders] }, [], region).template.findResources("AWS::EC2::Subnet"),
+        synthesize({ databases: [orders], architecture }, [], region).template.findResources(
+          "AWS::EC2::Subnet",
+        ),
       ).map(({ Properties }) => {
         const { AvailabilityZone, AvailabilityZoneId } = Properties as Record<string, unknown>
         return AvailabilityZone === undefined ? AvailabilityZoneId : "any"
@@ -558,6 +560,9 @@ describe("the network", () => {
     expect(zones("eu-central-1")).toEqual(["any", "any"])
     expect(zones("us-west-1")).toEqual(["usw1-az1", "usw1-az3"])
     expect(zones("ap-northeast-1")).toEqual(["apne1-az1", "apne1-az4"])
+    // One zone there has Fargate, but none on ARM.
+    expect(zones("us-east-1")).toEqual(["use1-az4", "use1-az6"])
+    expect(zones("us-east-1", "x86_64")).toEqual(["any", "any"])
   })
 
   describe("with private subnets", () => {
