@@ -6,7 +6,7 @@ import { Key } from "aws-cdk-lib/aws-kms"
 import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
 import type { Construct } from "constructs"
-import { type BackupNetworkProps, endpointServices } from "./backup-network.ts"
+import { type BackupNetworkProps, endpointServices, knownRegion } from "./backup-network.ts"
 import type { DatabaseConnection } from "./backup-tasks.ts"
 import { PostgresBackup } from "./postgres-backup.ts"
 import type { Connection, Settings } from "./settings.ts"
@@ -54,7 +54,7 @@ export class BackupStack extends Stack {
     this.warn(settings)
   }
 
-  private warn({ databases, network, notifications }: Settings): void {
+  private warn({ databases, image, network, notifications }: Settings): void {
     if (databases.length === 0)
       Annotations.of(this).addWarningV2(
         "pgstow:no-databases",
@@ -71,14 +71,27 @@ export class BackupStack extends Stack {
         `tasks have no public addresses: their subnets need a NAT gateway, or endpoints to ${services.join(", ")}, which network.endpoints makes`,
       )
     }
+    const registry = image === undefined ? undefined : this.farRegistry(image)
+    if (network !== undefined && !network.publicIp && registry !== undefined)
+      Annotations.of(this).addWarningV2(
+        "pgstow:image-out-of-reach",
+        `tasks have no public addresses, and image is in ${registry}: endpoints do not lead there, so without a NAT gateway no task starts. Copy the image to ECR in the stack's own region, or have it built by leaving image out`,
+      )
+  }
+
+  /** Where an image is that the endpoints for ECR do not lead to: they are those of the stack's region. */
+  private farRegistry(image: string): string | undefined {
+    const { region } = inEcr(image) ?? {}
+    if (region === undefined) return "another registry than ECR"
+    const own = knownRegion(this)
+    return own === undefined || own === region ? undefined : `ECR of ${region}`
   }
 
   /** An image by its name. One in ECR is pulled with the task's own rights there, any other as the public may. */
   private image(name: string): ContainerImage {
-    const [, account, region, repositoryName, tagOrDigest] =
-      /^(\d{12})\.dkr[.-]ecr\.([a-z0-9-]+)\.[a-z.]+\/([^:@]+)(?:[:@](.+))?$/.exec(name) ?? []
-    if (account === undefined || region === undefined || repositoryName === undefined)
-      return ContainerImage.fromRegistry(name)
+    const place = inEcr(name)
+    if (place === undefined) return ContainerImage.fromRegistry(name)
+    const { account, region, repositoryName, tagOrDigest } = place
     const repositoryArn = this.formatArn({
       service: "ecr",
       region,
@@ -138,4 +151,12 @@ export class BackupStack extends Stack {
           }),
     }
   }
+}
+
+/** Where an image is in ECR, by its name; undefined for one of any other registry, ECR's public one included. */
+function inEcr(image: string) {
+  const [, account, region, repositoryName, tagOrDigest] =
+    /^(\d{12})\.dkr[.-]ecr\.([a-z0-9-]+)\.[a-z.]+\/([^:@]+)(?:[:@](.+))?$/.exec(image) ?? []
+  if (account === undefined || region === undefined || repositoryName === undefined) return undefined
+  return { account, region, repositoryName, tagOrDigest }
 }

@@ -576,6 +576,26 @@ describe("the network", () => {
       expect(messages.join()).toContain("network.endpoints makes")
     })
 
+    it.each([
+      ["another registry", "ghcr.io/team/pgstow:1", "another registry than ECR"],
+      ["ECR's public registry", "public.ecr.aws/team/pgstow:1", "another registry than ECR"],
+      [
+        "ECR of another region",
+        "111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/pgstow:1",
+        "ECR of eu-west-1",
+      ],
+    ])("is said not to reach an image in %s, but by a NAT gateway", (_, image, where) => {
+      const messages = (settings: object) =>
+        synthesize({ databases, image, ...settings }, [], "eu-central-1").messages.join()
+      expect(messages({ network })).toContain(`image is in ${where}: endpoints do not lead there`)
+      for (const settings of [
+        {},
+        { network: { ...network, publicIp: true } },
+        { network, image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/pgstow:1" },
+      ])
+        expect(messages(settings)).not.toContain("endpoints do not lead there")
+    })
+
     it("gets endpoints that the tasks may reach, where it is asked to", () => {
       const made = synthesize({
         databases,

@@ -98,7 +98,7 @@ export function synthesize(
     }
     const template = Template.fromJSON({ ...root, Resources: resources })
     const messages = stack.node.metadata
-      .filter(({ type }) => type === "aws:cdk:info")
+      .filter(({ type }) => type === "aws:cdk:info" || type === "aws:cdk:warning")
       .map(({ data }) => String(filled(stack.resolve(data))))
     return { counts, stackName: stack.stackName, messages, template, resources, outputs, violations }
   } finally {
