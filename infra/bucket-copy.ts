@@ -2,6 +2,8 @@ import { Duration, Stack } from "aws-cdk-lib"
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import type { IKey } from "aws-cdk-lib/aws-kms"
 import type { Bucket, CfnBucket } from "aws-cdk-lib/aws-s3"
+import { FilterOrPolicy, SubscriptionFilter, Topic } from "aws-cdk-lib/aws-sns"
+import { SqsSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
 import { Queue, QueueEncryption } from "aws-cdk-lib/aws-sqs"
 import { Construct } from "constructs"
 
@@ -72,24 +74,39 @@ export class BucketCopy extends Construct {
       // The most that SQS has: the alarm is over when the queue has forgotten what was not copied.
       retentionPeriod: Duration.days(14),
     })
-    // Not by the bucket's ARN: the bucket can't be made before S3 may send to the queue.
-    const letS3Send = this.failures.addToResourcePolicy(
+    // Through a topic, which can leave out what S3 sends to try a destination: it says nothing of failures by EventBridge.
+    // https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-s3.html
+    const topic = new Topic(this, "Failed", { enforceSSL: true })
+    // Not by the bucket's ARN: the bucket can't be made before S3 may publish.
+    const letS3Publish = topic.addToResourcePolicy(
       new PolicyStatement({
         principals: [new ServicePrincipal("s3.amazonaws.com")],
-        actions: ["sqs:SendMessage"],
-        resources: [this.failures.queueArn],
+        actions: ["sns:Publish"],
+        resources: [topic.topicArn],
         conditions: { StringEquals: { "aws:SourceAccount": own } },
       }),
     )
+    const subscription = topic.addSubscription(
+      new SqsSubscription(this.failures, {
+        rawMessageDelivery: true,
+        // S3's test message has no records.
+        filterPolicyWithMessageBody: {
+          Records: FilterOrPolicy.policy({
+            eventName: FilterOrPolicy.filter(SubscriptionFilter.existsFilter()),
+          }),
+        },
+      }),
+    )
+    // A filter takes up to 15 minutes to be in force, and the test message comes when the bucket gets its settings.
+    subscription.node.addDependency(bucket)
 
     // `defaultChild` is the CloudFormation resource of the construct above.
     const resource = bucket.node.defaultChild as CfnBucket
-    if (letS3Send.policyDependable !== undefined) resource.node.addDependency(letS3Send.policyDependable)
+    if (letS3Publish.policyDependable !== undefined)
+      resource.node.addDependency(letS3Publish.policyDependable)
     resource.notificationConfiguration = {
       eventBridgeConfiguration: { eventBridgeEnabled: true },
-      queueConfigurations: [
-        { event: "s3:Replication:OperationFailedReplication", queue: this.failures.queueArn },
-      ],
+      topicConfigurations: [{ event: "s3:Replication:OperationFailedReplication", topic: topic.topicArn }],
     }
     resource.replicationConfiguration = {
       role: this.role.roleArn,

@@ -268,16 +268,21 @@ describe("the second bucket", () => {
     expect(await may(/backuporders.*TaskRole/, "s3:ReplicateObject")).toBe(false)
   })
 
-  it("that could not be copied to is heard of", async () => {
-    const send = (context: Record<string, string>) =>
+  it("that could not be copied to is heard of: S3 tells the topic, and that the queue", async () => {
+    const topic = rich.arn("AWS::SNS::Topic", /Failed/)
+    const publish = (context: Record<string, string>) =>
+      rich.allows({ by: "s3.amazonaws.com", action: "sns:Publish", on: topic, context })
+    const send = (from: string) =>
       rich.allows({
-        by: "s3.amazonaws.com",
+        by: "sns.amazonaws.com",
         action: "sqs:SendMessage",
         on: rich.arn("AWS::SQS::Queue", /Failures/),
-        context,
+        context: { "aws:SourceArn": from },
       })
-    expect(await send({ "aws:SourceAccount": accountId })).toBe(true)
-    expect(await send({ "aws:SourceAccount": "444455556666" })).toBe(false)
+    expect(await publish({ "aws:SourceAccount": accountId })).toBe(true)
+    expect(await publish({ "aws:SourceAccount": "444455556666" })).toBe(false)
+    expect(await send(topic)).toBe(true)
+    expect(await send(rich.arn("AWS::SNS::Topic", /BackupTopic/))).toBe(false)
   })
 })
 

@@ -288,10 +288,30 @@ describe("the bucket", () => {
       },
       NotificationConfiguration: {
         EventBridgeConfiguration: { EventBridgeEnabled: true },
-        QueueConfigurations: [{ Event: "s3:Replication:OperationFailedReplication" }],
+        TopicConfigurations: [{ Event: "s3:Replication:OperationFailedReplication" }],
       },
     })
     expect(filled(rich.outputs.CopyRole?.Value)).toBe("<StorageCopyRole.Arn>")
+  })
+
+  it("says what could not be copied, and nothing where S3 tries whether it may say so", () => {
+    const { Properties, DependsOn } = z
+      .looseObject({ Properties: z.looseObject({}), DependsOn: z.array(z.string()).default([]) })
+      .parse(resource(rich, "AWS::SNS::Subscription", /Failures/))
+    expect(filled(Properties)).toEqual({
+      TopicArn: "<StorageCopyFailed>",
+      Protocol: "sqs",
+      Endpoint: "<StorageCopyFailures.Arn>",
+      RawMessageDelivery: true,
+      // S3's test message is { "Service": "Amazon S3", "Event": "s3:TestEvent", … }.
+      FilterPolicyScope: "MessageBody",
+      FilterPolicy: { Records: { eventName: [{ exists: true }] } },
+    })
+    // It is sent before there is a subscription, too, since a new filter is not in force at once.
+    expect(DependsOn).toContainEqual(expect.stringMatching(/^BackupStorageBucket[0-9A-F]{8}$/))
+    expect(filled(resource(rich, "AWS::S3::Bucket").Properties.NotificationConfiguration)).toMatchObject({
+      TopicConfigurations: [{ Topic: "<StorageCopyFailed>" }],
+    })
   })
 
   it("keeps what could not be copied as long as SQS does, since the alarm is over when the queue has forgotten it", () => {
