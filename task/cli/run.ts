@@ -235,7 +235,7 @@ function isWithoutFolder(error: unknown): boolean {
 function usageError(error: unknown, program: CommanderCommand): PgstowError {
   if (!(error instanceof CommanderError)) return asFailure(error)
   const given = program.args[0]
-  const known = program.commands.some((command) => command.name() === given)
+  const command = program.commands.find((one) => one.name() === given)
   const message =
     error.code === "commander.help"
       ? "no command was given"
@@ -243,5 +243,19 @@ function usageError(error: unknown, program: CommanderCommand): PgstowError {
           .replace(/^error: /, "")
           .replace(/\.$/, "")
           .replaceAll("\n", " ")
-  return new PgstowError("usage", message, { hint: `See \`pgstow ${known ? `${given} ` : ""}--help\`.` })
+  const see = `See \`pgstow ${command ? `${given} ` : ""}--help\`.`
+  const hint = [...(command ? otherNames(message, command) : []), see].join(" ")
+  return new PgstowError("usage", message, { hint })
+}
+
+/** What names a database, for one command or another. */
+const databaseFlags = ["--database", "--dbname", "--name"]
+
+/** A sentence that says how a database is named, where that was tried by another command's flag. */
+function otherNames(message: string, command: CommanderCommand): string[] {
+  const [, flag = ""] = /^unknown option '(--[a-z-]+)/.exec(message) ?? []
+  if (!databaseFlags.includes(flag)) return []
+  const known = command.options.filter(({ long }) => databaseFlags.includes(long ?? ""))
+  if (known.length === 0) return []
+  return [`Here it is ${known.map(({ long, description }) => `${long} (${description})`).join(", or ")}.`]
 }

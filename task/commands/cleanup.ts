@@ -40,6 +40,10 @@ export const cleanupCommand = defineCommand({
       throw new PgstowError("usage", `the days to keep were given twice, as ${days} and by --keep-days`, {
         hint: "Give them once.",
       })
+    if (days !== undefined && !/^\d+$/.test(days))
+      throw new PgstowError("usage", `${formatName(days)} is no number of days`, {
+        hint: "Give the days to keep as a whole number; --database names a database.",
+      })
     // A number of days on the command line stands alone, whatever the environment says of other rules.
     const policy =
       days === undefined ? policyOf(settings) : { keepDays: readSettings({ keepDays: days }, {}).keepDays }

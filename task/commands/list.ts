@@ -1,9 +1,9 @@
 import * as z from "zod"
 import { type ListedBackup, type ListResult, list, listFailure, placeInWords } from "../catalog/list.ts"
 import { formatBytes, formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
-import { signedByOf, storagesOf } from "../settings/inputs.ts"
+import { databaseChosen, databaseFlag, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
-import { signerOptions, storageOptions } from "./options.ts"
+import { databaseOption, signerOptions, storageOptions } from "./options.ts"
 
 const listOptions: OptionGroup = (command) =>
   command.option("--long", "a line for each copy, with when it was started and how long it took")
@@ -13,10 +13,12 @@ export const listCommand = defineCommand({
   summary: "list the backups, newest first",
   group: "Look:",
   argument: { syntax: "[database]", description: "only those of this database" },
-  options: [storageOptions, signerOptions, listOptions],
-  flags: z.object({ long: z.boolean().default(false) }),
+  options: [storageOptions, signerOptions, databaseOption, listOptions],
+  flags: databaseFlag.extend({ long: z.boolean().default(false) }),
   examples: ["pgstow list", "pgstow list orders --json"],
-  async run({ settings, args: [database], flags: { long }, width }, context) {
+  async run({ settings, args, flags, width }, context) {
+    const { long } = flags
+    const database = databaseChosen(args, flags)
     const options = { database, signedBy: signedByOf(settings), warn: context.log.warn }
     const result = await list(storagesOf(settings, context), options)
     return {

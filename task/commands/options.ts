@@ -85,3 +85,9 @@ export const choiceOptions: OptionGroup = (command) =>
     .option("--backup <id>", "the same as the argument")
     .option("--database <name>", "of which database; not needed where there is only one")
     .option("--at <time>", "the last one started at or before this time: 2026-01-02T03:00Z")
+
+/** For commands whose argument is a database. */
+export const databaseOption: OptionGroup = (command) =>
+  command
+    .optionsGroup("Which backups:")
+    .option("--database <name>", "only those of this database: the same as the argument")

@@ -1,9 +1,8 @@
-import * as z from "zod"
 import { type StatusResult, status, statusFailure } from "../catalog/status.ts"
 import { formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
-import { signedByOf, storagesOf } from "../settings/inputs.ts"
+import { databaseChosen, databaseFlag, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
-import { signerOptions, storageOptions } from "./options.ts"
+import { databaseOption, signerOptions, storageOptions } from "./options.ts"
 
 const ageOptions: OptionGroup = (command) =>
   command.option(
@@ -16,11 +15,12 @@ export const statusCommand = defineCommand({
   summary: "say whether every database has a recent verified backup",
   group: "Look:",
   argument: { syntax: "[database]", description: "only this one" },
-  options: [storageOptions, signerOptions, ageOptions],
-  flags: z.object({}),
+  options: [storageOptions, signerOptions, databaseOption, ageOptions],
+  flags: databaseFlag,
   examples: ["pgstow status", "pgstow status orders --max-age-hours 50"],
-  async run({ settings, args: [database], width }, context) {
+  async run({ settings, args, flags, width }, context) {
     const { maxAgeHours } = settings
+    const database = databaseChosen(args, flags)
     const result = await status(
       storagesOf(settings, context),
       { database, maxAgeHours, signedBy: signedByOf(settings) },

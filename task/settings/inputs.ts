@@ -31,6 +31,9 @@ export const connectionFlags = z.object({
 /** The flags that say which backup is meant. */
 export const choiceFlags = z.object({ backup: text, database: text, at: text })
 
+/** The flag that names a database, where the argument may do so too. */
+export const databaseFlag = choiceFlags.pick({ database: true })
+
 /** The flag that goes before the environment's key, even where that has one. */
 export const legacyKeyFlags = z.object({ legacyKeyFile: text })
 
@@ -96,6 +99,18 @@ export function choiceOf(
       hint: "Give one of an id, --backup or --at.",
     })
   return { backup: at === undefined ? (named[0] ?? "latest") : timeOf(at), database }
+}
+
+/** The database that a command's argument names, or --database. */
+export function databaseChosen(
+  [argument]: readonly string[],
+  { database }: Pick<z.output<typeof choiceFlags>, "database">,
+): string | undefined {
+  if (argument !== undefined && database !== undefined && argument !== database)
+    throw new PgstowError("usage", "two databases were given, by the argument and by --database", {
+      hint: "Give one of them, or leave both out for all.",
+    })
+  return argument ?? database
 }
 
 function timeOf(text: string): Date {

@@ -37,6 +37,30 @@ const cases: Record<string, Case> = {
     names: /'--nope'/,
     hint: /pgstow backup --help/,
   },
+  "a database by the name of another command's flag": {
+    args: ["backup", "--database", "orders"],
+    kind: "usage",
+    names: /unknown option '--database'/,
+    hint: /^Here it is --dbname \(.*\), or --name \(.*\)\. See .*backup --help/,
+  },
+  "the same the other way round": {
+    args: ["list", "--dbname=orders"],
+    kind: "usage",
+    names: /unknown option '--dbname=orders'/,
+    hint: /^Here it is --database \(/,
+  },
+  "two databases": {
+    args: ["status", "orders", "--database", "invoices"],
+    kind: "usage",
+    names: /two databases/,
+    hint: /one of them/,
+  },
+  "a database where days are meant": {
+    args: ["cleanup", "orders"],
+    kind: "usage",
+    names: /^orders is no number of days$/,
+    hint: /--database/,
+  },
   "a flag without its value": {
     args: ["backup", "--name"],
     kind: "usage",
@@ -137,7 +161,7 @@ const cases: Record<string, Case> = {
     hint: /--jobs/,
   },
   "days that are none": {
-    args: ["cleanup", "soon"],
+    args: ["cleanup", "0"],
     kind: "usage",
     names: /--keep-days must be a whole number/,
     hint: /--keep-days/,

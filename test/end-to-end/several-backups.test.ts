@@ -73,3 +73,17 @@ test("remove asks on a terminal, and needs --yes elsewhere", async () => {
   })
   expect(await scene.json(["list"])).toMatchObject({ backups: [{ id: newer }] })
 })
+
+test("list and status of one database take its name as their argument and by --database", async () => {
+  const scene = await setScene()
+  for (const name of ["orders", "invoices"]) await scene.json(["backup", "--name", name])
+  for (const command of ["list", "status"]) {
+    const { exitCode, stdout, stderr } = await scene.run([command, "--database", "orders"])
+    expect(exitCode, stderr).toBe(0)
+    expect(stdout).toContain("orders")
+    expect(stdout).not.toContain("invoices")
+    const both = await scene.run([command, "orders", "--database", "orders"])
+    expect(both.exitCode, both.stderr).toBe(0)
+    expect(both.stdout).not.toContain("invoices")
+  }
+})
