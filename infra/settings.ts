@@ -224,7 +224,10 @@ export const bucketOptionsSchema = z.strictObject(bucketOptionsShape).superRefin
       context.addIssue({
         code: "custom",
         path: [name],
-        message: "is of no use beside bucket.existing: an existing bucket keeps its own settings",
+        message:
+          name === "copyTo"
+            ? 'can\'t be set up for an existing bucket, about which nothing is changed: infra/README.md says under "A second bucket" how to do it yourself'
+            : "is of no use beside bucket.existing: an existing bucket keeps its own settings",
       })
 })
 

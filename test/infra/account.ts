@@ -43,11 +43,16 @@ const policySchema = z.looseObject({ Statement: z.array(z.looseObject({})) })
 
 type Resources = Synthesized["resources"]
 
-/** A template of this repository, deployed to an account with these parameters. */
+/**
+ * A template of this repository, deployed to an account with these parameters.
+ *
+ * @param others other accounts, and what is in this one beside the template, that are asked too where something is theirs
+ */
 export function openTemplate(
   path: string,
   account: string,
   parameters: Readonly<Record<string, string>>,
+  others: readonly Pick<Account, "id" | "policyOf">[] = [],
 ): Account {
   const template = z.object({ Resources: z.record(z.string(), resourceSchema) })
   const text = readFileSync(join(import.meta.dirname, "../..", path), "utf8")
@@ -55,11 +60,11 @@ export function openTemplate(
     template.parse(JSON.parse(text)).Resources,
     account,
     { "AWS::StackName": "copy", ...parameters },
-    [],
+    others,
   )
 }
 
-/** @param others other accounts that are asked too where something is theirs */
+/** @param others other accounts, and what is in this one beside the stack, that are asked too where something is theirs */
 export function openAccount(
   { resources, stackName }: Synthesized,
   others: readonly Pick<Account, "id" | "policyOf">[] = [],

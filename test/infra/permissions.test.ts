@@ -268,6 +268,54 @@ describe("the second bucket", () => {
     expect(await may(/backuporders.*TaskRole/, "s3:ReplicateObject")).toBe(false)
   })
 
+  it("of a bucket that was there already gets copies by the template's role, which may do what the stack's own may", async () => {
+    const existing = "arn:aws:s3:::backups"
+    const kmsKeyArn = `arn:aws:kms:${region}:${accountId}:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f`
+    const second = openTemplate("infra/copy-bucket.json", copyTo.account, {
+      SourceAccount: accountId,
+      SourceRegion: region,
+      SourceStack: "Pgstow",
+    })
+    const theirs = {
+      id: accountId,
+      policyOf: (arn: string) => (arn === kmsKeyArn ? keyPolicy(accountId) : undefined),
+    }
+    const role = openTemplate(
+      "infra/copy-existing.json",
+      accountId,
+      {
+        Bucket: "backups",
+        KmsKeyArn: kmsKeyArn,
+        CopyBucketArn: second.arn("AWS::S3::Bucket"),
+        CopyKmsKeyArn: second.arn("AWS::KMS::Key"),
+        CopyRegion: region,
+        SourceStack: "Pgstow",
+      },
+      [second, theirs],
+    )
+    const object = `orders/${id}/manifest.json`
+    const copied = `${second.arn("AWS::S3::Bucket")}/${object}`
+    const may = (action: string, on: string, context: Record<string, string> = {}) =>
+      role.allows({ by: /Role/, action, on, context })
+    for (const action of ["GetReplicationConfiguration", "ListBucket"])
+      expect([action, await may(`s3:${action}`, existing)]).toEqual([action, true])
+    for (const action of [
+      "GetObjectVersionForReplication",
+      "GetObjectVersionTagging",
+      "GetObjectRetention",
+      "GetObjectLegalHold",
+    ])
+      expect([action, await may(`s3:${action}`, `${existing}/${object}`)]).toEqual([action, true])
+    for (const action of ["ReplicateObject", "ReplicateDelete", "ReplicateTags"])
+      expect([action, await may(`s3:${action}`, copied)]).toEqual([action, true])
+    expect(await may("kms:Decrypt", kmsKeyArn, viaS3)).toBe(true)
+    expect(await may("kms:Encrypt", second.arn("AWS::KMS::Key"), viaS3)).toBe(true)
+    expect(await may("kms:Decrypt", kmsKeyArn)).toBe(false)
+    for (const on of [`${existing}/${object}`, copied])
+      for (const action of ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"])
+        expect([action, await may(action, on)]).toEqual([action, false])
+  })
+
   it("that could not be copied to is heard of: S3 tells the topic, and that the queue", async () => {
     const topic = rich.arn("AWS::SNS::Topic", /Failed/)
     const publish = (context: Record<string, string>) =>

@@ -238,6 +238,21 @@ describe("settings", () => {
       '"bucket": { "coldAfterDays": 30 }',
     ],
     [
+      "copies of an existing bucket",
+      {
+        databases: [orders],
+        bucket: {
+          existing: { name: "backups", kmsKeyArn: "arn:aws:kms:eu-central-1:111122223333:key/0a" },
+          copyTo: {
+            bucketArn: "arn:aws:s3:::second",
+            kmsKeyArn: "arn:aws:kms:eu-west-1:111122223333:key/0a",
+          },
+        },
+      },
+      'bucket.copyTo: can\'t be set up for an existing bucket, about which nothing is changed: infra/README.md says under "A second bucket" how',
+      '"copyTo": { "bucketArn": "arn:aws:s3:::my-second-bucket"',
+    ],
+    [
       "no private key and no public one",
       { databases: [orders], identity: "none" },
       'recipients: must name a public key where "identity" is "none"',
