@@ -2,7 +2,7 @@ import { type BackupResult, backup, backupFailure } from "../backup/back-up.ts"
 import { backupAll, backupAllFailure, type DatabaseBackup } from "../backup/back-up-all.ts"
 import type { BackupOptions } from "../backup/options.ts"
 import { checkPolicy, cleanup, cleanupFailure } from "../catalog/clean-up.ts"
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { formatBytes, formatCount, formatName, formatSpeed } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { failureEvents } from "../notify/announce.ts"
@@ -171,7 +171,7 @@ export function formatBackup(result: BackupResult): string {
   const { id, database, seconds, storages, warnings } = result
   const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
   return [
-    `${id} of ${formatName(database)}: ${size} in ${formatDuration(seconds)} (${formatRate(result.rawBytes, seconds)})`,
+    `${id} of ${formatName(database)}: ${size} in ${formatSpeed(result.rawBytes, seconds)}`,
     ...storages.map(({ storage, state, error }) =>
       formatName(`  ${storage}: ${state}${error === null ? "" : `: ${error}`}`),
     ),

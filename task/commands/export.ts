@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander"
 import * as z from "zod"
-import { formatBytes, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { formatBytes, formatName, formatSpeed } from "../console/format.ts"
 import { type ExportResult, exportBackup } from "../restore/export.ts"
 import { choiceFlags, choiceOf, identitiesOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
@@ -54,9 +54,8 @@ export const exportCommand = defineCommand({
 })
 
 export function formatExport({ id, database, out, bytes, seconds }: ExportResult): string {
-  const speed = `${formatDuration(seconds)} (${formatRate(bytes, seconds)})`
   return [
-    `exported ${id} of ${formatName(database)} to ${formatName(out)}: ${formatBytes(bytes)} in ${speed}`,
+    `exported ${id} of ${formatName(database)} to ${formatName(out)}: ${formatBytes(bytes)} in ${formatSpeed(bytes, seconds)}`,
     "It is not encrypted. Roles are not in it: pgstow globals has them.",
   ].join("\n")
 }

@@ -5,7 +5,7 @@ import {
   formatCount,
   formatDuration,
   formatName,
-  formatRate,
+  formatSpeed,
   formatText,
 } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
@@ -244,8 +244,7 @@ export function formatRestore(result: RestoreResult): string {
   const { restoredBytes } = result
   const size = `${formatCount(tables, "table")}, ${formatBytes(restoredBytes ?? rawBytes)}`
   // How fast some tables come says nothing: all of what is beside them is read as well.
-  const rate = restoredBytes === undefined ? ` (${formatRate(rawBytes, seconds)})` : ""
-  const speed = formatDuration(seconds) + rate
+  const speed = restoredBytes === undefined ? formatSpeed(rawBytes, seconds) : formatDuration(seconds)
   return [
     state === "restored"
       ? `restored ${what} into ${formatName(into)}: ${size} in ${speed}`

@@ -1,12 +1,5 @@
 import * as z from "zod"
-import {
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatName,
-  formatRate,
-  formatTime,
-} from "../console/format.ts"
+import { formatBytes, formatCount, formatName, formatSpeed, formatTime } from "../console/format.ts"
 import { formatProblem } from "../core/check.ts"
 import { PgstowError } from "../errors.ts"
 import type { PgstowEvent } from "../notify/events.ts"
@@ -143,8 +136,7 @@ export function formatVerify(result: VerifyResult): string {
   const { storage, database, id, kind, problems, objects, bytes, seconds } = result
   const what = `${id} of ${formatName(database)} in ${storage}`
   const size = `${formatCount(objects, "object")}, ${formatBytes(bytes)}`
-  const speed = `${formatDuration(seconds)} (${formatRate(bytes, seconds)})`
-  if (problems.length === 0) return `${kind}: ${what}: ${size} in ${speed}`
+  if (problems.length === 0) return `${kind}: ${what}: ${size} in ${formatSpeed(bytes, seconds)}`
   return [
     `${kind}: ${what}: ${formatCount(problems.length, "problem")} in ${size}`,
     ...problems.map((problem) => formatName(`  ${formatProblem(problem)}`)),

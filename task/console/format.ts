@@ -23,9 +23,13 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
 }
 
-/** "102 MiB/s". */
-export function formatRate(bytes: number, seconds: number): string {
-  return `${formatBytes(seconds > 0 ? bytes / seconds : 0)}/s`
+/** From how many seconds on a rate can be told: what is shorter is mostly what it takes to begin and to end. */
+const shortestMeasured = 0.1
+
+/** How long so many bytes took, and how fast that is where it can be told: "12 s (102 MiB/s)", "0.0 s". */
+export function formatSpeed(bytes: number, seconds: number): string {
+  const duration = formatDuration(seconds)
+  return seconds < shortestMeasured ? duration : `${duration} (${formatBytes(bytes / seconds)}/s)`
 }
 
 /** "2026-01-02 03:00:00 UTC". */

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatDuration, formatName, formatRate } from "../console/format.ts"
+import { formatBytes, formatCount, formatDuration, formatName, formatSpeed } from "../console/format.ts"
 import type { PgstowEvent } from "./events.ts"
 
 /** What a person reads about an event, before it is put into the form of a channel. */
@@ -52,7 +52,7 @@ export function messageFor(event: ToldEvent): Message {
             field("Backup", id),
             field("Stored", `${formatBytes(storedBytes)}${change(storedBytes, lastStoredBytes)}`),
             field("Before compression", formatBytes(rawBytes)),
-            field("Took", `${formatDuration(seconds)} (${formatRate(rawBytes, seconds)})`),
+            field("Took", formatSpeed(rawBytes, seconds)),
             field(storages.length === 1 ? "Storage" : "Storages", storages.join(", ")),
           ],
           nextStep:

@@ -4,7 +4,7 @@ import {
   formatDuration,
   formatJson,
   formatName,
-  formatRate,
+  formatSpeed,
   formatTable,
   formatText,
   formatTime,
@@ -39,9 +39,18 @@ test("durations, rates and times read as people say them", () => {
     "1 h 0 min",
     "2 h 10 min",
   ])
-  expect(formatRate(200 * 2 ** 20, 2)).toBe("100 MiB/s")
-  expect(formatRate(5, 0)).toBe("0 B/s")
+  expect(formatSpeed(200 * 2 ** 20, 2)).toBe("2.0 s (100 MiB/s)")
   expect(formatTime(new Date("2026-01-02T03:04:05.678Z"))).toBe("2026-01-02 03:04:05 UTC")
+})
+
+test("no rate is told of what took too short a time to measure", () => {
+  expect([0, 0.001, 0.02, 0.099].map((seconds) => formatSpeed(14 * 2 ** 20, seconds))).toEqual([
+    "0.0 s",
+    "0.0 s",
+    "0.0 s",
+    "0.1 s",
+  ])
+  expect(formatSpeed(14 * 2 ** 20, 0.1)).toBe("0.1 s (140 MiB/s)")
 })
 
 test("a name can't move the cursor, break the line or turn the text around", () => {
