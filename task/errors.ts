@@ -98,7 +98,17 @@ export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(messageOf).join("; ")
   if (!(error instanceof Error)) return String(error)
   const own = error.message === "" ? error.name : error.message
-  return error.cause === undefined ? own : `${own}: ${messageOf(error.cause)}`
+  if (error.cause === undefined) return own
+  return `${own}: ${withoutPath(error.cause, own) ?? messageOf(error.cause)}`
+}
+
+/** Why a file could not be used, where what goes before names the file: Node names it again, and the call. */
+function withoutPath(cause: unknown, before: string): string | undefined {
+  if (!(cause instanceof Error) || !("path" in cause) || typeof cause.path !== "string") return undefined
+  const [, reason] = /^[A-Z]\w*: (.*), \w+ '/.exec(cause.message) ?? []
+  return reason !== undefined && cause.message.endsWith(` '${cause.path}'`) && before.includes(cause.path)
+    ? reason
+    : undefined
 }
 
 /** Where an error was made, and what caused it. */

@@ -252,14 +252,14 @@ const cases: Record<string, Case> = {
   "a recipient that is none": {
     args: ["backup", "--recipient", "age1nonsense"],
     kind: "key",
-    names: /recipient 1 is not valid: age1nonsense/,
+    names: /^the recipient, age1nonsense, is not valid: no recipient has the character "o" there$/,
     hint: /keygen/,
   },
   "a secret key as a recipient": {
     args: ["backup"],
     env: { PGSTOW_RECIPIENTS: secretKey },
     kind: "key",
-    names: /recipient 1 is an identity, the secret key/,
+    names: /the recipient is an identity, the secret key/,
     hint: /keep the identity/,
   },
   "a time without its zone": {

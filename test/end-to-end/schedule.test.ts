@@ -113,7 +113,7 @@ test.each([
   ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "there are no settings in"],
   ["PGSTOW_STORAGE=/dev/shm/b", [], "/dev/shm/b in"],
   ["PGSTOW_STORAGE=/b", [], "no recipient was given"],
-  ["PGSTOW_STORAGE=/b\nPGSTOW_RECIPIENTS=age1…", ["--cron"], "recipient 1 is not valid"],
+  ["PGSTOW_STORAGE=/b\nPGSTOW_RECIPIENTS=age1…", ["--cron"], "the recipient, age1…, is not valid"],
   ["PGSTOW_STORAGE=s3://b\nPGSTOW_UNENCRYPTED=yes", [], "s3://b"],
   [
     "PGSTOW_STORAGE=/b\nPGSTOW_UNENCRYPTED=yes\nDATABASE_URL=mysql://db/x",

@@ -19,20 +19,53 @@ describe("recipients", () => {
     for (const identity of [await generateIdentity(), await generateHybridIdentity()])
       for (const text of [identity, identity.toLowerCase(), `# a key\n${identity}`]) {
         const parse = () => parseRecipients([recipient, text])
-        expect(parse).toThrow("recipient 2 is an identity, the secret key, and was not used")
+        expect(parse).toThrow("recipient 2 of 2 is an identity, the secret key, and was not used")
         expect(parse).not.toThrow(identity.slice(-20))
       }
   })
 
   it.each([
-    ["", "recipient 1 is empty"],
-    ["correct horse battery staple", "recipient 1 is not an age recipient"],
-    ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "recipient 1 is not an age recipient"],
-    [recipient.toUpperCase(), "recipient 1 is not an age recipient"],
-    [recipient.replace("8p", "8q"), `recipient 1 is not valid: ${recipient.replace("8p", "8q")}`],
-    [recipient.slice(0, -1), `recipient 1 is not valid: ${recipient.slice(0, -1)}`],
-    [`age1${"q".repeat(2000)}`, `recipient 1 is not valid: age1${"q".repeat(76)}…`],
+    ["", "the recipient is empty"],
+    ["correct horse battery staple", "the recipient is not an age recipient"],
+    ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "the recipient is not an age recipient"],
+    [recipient.toUpperCase(), "the recipient is not an age recipient"],
+    [
+      recipient.replace("8p", "8q"),
+      "the recipient, age1ql3z7hjy54pw…, is not valid: some of its characters are missing, wrong or in another order",
+    ],
+    [
+      recipient.slice(0, -1),
+      "the recipient, age1ql3z7hjy54pw…, is not valid: it has 61 characters in place of 62",
+    ],
+    [
+      recipient.replace("8p", "8b"),
+      'the recipient, age1ql3z7hjy54pw…, is not valid: no recipient has the character "b" there',
+    ],
+    [
+      recipient.replace("8p", "1p"),
+      'the recipient, age1ql3z7hjy54pw…, is not valid: no recipient has the character "1" there',
+    ],
+    [
+      `${recipient},`,
+      'the recipient, age1ql3z7hjy54pw…, is not valid: no recipient has the character "," there',
+    ],
+    ["age1...", 'the recipient, age1..., is not valid: no recipient has the character "." there'],
+    [
+      `age1${"q".repeat(2000)}`,
+      "the recipient, age1qqqqqqqqqqqq…, is not valid: it has 2004 characters in place of 62",
+    ],
+    [
+      "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t",
+      "the recipient, age1yubikey1qwt5…, is not valid: age1yubikey1… is a kind that pgstow can't encrypt for",
+    ],
   ])("are refused where they are none: %s", (text, message) => {
     expect(() => parseRecipients([text])).toThrow(expect.objectContaining({ kind: "key", message }))
+  })
+
+  it("that are damaged are told of by what is wrong, and which of several", async () => {
+    const hybrid = await identityToRecipient(await generateHybridIdentity())
+    expect(() => parseRecipients([recipient, hybrid.slice(0, -1)])).toThrow(
+      /^recipient 2 of 2, age1pq1\w{9}…, is not valid: some of its characters are missing, wrong or in another order$/,
+    )
   })
 })
