@@ -32,6 +32,25 @@ export function propertyStatements(
   return [...statements, { entry: `DATABASE ${database.name}`, sql }]
 }
 
+/** A parameter that is set for a role in the database. */
+export type RoleSetting = { readonly role: string; readonly parameter: string }
+
+/** What the entries say of roles in the database: `propertyStatements` has the statements. */
+export function roleSettingsIn(entries: readonly TocEntry[]): RoleSetting[] {
+  return entries
+    .filter(({ kind }) => kind === "DATABASE PROPERTIES")
+    .flatMap(({ definition }) => splitStatements(definition))
+    .flatMap((words) => {
+      const [alter, kind, role, , , , , parameter] = words
+      if (alter !== "ALTER" || kind !== "ROLE" || role === undefined || parameter === undefined) return []
+      return [{ role: nameOf(role), parameter: nameOf(parameter) }]
+    })
+}
+
+function nameOf(word: string): string {
+  return word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word
+}
+
 const oldNamePattern = /^CREATE DATABASE ("(?:[^"]|"")*"|[^\s"]+) WITH TEMPLATE/
 
 /** Tables, rules and whatever else may be called like a database; these kinds say what they are of. */

@@ -124,6 +124,13 @@ const rules = [
     pattern: / does not exist$|^no schema has been selected|^there is no unique constraint/m,
   },
   {
+    name: "not-built-in",
+    title: "the server is built without something",
+    hint: "Restore into a server whose PostgreSQL is built with it: its version does not matter.",
+    pattern:
+      /not supported (by|in) this build|^unsupported XML feature|^compression method \S+ not supported|not supported on this platform/,
+  },
+  {
     name: "unknown-syntax",
     title: "the server does not understand a command",
     hint: "It is older than the backup's server: restore into that version or a newer one.",

@@ -12,6 +12,8 @@ export type TargetServer = {
   readonly superusers: ReadonlySet<string>
   /** The roles that the session's user may act as. */
   readonly ownRoles: ReadonlySet<string>
+  /** The roles that the user may grant to others. */
+  readonly administeredRoles: ReadonlySet<string>
   /** The extensions that CREATE EXTENSION would find, and which version it would make; null where none is named. */
   readonly availableExtensions: ReadonlyMap<string, string | null>
   /** The roles whose rights the user has without acting as them. */
@@ -47,10 +49,11 @@ const userRow = z.tuple([
   }),
 ])
 
+// The collation "unicode" is there without ICU, too.
 const userQuery = `
   SELECT current_user AS user, rolsuper, rolcreatedb, rolcreaterole,
          pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create,
-         EXISTS (SELECT FROM pg_catalog.pg_collation WHERE collprovider = 'i') AS icu
+         EXISTS (SELECT FROM pg_catalog.pg_collation WHERE collprovider = 'i' AND collname <> 'unicode') AS icu
     FROM pg_catalog.pg_roles WHERE rolname = current_user`
 
 /** Looks at the session's server, and at its database for what is installed there. */
@@ -72,6 +75,7 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
     roles: await rolesWhere("true"),
     superusers: await rolesWhere("rolsuper"),
     ownRoles,
+    administeredRoles: await rolesWhere("pg_catalog.pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')"),
     inheritedRoles: await rolesWhere("pg_catalog.pg_has_role(oid, 'USAGE')"),
     guardedExtensions: new Set(
       await names(
@@ -113,6 +117,44 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
 }
 
 const available = z.array(z.object({ name: z.string(), version: z.string().nullable() }))
+
+/**
+ * Those of some parameters that the session's user may not set for roles and databases: what only superusers may set,
+ * and what the server does not know, unless that was granted.
+ */
+export async function findClosedParameters(
+  session: Session,
+  parameters: readonly string[],
+): Promise<string[]> {
+  if (parameters.length === 0) return []
+  const names = literal(JSON.stringify([...new Set(parameters)]))
+  const isGranted = session.serverMajor >= 15 ? "pg_catalog.has_parameter_privilege(name, 'SET')" : "false"
+  const rows = await session.query(`
+    SELECT name
+      FROM pg_catalog.json_array_elements_text(${names}) AS name, pg_catalog.pg_roles
+     WHERE rolname = current_user AND NOT rolsuper AND NOT ${isGranted}
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings s
+                        WHERE pg_catalog.lower(s.name) = pg_catalog.lower(name.name) AND s.context IN ('user', 'backend'))
+     ORDER BY 1`)
+  return z
+    .array(z.object({ name: z.string() }))
+    .parse(rows)
+    .map(({ name }) => name)
+}
+
+/** The roles whose default privileges `role` may set. */
+export async function findDefaultGivers(session: Session, role: string): Promise<ReadonlySet<string>> {
+  const rights = session.serverMajor < 16 ? "MEMBER" : "USAGE"
+  const rows = await session.query(`
+    SELECT r.rolname AS name FROM pg_catalog.pg_roles r, pg_catalog.pg_roles u
+     WHERE u.rolname = ${literal(role)} AND pg_catalog.pg_has_role(u.oid, r.oid, '${rights}')`)
+  return new Set(
+    z
+      .array(z.object({ name: z.string() }))
+      .parse(rows)
+      .map(({ name }) => name),
+  )
+}
 
 /** Those of some libc locales that the server's machine lacks. What is asked for is forgotten at once. */
 export async function findMissingLocales(session: Session, locales: readonly string[]): Promise<string[]> {

@@ -4,6 +4,7 @@ import { formatCount, formatName } from "../console/format.ts"
 import type { Manifest } from "../core/manifest.ts"
 import { identifier } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
+import type { RoleSetting } from "../postgres/database-properties.ts"
 import type { TargetServer } from "../postgres/target-server.ts"
 import { extensionsThere } from "./extensions-there.ts"
 import type { RestoreJobOptions } from "./options.ts"
@@ -32,6 +33,12 @@ export type Intention = {
   readonly rolesToMake: readonly string[]
   /** The backup's libc locales that the server lacks. */
   readonly missingLocales: readonly string[]
+  /** What is set for roles in the database, where that is wanted. */
+  readonly roleSettings: readonly RoleSetting[]
+  /** Of the parameters that the backup sets for roles and for the database, those that the user may not set. */
+  readonly closedParameters: readonly string[]
+  /** The roles whose default privileges may be set by the role that this is done as. */
+  readonly defaultGivers: ReadonlySet<string>
 }
 
 /** Looks through all that is planned for what the server will refuse, the greatest hindrance first. */
@@ -40,9 +47,11 @@ export function foresee(intention: Intention, server: TargetServer): Foreseen[] 
     ...foreseeRole(intention, server),
     ...foreseeDatabase(intention, server),
     ...foreseeLocale(intention, server),
+    ...foreseeCollations(intention, server),
     ...foreseeMissingRoles(intention, server),
     ...foreseeOwners(intention, server),
     ...foreseeDefaultPrivileges(intention, server),
+    ...foreseeRoleSettings(intention, server),
     ...foreseeExtensions(intention, server),
     ...foreseeTablespaces(intention, server),
     ...foreseeGuarded(intention, server),
@@ -77,13 +86,17 @@ function foreseeRole({ options: { owners } }: Intention, server: TargetServer): 
   return [fail(what, `the user may not act as the role ${role}`, grantsOf([owners.role], server))]
 }
 
-/** Statements that let the user act as these roles; none where that would make it a superuser. */
-function grantsOf(roles: readonly string[], { superusers, user, major }: TargetServer): string[] {
+/** Statements that let the user, or another, act as these roles; none where that would make a superuser of it. */
+function grantsOf(
+  roles: readonly string[],
+  { superusers, user, major }: TargetServer,
+  grantee = user,
+): string[] {
   const ordinary = roles.filter((role) => !superusers.has(role))
   if (ordinary.length === 0) return []
   const names = ordinary.map(identifier).join(", ")
   const how = major < 16 ? "" : " WITH INHERIT TRUE, SET TRUE"
-  return [`GRANT ${names} TO ${identifier(user)}${how};`]
+  return [`GRANT ${names} TO ${identifier(grantee)}${how};`]
 }
 
 function foreseeDatabase(
@@ -127,8 +140,11 @@ function foreseeLocale(
   const missing = [
     ...(encodings.has(encoding) ? [] : [`the target has no encoding ${formatName(encoding)}`]),
     ...missingLocales.map((name) => `the target has no locale ${formatName(name)}`),
-    ...(localeProvider === "icu" && !(hasIcu && major >= 15)
-      ? [`the target has no databases with locales of ICU (${formatName(locale ?? collate)})`]
+    ...(localeProvider === "icu" && major < 15
+      ? [`PostgreSQL ${major} has no databases with locales of ICU (${formatName(locale ?? collate)})`]
+      : []),
+    ...(localeProvider === "icu" && major >= 15 && !hasIcu
+      ? [`the target is built without ICU, which the locale ${formatName(locale ?? collate)} is of`]
       : []),
     ...(localeProvider === "builtin" && !(major >= (builtinSince[locale ?? ""] ?? Number.POSITIVE_INFINITY))
       ? [`PostgreSQL ${major} has no builtin locale ${formatName(locale ?? collate)}`]
@@ -143,15 +159,35 @@ function foreseeLocale(
   ]
 }
 
+/** Collations of their own, which indexes, columns and views name. */
+function foreseeCollations({ plan }: Intention, { hasIcu }: TargetServer): Foreseen[] {
+  const named = plan.entries.filter(
+    ({ kind, definition }) => kind === "COLLATION" && /\bprovider = icu\b/.test(definition),
+  )
+  if (hasIcu || named.length === 0) return []
+  const collations = listed(named.map(({ schema, name }) => `${schema}.${name}`))
+  const [noun, them] = named.length === 1 ? ["the collation", "it"] : ["the collations", "them"]
+  return [
+    fail(
+      `${noun} ${collations}, and what needs ${them}`,
+      `the target is built without ICU, which ${noun} ${collations} ${named.length === 1 ? "is" : "are"} of`,
+      ["another server, which is built with ICU"],
+    ),
+  ]
+}
+
 const builtinSince: Readonly<Record<string, number>> = { C: 17, "C.UTF-8": 17, PG_UNICODE_FAST: 18 }
 
 function foreseeMissingRoles(
-  { plan, manifest, options, rolesToMake }: Intention,
+  { plan, manifest, options, rolesToMake, roleSettings }: Intention,
   { user, roles, isSuperuser, mayCreateRoles }: TargetServer,
 ): Foreseen[] {
   const keep = { owners: options.owners === "keep", grants: options.grants === "keep" }
-  const needed = rolesNeeded(plan.entries, manifest.source.roles, keep)
-  const missing = needed.filter((role) => !roles.has(role) && !rolesToMake.includes(role))
+  const needed = new Set([
+    ...rolesNeeded(plan.entries, manifest.source.roles, keep),
+    ...roleSettings.map(({ role }) => role),
+  ])
+  const missing = [...needed].filter((role) => !roles.has(role) && !rolesToMake.includes(role))
   const found: Foreseen[] = []
   if (rolesToMake.length > 0 && !isSuperuser && !mayCreateRoles)
     found.push(
@@ -224,23 +260,91 @@ function foreseeOwners({ plan, options, exists, rolesToMake }: Intention, server
   ]
 }
 
-/** Default privileges stay those of their role where everything else belongs to the user. */
+/** Default privileges stay those of their role, whoever all else belongs to. */
 function foreseeDefaultPrivileges(
-  { plan, options, rolesToMake }: Intention,
+  { plan, options: { owners, grants }, rolesToMake, defaultGivers }: Intention,
   server: TargetServer,
 ): Foreseen[] {
-  if (server.isSuperuser || options.owners !== "none" || options.grants !== "keep") return []
+  const actor = typeof owners === "string" ? server.user : owners.role
+  if (grants !== "keep" || server.superusers.has(actor) || !server.roles.has(actor)) return []
   const givers = plan.entries.filter(({ kind }) => kind === "DEFAULT ACL").map(({ owner }) => owner)
   const foreign = [...new Set(givers)]
-    .filter((role) => server.roles.has(role) && !server.ownRoles.has(role) && !rolesToMake.includes(role))
+    .filter((role) => server.roles.has(role) && !defaultGivers.has(role) && !rolesToMake.includes(role))
+    // Those of owners that the user can't act as are told with these.
+    .filter((role) => owners !== "keep" || server.ownRoles.has(role))
     .sort()
   if (foreign.length === 0) return []
+  const who = `the ${typeof owners === "string" ? "user" : "role"} ${formatName(actor)}`
   return [
     fail(
       `the default privileges of ${listed(foreign)}`,
-      `the user ${formatName(server.user)} may not set default privileges of ${listed(foreign)}`,
-      [...grantsOf(foreign, server), "--no-acl"],
+      `${who} may not set default privileges of ${listed(foreign)}`,
+      [...grantsOf(foreign, server, actor), "--no-acl"],
     ),
+  ]
+}
+
+/** What is set for a role in the database is set by the user, whoever all else belongs to. */
+function foreseeRoleSettings(
+  { roleSettings, closedParameters, rolesToMake }: Intention,
+  server: TargetServer,
+): Foreseen[] {
+  const { user, major, roles, superusers, administeredRoles, mayCreateRoles, isSuperuser } = server
+  if (isSuperuser) return []
+  const isClosed = ({ parameter }: RoleSetting) => closedParameters.includes(parameter)
+  const isLocked = ({ role }: RoleSetting) => {
+    if (!roles.has(role) || rolesToMake.includes(role) || role === user) return false
+    return superusers.has(role) || !mayCreateRoles || (major >= 16 && !administeredRoles.has(role))
+  }
+  const named = (settings: readonly RoleSetting[], key: keyof RoleSetting) =>
+    [...new Set(settings.map((one) => one[key]))].sort()
+  // A hosted service gives its admins some of what only a superuser may set.
+  const closed = server.isHostedAdmin ? [] : named(roleSettings.filter(isClosed), "parameter")
+  const locked = named(roleSettings.filter(isLocked), "role")
+  const ordinary = locked.filter((role) => !superusers.has(role))
+  const leftOut = "--no-acl, which leaves out all grants and what is set for roles"
+  const asSuperuser = "restore as a superuser"
+  const name = formatName(user)
+  return [
+    ...(closed.length === 0
+      ? []
+      : [
+          fail(
+            `what is set of ${listed(closed)} for roles in the database`,
+            `the user ${name} may not set the ${closed.length === 1 ? "parameter" : "parameters"} ${listed(closed)}`,
+            [
+              ...(major < 15
+                ? []
+                : [`GRANT SET ON PARAMETER ${closed.map(identifier).join(", ")} TO ${identifier(user)};`]),
+              leftOut,
+              asSuperuser,
+            ],
+          ),
+        ]),
+    ...(locked.length === 0
+      ? []
+      : [
+          fail(
+            `what is set for ${listed(locked)} in the database`,
+            `the user ${name} may not change settings of ${listed(locked)}`,
+            [
+              ...(ordinary.length === 0
+                ? []
+                : [
+                    [
+                      ...(mayCreateRoles ? [] : [`ALTER ROLE ${identifier(user)} CREATEROLE;`]),
+                      ...(major < 16
+                        ? []
+                        : [
+                            `GRANT ${ordinary.map(identifier).join(", ")} TO ${identifier(user)} WITH ADMIN OPTION;`,
+                          ]),
+                    ].join(" "),
+                  ]),
+              leftOut,
+              asSuperuser,
+            ],
+          ),
+        ]),
   ]
 }
 

@@ -4,9 +4,16 @@ import { rootsByText } from "../archive/rows-by-root.ts"
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
+import { roleSettingsIn } from "../postgres/database-properties.ts"
 import { type Locale, readLocale } from "../postgres/server.ts"
 import type { Session } from "../postgres/session.ts"
-import { findMissingLocales, inspectTarget } from "../postgres/target-server.ts"
+import {
+  findClosedParameters,
+  findDefaultGivers,
+  findMissingLocales,
+  inspectTarget,
+  type TargetServer,
+} from "../postgres/target-server.ts"
 import { readRoles } from "./create-roles.ts"
 import { foreseeProtocols, isOfExtension } from "./extension-protocols.ts"
 import { extensionsThere } from "./extensions-there.ts"
@@ -27,7 +34,7 @@ export type Outlook = {
   readonly notes: readonly string[]
   /** What is called with an empty search_path and may fail by it, or bring something else: whether, only the rows tell. */
   readonly lookups: readonly string[]
-  /** What will not be as it was, and better rather than worse. */
+  /** What will not be as it was, and fails nothing: the result of a restore says what came of it, where it is worse. */
   readonly differences: readonly string[]
 }
 
@@ -60,6 +67,15 @@ export async function lookAhead(
   const byLibc = localeProvider === "libc" ? [collate, ctype] : []
   const missingLocales =
     exists || options.locale === "default" ? [] : await findMissingLocales(session, byLibc)
+  const roleSettings = exists || options.grants === "none" ? [] : roleSettingsIn(plan.entries)
+  const databaseSettings = exists
+    ? []
+    : manifest.source.settings.map((setting) => setting.replace(/=.*$/s, ""))
+  const closedParameters = await findClosedParameters(session, [
+    ...roleSettings.map(({ parameter }) => parameter),
+    ...databaseSettings,
+  ])
+  const actor = typeof options.owners === "string" ? server.user : options.owners.role
   const intention = {
     plan,
     manifest,
@@ -68,6 +84,9 @@ export async function lookAhead(
     clientMajor: clients.major,
     rolesToMake,
     missingLocales,
+    roleSettings,
+    closedParameters,
+    defaultGivers: await findDefaultGivers(session, actor),
   }
   const tablespaces = missingTablespaces(job, plan, server)
   const extensions = extensionsThere(plan.extensions, manifest.source.extensions, server.availableExtensions)
@@ -85,8 +104,23 @@ export async function lookAhead(
       ...(await partitionsElsewhere(job, plan, session, exists)),
     ],
     lookups: noticesOfLookups(job, plan, exists),
-    differences: extensions.newer,
+    differences: [
+      ...extensions.newer,
+      ...closedSettings(
+        databaseSettings.filter((name) => closedParameters.includes(name)),
+        server,
+      ),
+    ],
   }
+}
+
+/** A sentence where settings of the database itself won't be taken. */
+function closedSettings(parameters: readonly string[], { user }: TargetServer): string[] {
+  if (parameters.length === 0) return []
+  const names = parameters.map(formatName).join(", ")
+  return [
+    `settings of the database will not be taken, since the user ${formatName(user)} may not set ${names}`,
+  ]
 }
 
 /** A sentence where rows may go to other partitions than they were in. */

@@ -1,20 +1,15 @@
 import { describe, expect, onTestFinished, test } from "vitest"
 import { failureOfRun } from "../support/failure-line.ts"
+import { limitedUser } from "../support/limited-user.ts"
 import { notRun } from "../support/not-run.ts"
 import { startPostgres } from "../support/postgres.ts"
 import { setScene } from "../support/scene.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { majors, needsIcu, sharedPostgres } from "../support/shared-postgres.ts"
 
-/** Runs the program as a user of a scene's server who is no superuser. */
-async function limited(scene: Awaited<ReturnType<typeof setScene>>, attributes: string) {
-  const user = `Limited ${scene.database}`
-  await scene.server.psql(`CREATE ROLE "${user}" LOGIN PASSWORD 'pw' ${attributes}`)
-  const url = new URL(scene.server.url("postgres"))
-  ;[url.username, url.password] = [encodeURIComponent(user), "pw"]
-  return { user, env: { DATABASE_URL: url.href } }
-}
-
-describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => {
+describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", async (major) => {
+  const withIcu = await sharedPostgres(majors[0])
+  const tooOld = notRun((majors[0] ?? 0) >= 15, "databases by ICU came with PostgreSQL 15")
+  const noIcu = tooOld === "" ? await needsIcu(withIcu) : tooOld
   test("is one list with its ways out, before anything is made; each way out leads out", async () => {
     const scene = await setScene(major)
     const { server, database } = scene
@@ -38,7 +33,7 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => 
       database,
     )
     await scene.json(["backup"])
-    const { user, env } = await limited(scene, "")
+    const { user, env } = await limitedUser(scene, "")
     const databases = `SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname LIKE '%${database}%'`
     const before = await server.psql(databases)
     const into = ["--into", `${database}_copy`]
@@ -112,7 +107,7 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => 
     await server.psql(`CREATE ROLE "${reader}"`)
     await server.psql(`ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "${reader}"`, database)
     await scene.json(["backup"])
-    const { user, env } = await limited(scene, "CREATEDB")
+    const { user, env } = await limitedUser(scene, "CREATEDB")
     const restore = ["restore", "latest", "--into", `${database}_copy`, "--no-owner"]
 
     const failure = failureOfRun(await scene.run(restore, env))
@@ -122,6 +117,28 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => 
       hint: "Ways out: --no-acl, or go on in spite of it by --anyway.",
     })
     expect((await scene.run([...restore, "--no-acl"], env)).exitCode).toBe(0)
+  })
+
+  test("counts default privileges that the role given by --role may not set", async () => {
+    const scene = await setScene(major)
+    const { server, database } = scene
+    const [giver, owner] = [`giver_${database}`, `owner_${database}`]
+    await server.psql(
+      `CREATE ROLE ${giver}; CREATE ROLE ${owner}; GRANT CREATE ON DATABASE ${database} TO ${owner}`,
+    )
+    await server.psql(
+      `ALTER DEFAULT PRIVILEGES FOR ROLE ${giver} GRANT SELECT ON TABLES TO ${owner}; CREATE TABLE t (i int)`,
+      database,
+    )
+    await scene.json(["backup"])
+    const restore = ["restore", "latest", "--into", `${database}_copy`, "--role", owner]
+    // A superuser, too, does it as that role.
+    const failure = failureOfRun(await scene.run(restore))
+    expect(failure.message).toBe(`the role ${owner} may not set default privileges of ${giver}`)
+    const [grant = ""] = /GRANT [^,]*/.exec(failure.hint) ?? []
+    expect(grant).toContain(`GRANT "${giver}" TO "${owner}"`)
+    await server.psql(grant)
+    await scene.json(restore)
   })
 
   test("is nothing for a superuser, and a dry run says what would be done and makes nothing", async () => {
@@ -203,7 +220,7 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => 
       scene.database,
     )
     await scene.json(["backup"])
-    const { user, env } = await limited(scene, "CREATEDB")
+    const { user, env } = await limitedUser(scene, "CREATEDB")
     await scene.server.psql(`GRANT ${owner} TO "${user}" WITH INHERIT FALSE, SET TRUE`)
     const failure = failureOfRun(await scene.run(["restore", "latest"], env))
     expect(failure.message).toBe(`the user ${user} may act as ${owner}, but does not inherit the rights`)
@@ -211,6 +228,34 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", (major) => 
     await scene.server.psql(grant)
     await scene.json(["restore", "latest", "--into", `${scene.database}_copy`], env)
   })
+
+  test.skipIf(noIcu)(
+    `ICU's collations and locales are told where the target is built without it${noIcu}`,
+    async () => {
+      const target = await startPostgres({ major })
+      onTestFinished(() => target.stop())
+      const scene = await setScene(withIcu)
+      const { server, database } = scene
+      await server.psql("CREATE COLLATION german (provider = icu, locale = 'de')", database)
+      await scene.json(["backup"])
+      // Where it is built with ICU, as if it were not: these are all that is there then.
+      await target.psql("DELETE FROM pg_collation WHERE collprovider = 'i' AND collname <> 'unicode'")
+      const env = { DATABASE_URL: target.url("postgres") }
+      const restore = ["restore", "latest", "--no-owner", "--no-acl"]
+      const failure = failureOfRun(await scene.run(restore, env))
+      expect(failure.message).toBe("the target is built without ICU, which the collation public.german is of")
+      expect(failure.hint).toContain("another server, which is built with ICU")
+
+      await server.psql(`DROP DATABASE ${database}`)
+      await server.psql(
+        `CREATE DATABASE ${database} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de' LC_COLLATE 'C' LC_CTYPE 'C'`,
+      )
+      await scene.json(["backup"])
+      const ofDatabase = failureOfRun(await scene.run(restore, env))
+      expect(ofDatabase.message).toBe("the target is built without ICU, which the locale de is of")
+      expect(ofDatabase.hint).toContain("--locale default")
+    },
+  )
 
   test("a locale that the server lacks is told before the database is made", async () => {
     const scene = await setScene(major)
