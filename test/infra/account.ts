@@ -64,12 +64,16 @@ export function openTemplate(
   )
 }
 
-/** @param others other accounts, and what is in this one beside the stack, that are asked too where something is theirs */
+/**
+ * @param others other accounts, and what is in this one beside the stack, that are asked too where something is theirs
+ * @param existing names and ARNs, as `named` fills them in, of what the stack uses and did not make
+ */
 export function openAccount(
   { resources, stackName }: Synthesized,
   others: readonly Pick<Account, "id" | "policyOf">[] = [],
+  existing: Readonly<Record<string, string>> = {},
 ): Account {
-  return open(resources, accountId, { "AWS::StackName": stackName }, others)
+  return open(resources, accountId, { "AWS::StackName": stackName }, others, existing)
 }
 
 function open(
@@ -77,6 +81,7 @@ function open(
   accountId: string,
   parameters: Readonly<Record<string, string>>,
   others: readonly Pick<Account, "id" | "policyOf">[],
+  existing: Readonly<Record<string, string>> = {},
 ): Account {
   const pseudo: Readonly<Record<string, string>> = {
     "AWS::Partition": "aws",
@@ -252,6 +257,8 @@ function open(
     value: fill,
     named: (text) =>
       text.replaceAll(/<(\w+)(\.Arn)?>/g, (_, readable: string, arn?: string) => {
+        const known = existing[`${readable}${arn ?? ""}`]
+        if (known !== undefined) return known
         const identified = identify(idOf(readable))
         return arn === undefined ? identified.name : identified.arn || identified.name
       }),

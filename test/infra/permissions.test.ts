@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
 import { type Account, accountId, openAccount, openTemplate, type Request, region } from "./account.ts"
+import { keyPolicy, openAdopted } from "./adopted.ts"
 import { everything } from "./everything.ts"
 import { synthesize } from "./synthesize.ts"
 
@@ -16,14 +17,20 @@ const settings = {
 const image = `${accountId}.dkr.ecr.${region}.amazonaws.com/team/pgstow`
 
 let account: Account
+let adopted: Account
 let rich: Account
-let bucket: string
 
 beforeAll(() => {
   account = openAccount(synthesize(settings))
   rich = openAccount(synthesize({ ...everything, image: `${image}:1` }))
-  bucket = account.arn("AWS::S3::Bucket")
+  adopted = openAdopted(settings)
 }, 300_000)
+
+/** Both kinds of bucket, key and secret with the private key. */
+const stacks: readonly (readonly [string, () => Account])[] = [
+  ["a stack with a bucket of its own", () => account],
+  ["a stack that took over what an earlier one left", () => adopted],
+]
 
 const id = "20260102T030000Z-k3v9x2ab"
 const viaS3 = { "kms:ViaService": `s3.${region}.amazonaws.com` }
@@ -33,12 +40,16 @@ const onlyNew = { "s3:ObjectCreationOperation": "true", "s3:if-none-match": "*" 
 
 type Wanted = Omit<Request, "by">
 
-const put = (key: string, context: Record<string, string>): Wanted => ({
+// As Account.named fills them in.
+const bucket = "<StorageBucket.Arn>"
+const key = "<StorageKey.Arn>"
+const privateKey = "<IdentitySecret>"
+const put = (name: string, context: Record<string, string>): Wanted => ({
   action: "s3:PutObject",
-  on: `${bucket}/${key}`,
+  on: `${bucket}/${name}`,
   context,
 })
-const useKey = (action: string): Wanted => ({ action, on: account.arn("AWS::KMS::Key"), context: viaS3 })
+const useKey = (action: string): Wanted => ({ action, on: key, context: viaS3 })
 const store = (database: string) => [
   put(`${database}/${id}/main.dump.zst.age`, part),
   put(`${database}/${id}/main.dump.zst.age`, onlyNew),
@@ -46,24 +57,12 @@ const store = (database: string) => [
   useKey("kms:GenerateDataKey"),
   useKey("kms:Decrypt"),
 ]
-const read = (key: string) => [
-  { action: "s3:GetObject", on: `${bucket}/orders/${id}/${key}` },
+const read = (name: string) => [
+  { action: "s3:GetObject", on: `${bucket}/orders/${id}/${name}` },
   useKey("kms:Decrypt"),
 ]
 const secret = (name: string) => `arn:aws:secretsmanager:${region}:${accountId}:secret:${name}-AbCdEf`
 const definition = (family: string) => `arn:aws:ecs:${region}:${accountId}:task-definition/Pgstow-${family}:7`
-/** AWS's own policy of a new key: who may use it, IAM says. */
-const keyPolicy = (account: string) => ({
-  Version: "2012-10-17",
-  Statement: [
-    {
-      Effect: "Allow",
-      Principal: { AWS: `arn:aws:iam::${account}:root` },
-      Action: "kms:*",
-      Resource: "*",
-    },
-  ],
-})
 const inCluster = () => ({ "ecs:cluster": account.arn("AWS::ECS::Cluster") })
 
 /** What there is to do, each with all requests that it takes. */
@@ -81,9 +80,7 @@ const deeds: Readonly<Record<string, () => readonly Wanted[]>> = {
   ],
   "read a backup": () => read("main.dump.zst.age"),
   "remove a backup": () => [{ action: "s3:DeleteObject", on: `${bucket}/orders/${id}/manifest.json` }],
-  "read the private key": () => [
-    { action: "secretsmanager:GetSecretValue", on: account.arn("AWS::SecretsManager::Secret") },
-  ],
+  "read the private key": () => [{ action: "secretsmanager:GetSecretValue", on: privateKey }],
   "read the password": () => [{ action: "secretsmanager:GetSecretValue", on: secret("pgstow/orders") }],
   "start a backup": () => [
     { action: "ecs:RunTask", on: definition("backup-orders"), context: inCluster() },
@@ -113,46 +110,78 @@ const roles: Readonly<Record<string, RegExp>> = {
   "ECS, when it starts a backup of `orders`": /backuporders.*ExecutionRole/,
 }
 
-async function all(by: RegExp, wanted: readonly Wanted[]): Promise<boolean> {
-  const answers = await Promise.all(wanted.map((request) => account.allows({ by, ...request })))
+/** Whether a role may, in an account that fills in what is asked for by name. */
+function may(where: Account, by: string | RegExp, { on, ...request }: Wanted): Promise<boolean> {
+  return where.allows({ by, on: where.named(on), ...request })
+}
+
+async function all(where: Account, by: RegExp, wanted: readonly Wanted[]): Promise<boolean> {
+  const answers = await Promise.all(wanted.map((request) => may(where, by, request)))
   return answers.every((allowed) => allowed)
 }
 
-it("the README's table of who may do what is what the policies say", async () => {
-  const names = Object.keys(deeds)
-  const rows = await Promise.all(
-    Object.entries(roles).map(async ([role, pattern]) => {
-      const answers = await Promise.all(Object.values(deeds).map((wanted) => all(pattern, wanted())))
-      return [role, ...answers.map((may) => (may ? "yes" : "–"))]
-    }),
-  )
-  const table = [["role", ...names], ["---", ...names.map(() => "---")], ...rows]
-  const lines = table.map((row) => `| ${row.join(" | ")} |`).join("\n")
-  const readme = readFileSync(join(import.meta.dirname, "../../infra/README.md"), "utf8")
-  expect(/^\| role \|.*(?:\n\|.*)*/m.exec(readme)?.[0]).toBe(lines)
-})
+describe.each(stacks)("in %s", (_, where) => {
+  it("the README's table of who may do what is what the policies say", async () => {
+    const names = Object.keys(deeds)
+    const rows = await Promise.all(
+      Object.entries(roles).map(async ([role, pattern]) => {
+        const answers = await Promise.all(
+          Object.values(deeds).map((wanted) => all(where(), pattern, wanted())),
+        )
+        return [role, ...answers.map((yes) => (yes ? "yes" : "–"))]
+      }),
+    )
+    const table = [["role", ...names], ["---", ...names.map(() => "---")], ...rows]
+    const lines = table.map((row) => `| ${row.join(" | ")} |`).join("\n")
+    const readme = readFileSync(join(import.meta.dirname, "../../infra/README.md"), "utf8")
+    expect(/^\| role \|.*(?:\n\|.*)*/m.exec(readme)?.[0]).toBe(lines)
+  })
 
-it("nobody may destroy versions, lift locks, or change what the bucket, its key or the identity are", async () => {
-  const key = account.arn("AWS::KMS::Key")
-  const never: readonly Wanted[] = [
-    { action: "s3:DeleteObjectVersion", on: `${bucket}/orders/${id}/manifest.json` },
-    { action: "s3:BypassGovernanceRetention", on: `${bucket}/orders/${id}/manifest.json` },
-    { action: "s3:PutObjectRetention", on: `${bucket}/orders/${id}/manifest.json` },
-    { action: "s3:PutLifecycleConfiguration", on: bucket },
-    { action: "s3:PutBucketPolicy", on: bucket },
-    { action: "s3:PutReplicationConfiguration", on: bucket },
-    { action: "s3:DeleteBucket", on: bucket },
-    { action: "kms:ScheduleKeyDeletion", on: key },
-    { action: "kms:PutKeyPolicy", on: key },
-    { action: "secretsmanager:DeleteSecret", on: account.arn("AWS::SecretsManager::Secret") },
-  ]
-  for (const [role, pattern] of Object.entries(roles))
-    for (const request of never)
-      expect([role, request.action, await account.allows({ by: pattern, ...request })]).toEqual([
-        role,
-        request.action,
-        false,
-      ])
+  it("nobody may destroy versions, lift locks, or change what the bucket, its key or the identity are", async () => {
+    const never: readonly Wanted[] = [
+      { action: "s3:DeleteObjectVersion", on: `${bucket}/orders/${id}/manifest.json` },
+      { action: "s3:BypassGovernanceRetention", on: `${bucket}/orders/${id}/manifest.json` },
+      { action: "s3:PutObjectRetention", on: `${bucket}/orders/${id}/manifest.json` },
+      { action: "s3:PutLifecycleConfiguration", on: bucket },
+      { action: "s3:PutBucketPolicy", on: bucket },
+      { action: "s3:PutReplicationConfiguration", on: bucket },
+      { action: "s3:DeleteBucket", on: bucket },
+      { action: "kms:ScheduleKeyDeletion", on: key },
+      { action: "kms:PutKeyPolicy", on: key },
+      { action: "secretsmanager:DeleteSecret", on: privateKey },
+    ]
+    for (const [role, pattern] of Object.entries(roles))
+      for (const request of never)
+        expect([role, request.action, await may(where(), pattern, request)]).toEqual([
+          role,
+          request.action,
+          false,
+        ])
+  })
+
+  describe("a backup", () => {
+    const backup = /backuporders.*TaskRole/
+
+    it("may learn what became of a write whose answer was lost, of its own database only", async () => {
+      const list = (prefix: string) =>
+        may(where(), backup, { action: "s3:ListBucket", on: bucket, context: { "s3:prefix": prefix } })
+      expect(await list(`orders/${id}/manifest.json`)).toBe(true)
+      for (const prefix of [`shop/${id}/manifest.json`, "orders-2/", ""])
+        expect(await list(prefix)).toBe(false)
+    })
+
+    it("can't claim that what it stored was verified", async () => {
+      const finding = `orders/${id}/checks/20260102T040000Z-verified-k3v9x2ab.json`
+      for (const context of [onlyNew, blind, part])
+        expect(await may(where(), backup, put(finding, context))).toBe(false)
+    })
+
+    it("reaches the bucket by TLS only, and the key through S3 only", async () => {
+      const insecure = { ...part, "aws:SecureTransport": "false" }
+      expect(await may(where(), backup, put(`orders/${id}/main`, insecure))).toBe(false)
+      expect(await may(where(), backup, { ...useKey("kms:Decrypt"), context: {} })).toBe(false)
+    })
+  })
 })
 
 it("a grant that is missing would be noticed", async () => {
@@ -166,32 +195,31 @@ it("a grant that is missing would be noticed", async () => {
         ),
       ),
     })
-  const upload = { by: roles["backup task of `orders`"] ?? "", ...put(`orders/${id}/main`, part) }
-  expect(await account.allows(upload)).toBe(true)
-  expect(await without(/backuporders.*TaskRole/).allows(upload)).toBe(false)
-  expect(await without(/backupshop.*TaskRole/).allows(upload)).toBe(true)
+  const by = roles["backup task of `orders`"] ?? ""
+  const upload = put(`orders/${id}/main`, part)
+  expect(await may(account, by, upload)).toBe(true)
+  expect(await may(without(/backuporders.*TaskRole/), by, upload)).toBe(false)
+  expect(await may(without(/backupshop.*TaskRole/), by, upload)).toBe(true)
 })
 
-describe("a backup", () => {
+describe("an existing bucket", () => {
   const backup = /backuporders.*TaskRole/
+  const insecure = { "aws:SecureTransport": "false" }
 
-  it("may learn what became of a write whose answer was lost, of its own database only", async () => {
-    const list = (prefix: string) =>
-      account.allows({ by: backup, action: "s3:ListBucket", on: bucket, context: { "s3:prefix": prefix } })
-    expect(await list(`orders/${id}/manifest.json`)).toBe(true)
-    for (const prefix of [`shop/${id}/manifest.json`, "orders-2/", ""]) expect(await list(prefix)).toBe(false)
+  it("takes what does not come by TLS, where it has no policy", async () => {
+    const open = openAdopted(settings, { bucket: { Version: "2012-10-17", Statement: [] } })
+    const upload = put(`orders/${id}/main`, { ...part, ...insecure })
+    expect(await may(open, backup, upload)).toBe(true)
+    expect(await may(adopted, backup, upload)).toBe(false)
+    const oldTls = put(`orders/${id}/main`, { ...part, "s3:TlsVersion": "1.1" })
+    expect(await may(open, backup, oldTls)).toBe(true)
+    expect(await may(adopted, backup, oldTls)).toBe(false)
   })
 
-  it("can't claim that what it stored was verified", async () => {
-    const key = `orders/${id}/checks/20260102T040000Z-verified-k3v9x2ab.json`
-    for (const context of [onlyNew, blind, part])
-      expect(await account.allows({ by: backup, ...put(key, context) })).toBe(false)
-  })
-
-  it("reaches the bucket by TLS only, and the key through S3 only", async () => {
-    const insecure = { ...part, "aws:SecureTransport": "false" }
-    expect(await account.allows({ by: backup, ...put(`orders/${id}/main`, insecure) })).toBe(false)
-    expect(await account.allows({ by: backup, ...useKey("kms:Decrypt"), context: {} })).toBe(false)
+  it("is of no use under a key whose policy does not leave permissions to IAM", async () => {
+    const closed = openAdopted(settings, { key: { Version: "2012-10-17", Statement: [] } })
+    expect(await may(closed, backup, useKey("kms:GenerateDataKey"))).toBe(false)
+    expect(await may(adopted, backup, useKey("kms:GenerateDataKey"))).toBe(true)
   })
 })
 
@@ -278,7 +306,7 @@ describe("the second bucket", () => {
     })
     const theirs = {
       id: accountId,
-      policyOf: (arn: string) => (arn === kmsKeyArn ? keyPolicy(accountId) : undefined),
+      policyOf: (arn: string) => (arn === kmsKeyArn ? keyPolicy : undefined),
     }
     const role = openTemplate(
       "infra/copy-existing.json",
@@ -384,7 +412,7 @@ describe("the certificate of a server's authority, in a secret under a key of on
   ])("is opened by ECS, beside %s", async (_, connection) => {
     const theirs: Pick<Account, "id" | "policyOf"> = {
       id: accountId,
-      policyOf: (arn) => (arn === kmsKeyArn ? keyPolicy(accountId) : undefined),
+      policyOf: (arn) => (arn === kmsKeyArn ? keyPolicy : undefined),
     }
     const ours = openAccount(synthesize({ databases: [{ name: "orders", connection }] }), [theirs])
     const decrypt = {

@@ -1,6 +1,7 @@
 import { beforeAll, expect, it } from "vitest"
 import * as z from "zod"
 import { type Account, openAccount } from "./account.ts"
+import { openAdopted } from "./adopted.ts"
 import { allowsCall, type Call, drivenSettings, readRecording } from "./recorded-calls.ts"
 import { readableId, type Synthesized, synthesize } from "./synthesize.ts"
 
@@ -16,11 +17,19 @@ beforeAll(() => {
   calls = readRecording()
 }, 300_000)
 
-it("every recorded call is allowed", async () => {
+it.each([
+  ["", () => account, []],
+  [
+    " with a bucket and keys that an earlier stack left, but that no key is written into a secret which has one",
+    () => openAdopted(drivenSettings),
+    ["makekeyrole secretsmanager:PutSecretValue"],
+  ],
+])("every recorded call is allowed%s", async (_, where, expected) => {
   expect(calls.length).toBeGreaterThan(50)
-  const denied = []
-  for (const call of calls) if (!(await allowsCall(account, call))) denied.push(call)
-  expect(denied).toEqual([])
+  const open = where()
+  const denied: string[] = []
+  for (const call of calls) if (!(await allowsCall(open, call))) denied.push(`${call.by} ${call.action}`)
+  expect(denied).toEqual(expected)
 })
 
 const statementSchema = z.looseObject({

@@ -97,7 +97,7 @@ export async function allowsCall(account: Account, call: Call): Promise<boolean>
 function behind(account: Account, { action, on, context }: { action: string; on: string; context: object }) {
   const useKey = (keyAction: string) => ({
     action: keyAction,
-    on: account.arn("AWS::KMS::Key"),
+    on: account.named("<StorageKey.Arn>"),
     context: { "kms:ViaService": `s3.${region}.amazonaws.com` },
   })
   switch (action) {
