@@ -26,6 +26,8 @@ export const exitCodes = {
   clock: 12,
   /** A backup is not signed by a key that was asked for. */
   signature: 13,
+  /** The doctor found nothing that stops a backup, but something to put right. */
+  warnings: 14,
   /** SIGINT. */
   interrupted: 130,
   /** SIGTERM. */
@@ -75,6 +77,7 @@ export const generalHints: Readonly<Record<FailureKind, string>> = {
   overdue: "Look into the log of the last backups.",
   clock: "Set the clock by NTP.",
   signature: "Use a backup that is signed by a key that you trust.",
+  warnings: "Put right what is said above, or live with it.",
   interrupted: "Run it again when you like: it starts from the beginning.",
   terminated: "Run it again when you like: it starts from the beginning.",
 }

@@ -3,6 +3,7 @@ import { backupCommand } from "../commands/backup.ts"
 import { catCommand } from "../commands/cat.ts"
 import { cleanupCommand } from "../commands/cleanup.ts"
 import { type Command, commandGroups } from "../commands/command.ts"
+import { doctorCommand } from "../commands/doctor.ts"
 import { exportCommand } from "../commands/export.ts"
 import { globalsCommand } from "../commands/globals.ts"
 import { importCommand } from "../commands/import.ts"
@@ -32,6 +33,7 @@ const commands: readonly Command[] = [
   globalsCommand,
   cleanupCommand,
   removeCommand,
+  doctorCommand,
   keygenCommand,
   scheduleCommand,
   migrateCommand,

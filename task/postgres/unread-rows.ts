@@ -13,19 +13,25 @@ export async function readUnloggedTables(session: Session): Promise<string[]> {
     .map(({ name }) => name)
 }
 
-/** What the session's user can't see, and pg_dump leaves out in silence or with a warning; a sentence each. */
-export async function readHidden(session: Session): Promise<string[]> {
-  const [{ subscriptions, mappings }] = z
-    .tuple([z.object({ subscriptions: z.int(), mappings: z.int() })])
-    .parse(
-      await session.query(`
+/** How many objects the session's user can't see whole, which pg_dump leaves out in silence or with a warning. */
+export type Hidden = { readonly subscriptions: number; readonly mappings: number }
+
+export async function countHidden(session: Session): Promise<Hidden> {
+  const [hidden] = z.tuple([z.object({ subscriptions: z.int(), mappings: z.int() })]).parse(
+    await session.query(`
         SELECT (SELECT count(*) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
                  WHERE d.datname = pg_catalog.current_database()
                    AND NOT pg_catalog.has_column_privilege('pg_catalog.pg_subscription', 'subconninfo', 'SELECT')) AS subscriptions,
                (SELECT count(*) FROM pg_catalog.pg_user_mappings
                  WHERE umoptions IS NULL
                    AND NOT pg_catalog.has_table_privilege('pg_catalog.pg_user_mapping', 'SELECT')) AS mappings`),
-    )
+  )
+  return hidden
+}
+
+/** What `countHidden` counts, a sentence for each kind. */
+export async function readHidden(session: Session): Promise<string[]> {
+  const { subscriptions, mappings } = await countHidden(session)
   return [
     ...(subscriptions > 0
       ? [

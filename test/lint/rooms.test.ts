@@ -15,6 +15,7 @@ const layers = [
   ["postgres", "catalog"],
   ["verify", "settings"],
   ["backup", "restore", "schedule"],
+  ["doctor"],
   ["commands"],
   ["cli"],
 ]

@@ -1,0 +1,180 @@
+import * as z from "zod"
+import type { Context } from "../context.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
+import { type Connection, databaseIn, describe, takesSettings } from "../postgres/connection.ts"
+import { refuseTransactionPooler } from "../postgres/pooler.ts"
+import { openSession, type Session } from "../postgres/session.ts"
+import { takingSystemRoots } from "../postgres/system-roots.ts"
+import type { Finding } from "./finding.ts"
+import { briefLimits, carryOut, lookInto } from "./looking.ts"
+import { rightsChecks } from "./rights.ts"
+import { sourceChecks } from "./source.ts"
+import { readTimeLimits, type TimeLimit, timeLimitFindings } from "./time-limits.ts"
+import { addressesOf, addressFindings, readTransport, transportFindings } from "./transport.ts"
+
+export type SourceOptions = {
+  readonly connection: Connection
+  readonly clientFolders: readonly string[]
+  readonly jobs: number | "auto"
+}
+
+/** What was found of a database, and what it is called; undefined where it was not reached and nothing says. */
+export type SourceReport = {
+  readonly database: string | undefined
+  readonly findings: readonly Finding[]
+}
+
+/** Connects to the source and looks into its database. Rejects with nothing but the signal's reason. */
+export async function examineSource(options: SourceOptions, context: Context): Promise<SourceReport> {
+  const { connection } = options
+  try {
+    return await examine(options, context)
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    const host = connection.params.host ?? connection.params.hostaddr ?? ""
+    const addresses = connection.exec === undefined ? await addressesOf(host) : []
+    return {
+      database: databaseIn(connection),
+      findings: [
+        unreached("source.connection", describe(connection), error),
+        ...addressFindings({ host, addresses }),
+      ],
+    }
+  }
+}
+
+async function examine(options: SourceOptions, context: Context): Promise<SourceReport> {
+  const { connection, clientFolders, jobs } = options
+  const { env, signal } = context
+  const installed = takingSystemRoots(await findClients(context, clientFolders), connection, env)
+  const newest = newestClients(installed)
+  const session = await openSession(newest, connection, { env, signal })
+  try {
+    const findings = [
+      ...clientFindings(installed, session),
+      ...transportFindings(await readTransport(session, connection, env)),
+      ...(await findingsOfSecond(newest, session, context)),
+    ]
+    const name = await nameOf(session)
+    const checks = [...sourceChecks(jobs), ...rightsChecks]
+    const found = await lookInto(session, briefLimits, (looking) => carryOut(checks, looking, name.database))
+    return { database: name.database, findings: [...findings, ...found] }
+  } finally {
+    await session.close()
+  }
+}
+
+function unreached(check: Finding["check"], subject: string, error: PgstowError): Finding {
+  return {
+    check,
+    severity: "error",
+    subject,
+    what: messageOf(error).replaceAll(/\s*\n\s*/g, " "),
+    why: "Nothing can be backed up before this is put right, and nothing else of the database was looked at.",
+    fix: error.hint ?? "See the server's log, which may say more.",
+  }
+}
+
+function clientFindings(installed: readonly Clients[], { serverMajor, connection }: Session): Finding[] {
+  try {
+    chooseClients(installed, serverMajor)
+    return []
+  } catch (error) {
+    if (!(error instanceof PgstowError)) throw error
+    return [
+      {
+        check: "source.clients",
+        severity: "error",
+        subject: describe(connection),
+        what: error.message,
+        why: "pg_dump refuses a server that is newer than itself.",
+        fix: error.hint ?? "",
+      },
+    ]
+  }
+}
+
+/** A second session shows a pooler; one without settings of its own, what role, database and server would set. */
+async function findingsOfSecond(clients: Clients, session: Session, context: Context): Promise<Finding[]> {
+  const { connection } = session
+  const name = await nameOf(session)
+  const overrides = takesSettings(connection)
+  return [
+    ...(await poolerFindings(clients, session, context)),
+    ...(overrides ? [] : [poolerTakesNothing(connection)]),
+    ...timeLimitFindings(await limitsOfPlain(clients, connection, context), { ...name, overrides }),
+  ]
+}
+
+async function poolerFindings(clients: Clients, session: Session, context: Context): Promise<Finding[]> {
+  let second: Session | undefined
+  try {
+    second = await openSession(clients, session.connection, context)
+    await refuseTransactionPooler(session, second)
+    return []
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    // What is left of them is counted, too.
+    if (tooMany.test(error.message)) return []
+    return [
+      {
+        check: "source.pooler",
+        severity: "error",
+        subject: describe(session.connection),
+        what: error.message,
+        why: "A backup has several sessions that read by one snapshot, which is gone with the first transaction behind such a pooler.",
+        fix: error.hint ?? "See the server's log, which may say more.",
+      },
+    ]
+  } finally {
+    await second?.close()
+  }
+}
+
+const tooMany = /too many (?:clients|connections)|remaining connection slots/
+
+/** None where such a session can't be had, or is ended before it can say. */
+async function limitsOfPlain(
+  clients: Clients,
+  connection: Connection,
+  context: Context,
+): Promise<TimeLimit[]> {
+  let plain: Session | undefined
+  try {
+    plain = await openSession(clients, { ...connection, settings: {} }, context)
+    return await readTimeLimits(plain)
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    const isEnded = /timeout/.test(error.message)
+    return isEnded
+      ? [{ name: "statement_timeout", value: "so short that no session can say it", from: "" }]
+      : []
+  } finally {
+    await plain?.close()
+  }
+}
+
+function poolerTakesNothing(connection: Connection): Finding {
+  return {
+    check: "source.pooler-settings",
+    severity: "notice",
+    subject: describe(connection),
+    what: "a pooler in between takes no settings for its sessions",
+    why: "Time limits of role and database are switched off in each transaction instead, and amounts of type money are written by the server's locale.",
+    fix: "the server's own host and port in DATABASE_URL, in place of the pooler's",
+  }
+}
+
+const nameRow = z.tuple([z.object({ database: z.string(), role: z.string() })])
+
+async function nameOf(session: Session): Promise<{ readonly database: string; readonly role: string }> {
+  return nameRow.parse(
+    await session.query(
+      "SELECT pg_catalog.current_database() AS database, pg_catalog.quote_ident(current_user) AS role",
+    ),
+  )[0]
+}

@@ -1,0 +1,102 @@
+import { expect, test } from "vitest"
+import type { DoctorResult } from "../../task/doctor/doctor.ts"
+import { failureOfRun } from "../support/failure-line.ts"
+import { type PostgresServer, startPostgres } from "../support/postgres.ts"
+import { type Scene, setScene } from "../support/scene.ts"
+import { openTestSession } from "../support/session.ts"
+
+/** The program as a user runs it, by a role that may read everything. */
+async function healthy(from?: PostgresServer): Promise<Scene & { readonly role: string }> {
+  const scene = await setScene(from)
+  const { server, database } = scene
+  const role = `reader_${database}`
+  await server.psql(
+    `CREATE ROLE ${role} LOGIN PASSWORD 'pw'; GRANT pg_read_all_data TO ${role};
+     CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)`,
+    database,
+  )
+  const url = `postgresql://${role}:pw@127.0.0.1:${server.port}/${database}`
+  const env = { ...scene.env, DATABASE_URL: url, PGSTOW_IDENTITY: "" }
+  return {
+    ...scene,
+    role,
+    env,
+    run: (args, more) => scene.run(args, { ...env, ...more }),
+  }
+}
+
+test("of a healthy set-up there is nothing to say, and the exit code is 0", async () => {
+  const { run } = await healthy()
+  const { exitCode, stdout, stderr } = await run(["doctor"])
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" })
+  expect(stdout).toMatch(/^nothing found in \d+\.\d s\n$/)
+})
+
+test("findings are shown with their fix, the worst first, and the exit code is the worst one's", async () => {
+  const { run, server, database, role } = await healthy()
+  await server.psql(`ALTER ROLE ${role} SET statement_timeout = '1min'`)
+  const mild = await run(["doctor"])
+  expect(mild.exitCode).toBe(0)
+  expect(mild.stdout).toMatch(/^notice: .*: statement_timeout is 60000 ms/)
+
+  await server.psql("ALTER TABLE t ENABLE ROW LEVEL SECURITY", database)
+  const bad = await run(["doctor"])
+  expect(bad.exitCode).toBe(3)
+  expect(bad.stdout).toMatch(
+    new RegExp(
+      `^error: ${role}: row-level security hides rows of 1 table from the role: public\\.t\n.*\n {2}fix: ALTER ROLE ${role} BYPASSRLS;\nnotice: .*\n.*\n {2}fix: .*\n1 error, 1 notice in `,
+    ),
+  )
+  expect(failureOfRun(bad)).toMatchObject({ kind: "postgres" })
+  expect(bad.stderr).toContain("the doctor found 1 error, 1 notice")
+
+  const { exitCode, stdout } = await run(["doctor", "--json"])
+  expect(exitCode).toBe(3)
+  // What the program says with --json is the command's result.
+  const { findings } = JSON.parse(stdout) as DoctorResult
+  expect(findings.map(({ check, severity, fix }) => ({ check, severity, fix }))).toEqual([
+    { check: "rights.row-security", severity: "error", fix: `ALTER ROLE ${role} BYPASSRLS;` },
+    {
+      check: "source.time-limits",
+      severity: "notice",
+      fix: `ALTER ROLE ${role} RESET statement_timeout;`,
+    },
+  ])
+})
+
+test("nothing is changed on the server, and no lock is wanted beyond ACCESS SHARE", async () => {
+  const server = await startPostgres({ settings: { autovacuum: "off" } })
+  try {
+    const { run, database } = await healthy(server)
+    const session = await openTestSession(server)
+    const locker = await openTestSession(server, {
+      params: {
+        ...session.connection.params,
+        dbname: database,
+      },
+      password: server.password,
+    })
+    try {
+      // EXCLUSIVE keeps out every lock but ACCESS SHARE.
+      await locker.execute("BEGIN")
+      await locker.execute(`
+        DO $$ BEGIN EXECUTE (
+          SELECT string_agg(format('LOCK TABLE %s IN EXCLUSIVE MODE', oid::regclass), '; ') FROM pg_class
+           WHERE relkind = 'r' AND relnamespace <> 'information_schema'::regnamespace); END $$`)
+      const transactions = () =>
+        session.query(
+          "SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xmax, pg_current_wal_lsn() AS lsn",
+        )
+      const before = await transactions()
+      const { exitCode, stdout, stderr } = await run(["doctor"])
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" })
+      expect(stdout).toMatch(/^nothing found/)
+      expect(await transactions()).toEqual(before)
+    } finally {
+      await locker.close()
+      await session.close()
+    }
+  } finally {
+    await server.stop()
+  }
+})
