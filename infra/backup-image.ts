@@ -1,16 +1,19 @@
-import { copyFileSync, existsSync } from "node:fs"
+import { copyFileSync, existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Annotations } from "aws-cdk-lib"
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
 import { bundleProgram } from "../task/build/bundle-program.ts"
+import { unpinned } from "../task/build/unpinned.ts"
 import { problemOfForeignProcessor } from "./foreign-processor.ts"
 import { withFolder } from "./with-folder.ts"
 
+const dockerfile = join(import.meta.dirname, "../task/Dockerfile")
+
 /** Puts what the image is built from into a folder: the Dockerfile, and the program as one file. */
 export function stageImage(folder: string): void {
-  copyFileSync(join(import.meta.dirname, "../task/Dockerfile"), join(folder, "Dockerfile"))
+  copyFileSync(dockerfile, join(folder, "Dockerfile"))
   bundleProgram(join(folder, "pgstow.mjs"))
 }
 
@@ -29,6 +32,11 @@ export function builtImage(
     exists: existsSync,
   })
   if (problem !== undefined) Annotations.of(scope).addWarningV2("pgstow:foreign-processor", problem)
+  const open = unpinned(readFileSync(dockerfile, "utf8"))
+  if (open.length > 0)
+    Annotations.of(scope).addInfo(
+      `the image is built from what is there on the day: ${open.join(", ")} in task/Dockerfile are not pinned; \`npm run image:pins\` pins them`,
+    )
   return ContainerImage.fromDockerImageAsset(
     withFolder(
       stageImage,

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { text } from "node:stream/consumers"
 import { afterAll, beforeAll, expect, it } from "vitest"
+import { unpinned } from "../../task/build/unpinned.ts"
 
 /** No registry is asked here: a program stands in for Docker, which would ask one. The files come from loopback. */
 
@@ -23,7 +24,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pgstow-pins-"))
   writeFileSync(
     join(folder, "docker"),
-    `#!/bin/sh\necho "$*" >> ${folder}/asked\n[ "$4" = gone:1 ] && exit 1\necho '{"mediaType":"index","digest":"${digest}"}'\n`,
+    `#!/bin/sh\necho "$*" >> ${folder}/asked\n[ "$4" = gone:1 ] && { echo "ERROR: gone:1: not found" >&2; exit 1; }\n[ "$4" = odd:1 ] && { echo odd; exit 0; }\necho '{"mediaType":"index","digest":"${digest}"}'\n`,
     { mode: 0o755 },
   )
   files = createServer((request, response) => {
@@ -39,10 +40,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-async function pin(dockerfile: string) {
+async function pin(dockerfile: string, docker = join(folder, "docker")) {
   const file = join(folder, "Dockerfile")
   writeFileSync(file, dockerfile)
-  const args = [resolve("task/build/image-pins.ts"), file, join(folder, "docker")]
+  const args = [resolve("task/build/image-pins.ts"), file, docker]
   const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],
   })
@@ -69,13 +70,52 @@ it("images get the digests that their tags have, whatever they had, and files th
 })
 
 it.each([
-  ["an image that is not there", "ARG BASE_IMAGE=gone:1\n"],
-  ["a file that is not there", "ARG KEY=URL/gone\nARG KEY_SHA256=\n"],
-])("%s changes nothing", async (_, lines) => {
+  [
+    "an image that is not there",
+    "ARG BASE_IMAGE=gone:1\n",
+    "docker can't tell the digest of gone:1: ERROR: gone:1: not found",
+  ],
+  [
+    "an answer without a digest",
+    "ARG BASE_IMAGE=odd:1\n",
+    "docker can't tell the digest of odd:1: no digest in its answer",
+  ],
+  [
+    "a file that is not there",
+    "ARG KEY=URL/gone\nARG KEY_SHA256=\n",
+    "/gone can't be fetched: it was answered 404",
+  ],
+  [
+    "a server that is not there",
+    "ARG KEY=http://127.0.0.1:1/\nARG KEY_SHA256=\n",
+    "http://127.0.0.1:1/ can't be fetched",
+  ],
+])("%s changes nothing, and is said in a sentence", async (_, lines, words) => {
   const dockerfile = lines.replace("URL", url)
   const pinned = await pin(dockerfile)
-  expect(pinned.exitCode).not.toBe(0)
+  expect(pinned.exitCode).toBe(1)
   expect(pinned.dockerfile).toBe(dockerfile)
+  expect(pinned.stderr).toContain(words)
+  expect(pinned.stderr.trim().split("\n")).toHaveLength(3)
+  expect(pinned.stderr).toMatch(/Nothing in .*Dockerfile was changed\.\n$/)
+})
+
+it("a machine without Docker is told what it takes", async () => {
+  const pinned = await pin("ARG BASE_IMAGE=debian:bookworm-slim\n", join(folder, "no-docker"))
+  expect(pinned.exitCode).toBe(1)
+  expect(pinned.stderr).toContain("the digest of debian:bookworm-slim: there is no such program\n")
+  expect(pinned.stderr).toContain("what CDK_DOCKER names")
+})
+
+it("what is not pinned is told from what is", () => {
+  const lines = [
+    "ARG BASE_IMAGE=debian:bookworm-slim",
+    "ARG RDS=https://x",
+    "ARG RDS_SHA256=",
+    "ARG REBUILT=",
+  ]
+  expect(unpinned(lines.join("\n"))).toEqual(["BASE_IMAGE", "RDS"])
+  expect(unpinned(`ARG BASE_IMAGE=debian@${digest}\nARG RDS_SHA256=${checksum}\n`)).toEqual([])
 })
 
 it("the Dockerfile has a place for each pin", () => {

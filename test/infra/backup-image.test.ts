@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs"
 import { App, Stack } from "aws-cdk-lib"
 import { DockerImageAsset } from "aws-cdk-lib/aws-ecr-assets"
 import { expect, it } from "vitest"
 import { builtImage } from "../../infra/backup-image.ts"
+import { unpinned } from "../../task/build/unpinned.ts"
 
 function assetHash(today: string): string {
   const stack = new Stack(new App(), "Stack")
@@ -15,4 +17,13 @@ it("the image is another one from month to month, and the same within one", () =
   const november = assetHash("2026-11-01T00:00:00Z")
   expect(assetHash("2026-11-30T23:59:59Z")).toBe(november)
   expect(assetHash("2026-12-01T00:00:00Z")).not.toBe(november)
+})
+
+it("synth says what the image is built from is not pinned, as long as it is not", () => {
+  const stack = new Stack(new App(), "Stack")
+  builtImage(stack, "arm64")
+  const said = stack.node.metadata.map(({ data }) => String(data)).join()
+  const names = unpinned(readFileSync("task/Dockerfile", "utf8"))
+  for (const name of names) expect(said).toContain(name)
+  expect(said.includes("npm run image:pins")).toBe(names.length > 0)
 })
