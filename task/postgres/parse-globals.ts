@@ -1,5 +1,6 @@
 import { identifier, literal } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
+import type { ParameterGrant } from "./globals.ts"
 
 /** What one statement of `globalsSql` says. `sql` is made from what was read, and is none of the text itself. */
 export type GlobalsStatement =
@@ -11,9 +12,14 @@ export type GlobalsStatement =
       readonly rights: readonly string[]
       readonly login: boolean
     }
+  | { readonly kind: "comment" | "label"; readonly role: string; readonly sql: string }
+  | { readonly kind: "setting"; readonly role: string; readonly parameter: string; readonly sql: string }
+  /** To everyone, where the role is null. */
   | {
-      readonly kind: "comment" | "label" | "setting" | "parameter grant"
+      readonly kind: "parameter grant"
       readonly role: string | null
+      readonly parameter: string
+      readonly privilege: ParameterGrant["privilege"]
       readonly sql: string
     }
   /** A setting in one database. */
@@ -175,19 +181,19 @@ function setting(reader: Reader): GlobalsStatement {
   const where = database === undefined ? "" : ` IN DATABASE ${identifier(database)}`
   const sql = `ALTER ROLE ${identifier(of)}${where} SET ${identifier(parameter)} TO ${values.join(", ")}`
   return database === undefined
-    ? { kind: "setting", role: of, sql }
+    ? { kind: "setting", role: of, parameter, sql }
     : { kind: "database setting", role: of, database, sql }
 }
 
 function grant(reader: Reader): GlobalsStatement {
-  for (const privilege of ["SET", "ALTER SYSTEM"]) {
+  for (const privilege of ["SET", "ALTER SYSTEM"] as const) {
     if (!reader.take(`${privilege} ON PARAMETER`)) continue
     const parameter = reader.name()
     const to = after(reader, "TO", () => (reader.take("PUBLIC") ? null : reader.name()))
     const option = reader.take("WITH GRANT OPTION") ? " WITH GRANT OPTION" : ""
     const grantee = to === null ? "PUBLIC" : identifier(to)
     const sql = `GRANT ${privilege} ON PARAMETER ${identifier(parameter)} TO ${grantee}${option}`
-    return { kind: "parameter grant", role: to, sql }
+    return { kind: "parameter grant", role: to, parameter, privilege, sql }
   }
   const of = reader.name()
   const member = after(reader, "TO", () => reader.name())

@@ -1,6 +1,7 @@
 import * as z from "zod"
 import { literal } from "../core/quote.ts"
 import { QueryError } from "./conversation.ts"
+import type { ParameterGrant } from "./globals.ts"
 import { isProviderRole } from "./provider-role.ts"
 import type { Session } from "./session.ts"
 
@@ -34,6 +35,8 @@ export type TargetServer = {
   readonly isHostedAdmin: boolean
   readonly mayCreateDatabases: boolean
   readonly mayCreateRoles: boolean
+  readonly mayReplicate: boolean
+  readonly bypassesRls: boolean
   /** Whether the user may make schemas in the session's own database. */
   readonly mayCreateInDatabase: boolean
 }
@@ -44,6 +47,8 @@ const userRow = z.tuple([
     rolsuper: z.boolean(),
     rolcreatedb: z.boolean(),
     rolcreaterole: z.boolean(),
+    rolreplication: z.boolean(),
+    rolbypassrls: z.boolean(),
     create: z.boolean(),
     icu: z.boolean(),
   }),
@@ -51,7 +56,7 @@ const userRow = z.tuple([
 
 // The collation "unicode" is there without ICU, too.
 const userQuery = `
-  SELECT current_user AS user, rolsuper, rolcreatedb, rolcreaterole,
+  SELECT current_user AS user, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls,
          pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create,
          EXISTS (SELECT FROM pg_catalog.pg_collation WHERE collprovider = 'i' AND collname <> 'unicode') AS icu
     FROM pg_catalog.pg_roles WHERE rolname = current_user`
@@ -112,6 +117,8 @@ export async function inspectTarget(session: Session): Promise<TargetServer> {
     isHostedAdmin: !user.rolsuper && [...ownRoles].some(isProviderRole),
     mayCreateDatabases: user.rolcreatedb,
     mayCreateRoles: user.rolcreaterole,
+    mayReplicate: user.rolreplication,
+    bypassesRls: user.rolbypassrls,
     mayCreateInDatabase: user.create,
   }
 }
@@ -140,6 +147,22 @@ export async function findClosedParameters(
     .array(z.object({ name: z.string() }))
     .parse(rows)
     .map(({ name }) => name)
+}
+
+/** Whether the session's user may grant these rights on parameters, which PostgreSQL has from 15 on; in their order. */
+export async function mayGrantParameters(
+  session: Session,
+  rights: readonly Pick<ParameterGrant, "parameter" | "privilege">[],
+): Promise<boolean[]> {
+  if (rights.length === 0 || session.serverMajor < 15) return rights.map(() => false)
+  const rows = await session.query(`
+    SELECT pg_catalog.has_parameter_privilege(one ->> 'parameter', pg_catalog.concat(one ->> 'privilege', ' WITH GRANT OPTION')) AS may
+      FROM pg_catalog.json_array_elements(${literal(JSON.stringify(rights))}) WITH ORDINALITY AS rights (one, number)
+     ORDER BY number`)
+  return z
+    .array(z.object({ may: z.boolean() }))
+    .parse(rows)
+    .map(({ may }) => may)
 }
 
 /** The roles whose default privileges `role` may set. */

@@ -57,8 +57,8 @@ export async function createRoles(
   return [...noticesOf(made, target.isSuperuser), ...refusals]
 }
 
-/** What is set for roles in one database comes with the database. */
-function concerns(
+/** Whether a statement is about roles that are made. What is set for roles in one database comes with the database. */
+export function concerns(
   statement: GlobalsStatement,
   isMade: (role: string | null) => boolean,
 ): statement is Exclude<GlobalsStatement, { readonly kind: "role" | "database setting" }> {

@@ -18,6 +18,7 @@ import { readRoles } from "./create-roles.ts"
 import { foreseeProtocols, isOfExtension } from "./extension-protocols.ts"
 import { extensionsThere } from "./extensions-there.ts"
 import { type Foreseen, foresee, formatForeseen, refusalOf } from "./foresee.ts"
+import { foreseeRoles } from "./foresee-roles.ts"
 import { missingTablespaces, type RestoreJob, restoresAsSuperuser } from "./job.ts"
 import { noticesOfLookups } from "./notices-of-lookups.ts"
 import type { RestoreJobOptions } from "./options.ts"
@@ -106,6 +107,7 @@ export async function lookAhead(
     lookups: noticesOfLookups(job, plan, exists),
     differences: [
       ...extensions.newer,
+      ...(server.mayCreateRoles ? await foreseeRoles(session, roles, server) : []),
       ...closedSettings(
         databaseSettings.filter((name) => closedParameters.includes(name)),
         server,
