@@ -4,7 +4,7 @@ import { rootsByText } from "../archive/rows-by-root.ts"
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
-import { roleSettingsIn } from "../postgres/database-properties.ts"
+import { type RoleSetting, roleSettingsIn } from "../postgres/database-properties.ts"
 import { type Locale, readLocale } from "../postgres/server.ts"
 import type { Session } from "../postgres/session.ts"
 import {
@@ -68,7 +68,8 @@ export async function lookAhead(
   const byLibc = localeProvider === "libc" ? [collate, ctype] : []
   const missingLocales =
     exists || options.locale === "default" ? [] : await findMissingLocales(session, byLibc)
-  const roleSettings = exists || options.grants === "none" ? [] : roleSettingsIn(plan.entries)
+  const allRoleSettings = exists ? [] : roleSettingsIn(plan.entries)
+  const roleSettings = options.grants === "none" ? [] : allRoleSettings
   const databaseSettings = exists
     ? []
     : manifest.source.settings.map((setting) => setting.replace(/=.*$/s, ""))
@@ -103,6 +104,7 @@ export async function lookAhead(
       ...tablespaces.warnings,
       ...extensions.older.map((sentence) => `${sentence}: what needs the newer one will fail`),
       ...(await partitionsElsewhere(job, plan, session, exists)),
+      ...(options.grants === "none" ? settingsLeftOut(allRoleSettings) : []),
     ],
     lookups: noticesOfLookups(job, plan, exists),
     differences: [
@@ -114,6 +116,16 @@ export async function lookAhead(
       ),
     ],
   }
+}
+
+/** A sentence for what is set for roles in the database: pg_dump counts it among the database's properties, not the grants. */
+function settingsLeftOut(settings: readonly RoleSetting[]): string[] {
+  if (settings.length === 0) return []
+  const named = [...Map.groupBy(settings, ({ role }) => role)].map(
+    ([role, own]) =>
+      `${own.map(({ parameter }) => formatName(parameter)).join(", ")} for ${formatName(role)}`,
+  )
+  return [`--no-acl leaves out what is set for roles in the database: ${named.join("; ")}`]
 }
 
 /** A sentence where settings of the database itself won't be taken. */

@@ -62,6 +62,28 @@ describe.for(majors)("settings that a user may not give, with PostgreSQL %i", (m
     )
   })
 
+  test("to roles are left out without grants, which is said", async () => {
+    const scene = await setScene(major)
+    const { server, database } = scene
+    const [first, second] = [`App 1 of ${database}`, `app_2_${database}`]
+    await server.psql(
+      `CREATE ROLE "${first}"; CREATE ROLE ${second};
+       ALTER ROLE "${first}" IN DATABASE ${database} SET work_mem = '9MB';
+       ALTER ROLE "${first}" IN DATABASE ${database} SET search_path = a, "B";
+       ALTER ROLE ${second} IN DATABASE ${database} SET app.tenant = 'x'`,
+    )
+    await server.psql("CREATE TABLE t (i int)", database)
+    await scene.json(["backup"])
+    const restore = ["restore", "latest", "--into", `${database}_copy`, "--no-owner"]
+    const said = `--no-acl leaves out what is set for roles in the database: work_mem, search_path for ${first}; app.tenant for ${second}`
+    expect(await scene.json([...restore, "--no-acl", "--dry-run"])).toMatchObject({ notes: [said] })
+    expect(await scene.json([...restore, "--dry-run"])).toMatchObject({ notes: [] })
+    expect(await scene.json([...restore, "--no-acl", "--dry-run", "--table", "t"])).toMatchObject({
+      notes: [],
+    })
+    expect(await scene.json([...restore, "--no-acl"])).toMatchObject({ warnings: [said] })
+  })
+
   test("are no matter without grants, or for a superuser", async () => {
     const scene = await setScene(major)
     const { server, database } = scene
