@@ -168,14 +168,23 @@ function print(io: Io, text: string): void {
   io.stdout.write(formatText(text))
 }
 
-/** Asks on the terminal; undefined where nobody sits in front of one. */
+/** Asks on the terminal; undefined where nobody sits in front of one. Input that is at its end answers nothing: "". */
 function questioner(io: Io, terminal: Terminal): Ask | undefined {
   if (!terminal.interactive || io.stdin.isTTY !== true) return undefined
   return async (question) => {
     terminal.status("")
-    const lines = createInterface({ input: io.stdin, output: io.stderr })
+    // A terminal of its own would take Ctrl-C, and the end of input that was there before it, for characters.
+    const lines = createInterface({ input: io.stdin, output: io.stderr, terminal: false })
+    // `question` itself waits for ever then.
+    const atEnd = new Promise<undefined>((resolve) => {
+      if (io.stdin.readableEnded) resolve(undefined)
+      lines.once("close", () => resolve(undefined))
+    })
     try {
-      return await lines.question(formatText(question), { signal: io.signal })
+      const answer = lines.question(formatText(question), { signal: io.signal })
+      const given = await Promise.race([answer, atEnd])
+      if (given === undefined) terminal.line("")
+      return given ?? ""
     } finally {
       lines.close()
     }
