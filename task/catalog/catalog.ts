@@ -5,6 +5,7 @@ import {
   type Finding,
   findingOf,
   formatCheck,
+  holdingDrill,
   holdingFinding,
   newFinding,
   parseCheck,
@@ -34,6 +35,8 @@ type EntryBase = BackupName & {
   readonly findings: readonly Finding[]
   /** The finding that `state` comes from. */
   readonly finding: Finding | undefined
+  /** What the drills found. */
+  readonly drill: Finding | undefined
 }
 
 export type ReadableEntry = EntryBase & {
@@ -307,7 +310,8 @@ async function readEntry(
   const findings = await readFindings(storage, name).catch((error) => problemOf(error, proveAnswering))
   const known = findings instanceof PgstowError ? [] : findings
   const finding = holdingFinding(known)
-  const entry = { storage, ...name, state: stateOf(finding), findings: known, finding }
+  const drill = holdingDrill(known)
+  const entry = { storage, ...name, state: stateOf(finding), findings: known, finding, drill }
   if (manifest instanceof PgstowError) return { ...entry, problem: manifest }
   return findings instanceof PgstowError ? { ...entry, manifest, problem: findings } : { ...entry, manifest }
 }

@@ -28,6 +28,8 @@ export type ListedBackup = {
   readonly state: BackupState
   /** The check that `state` comes from. */
   readonly lastCheck: { readonly kind: CheckKind; readonly at: string } | null
+  /** What the drills found: the last that failed, until another is good. */
+  readonly lastDrill: { readonly kind: CheckKind; readonly at: string } | null
   readonly problem: string | null
 }
 
@@ -116,7 +118,8 @@ async function readPlace(
   }
 }
 
-function describe({ storage, database, id, state, finding, manifest, problem }: CatalogEntry): ListedBackup {
+function describe(entry: CatalogEntry): ListedBackup {
+  const { storage, database, id, state, finding, drill, manifest, problem } = entry
   return {
     storage: storage.url,
     database,
@@ -129,6 +132,7 @@ function describe({ storage, database, id, state, finding, manifest, problem }: 
     encrypted: manifest ? manifest.encryption.algorithm !== "none" : null,
     state,
     lastCheck: finding ? { kind: finding.kind, at: finding.at.toISOString() } : null,
+    lastDrill: drill ? { kind: drill.kind, at: drill.at.toISOString() } : null,
     problem: problem ? messageOf(problem) : null,
   }
 }

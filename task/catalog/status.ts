@@ -1,9 +1,17 @@
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
+import type { CheckKind } from "../core/check.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { isAheadOf, listDatabases, newestVerified, type ReadOptions, readStorage } from "./catalog.ts"
+import {
+  type CatalogEntry,
+  isAheadOf,
+  listDatabases,
+  newestVerified,
+  type ReadOptions,
+  readStorage,
+} from "./catalog.ts"
 import { clockAheadSeconds, describeClock } from "./clocks.ts"
 import { placeInWords, type UnlistedPlace, unlistedPlace } from "./list.ts"
 import { nothingFound } from "./nothing-found.ts"
@@ -22,6 +30,8 @@ export type DatabaseStatus = {
   readonly startedAt: string | null
   readonly ageHours: number | null
   readonly overdue: boolean
+  /** The last drill of any of its backups, and how it ended; null where there was none. */
+  readonly lastDrill: { readonly id: string; readonly kind: CheckKind; readonly at: string } | null
   /** The ids of backups that are dated in the future, which count for nothing. */
   readonly fromTheFuture: readonly string[]
 }
@@ -103,6 +113,7 @@ async function statusOf(
         startedAt: startedAt?.toISOString() ?? null,
         ageHours,
         overdue: ageHours === null || ageHours > maxAgeHours,
+        lastDrill: lastDrillOf(backups),
         fromTheFuture: backups.filter((backup) => isAheadOf(backup, at)).map(({ id }) => id),
       }
     })
@@ -121,6 +132,12 @@ async function statusOf(
       unlistedPlace(storage, database, problem),
     ),
   }
+}
+
+function lastDrillOf(backups: readonly CatalogEntry[]): DatabaseStatus["lastDrill"] {
+  const drills = backups.flatMap(({ id, drill }) => (drill ? [{ ...drill, id }] : []))
+  const [last] = drills.toSorted((a, b) => b.at.getTime() - a.at.getTime())
+  return last ? { id: last.id, kind: last.kind, at: last.at.toISOString() } : null
 }
 
 /**

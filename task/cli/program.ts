@@ -4,6 +4,7 @@ import { catCommand } from "../commands/cat.ts"
 import { cleanupCommand } from "../commands/cleanup.ts"
 import { type Command, commandGroups } from "../commands/command.ts"
 import { doctorCommand } from "../commands/doctor.ts"
+import { drillCommand } from "../commands/drill.ts"
 import { exportCommand } from "../commands/export.ts"
 import { globalsCommand } from "../commands/globals.ts"
 import { importCommand } from "../commands/import.ts"
@@ -27,6 +28,7 @@ const commands: readonly Command[] = [
   showCommand,
   statusCommand,
   verifyCommand,
+  drillCommand,
   restoreCommand,
   exportCommand,
   catCommand,
@@ -74,10 +76,10 @@ function addCommand(
   definition: Command,
   run: (command: Command, typed: Typed) => Promise<void>,
 ): void {
-  const { name, summary, group, argument, secondArgument, options, examples } = definition
+  const { name, summary, group, argument, secondArgument, options, examples, notes = [] } = definition
   const command = program.command(name).description(summary).helpGroup(group)
   for (const addOptions of [...options, outputOptions]) addOptions(command)
-  command.addHelpText("after", formatExamples(examples))
+  command.addHelpText("after", [formatExamples(examples), ...notes].join("\n\n"))
   for (const one of [argument, secondArgument]) if (one) command.argument(one.syntax, one.description)
   command.action(async function (this: CommanderCommand) {
     // Only what was typed: a default of commander's must not go before the environment.

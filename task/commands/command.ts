@@ -71,6 +71,8 @@ export type Command = {
   readonly options: readonly OptionGroup[]
   /** Command lines, one a line. */
   readonly examples: readonly string[]
+  /** What else its help says, a sentence each. */
+  readonly notes?: readonly string[]
   /** `flags` is what was typed, as commander parsed it; what is not the command's own is ignored. */
   run(invocation: Invocation<unknown>, context: Context): Promise<Outcome>
 }

@@ -15,6 +15,7 @@ import { formatProblem } from "../core/check.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { choiceFlags, choiceOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
+import { drillInWords } from "./drill-in-words.ts"
 import { choiceOptions, signerOptions, storageOptions } from "./options.ts"
 
 export const showCommand = defineCommand({
@@ -135,9 +136,10 @@ function localeInWords({ encoding, localeProvider, collate, ctype, locale }: Man
   return `${encoding}, ${localeProvider}, ${locale ?? libc}`
 }
 
-function checkInWords({ kind, at, by, problems }: Check): string[] {
+function checkInWords({ kind, at, by, problems, drill }: Check): string[] {
   return [
     `${kind} ${formatTime(new Date(at))} by ${by}`,
+    ...(drill ? drillInWords(drill).map((line) => `  ${line}`) : []),
     ...problems.map((problem) => `  ${formatProblem(problem)}`),
   ].map(formatName)
 }

@@ -45,14 +45,16 @@ export function formatStatus({ databases }: StatusResult, width?: number): strin
       { title: "STARTED" },
       { title: "AGE", flush: "right" },
       { title: "" },
+      { title: "LAST DRILL" },
       { title: "STORAGE" },
     ],
-    databases.map(({ database, id, startedAt, ageHours, overdue, fromTheFuture, storage }) => [
+    databases.map(({ database, id, startedAt, ageHours, overdue, fromTheFuture, lastDrill, storage }) => [
       formatName(database),
       id ?? "-",
       startedAt === null ? "-" : formatTime(new Date(startedAt)),
       ageHours === null ? "-" : formatDuration(ageHours * 3600),
       [overdue ? "OVERDUE" : "", fromTheFuture.length > 0 ? "FUTURE" : ""].filter(Boolean).join(" ") || "ok",
+      lastDrill === null ? "-" : `${lastDrill.kind} ${formatTime(new Date(lastDrill.at))}`,
       storage,
     ]),
     width,

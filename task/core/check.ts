@@ -4,16 +4,24 @@ import type { BackupState } from "./retention.ts"
 
 /**
  * What a check of a backup may find. `verified` and `failed`: the stored bytes, compared with the manifest.
- * `deep-verified` and `deep-failed`: what they hold, decrypted and read to its end.
+ * `deep-verified` and `deep-failed`: what they hold, decrypted and read to its end. `drilled` and `drill-failed`: all of
+ * it, restored into a server, and compared there.
  */
-export const checkKinds = ["verified", "failed", "deep-verified", "deep-failed"] as const
+export const checkKinds = [
+  "verified",
+  "failed",
+  "deep-verified",
+  "deep-failed",
+  "drilled",
+  "drill-failed",
+] as const
 export type CheckKind = (typeof checkKinds)[number]
 
-/** One thing wrong with a stored object, in words for people. */
+/** One thing wrong with a stored object, or with what was restored of it, in words for people. */
 export type Problem = z.infer<typeof problemSchema>
 
 const problemSchema = z.object({
-  /** The object's name below the backup's folder. */
+  /** The object's name below the backup's folder; of a drill, what is wrong in the restored database. */
   object: z.string(),
   expected: z.string(),
   found: z.string(),
@@ -24,6 +32,28 @@ export function formatProblem({ object, expected, found }: Problem): string {
   return `${object}: expected ${expected}, found ${found}`
 }
 
+const seconds = z.number().nonnegative()
+
+const drillSchema = z.object({
+  /** The version of the server that was restored into, as `server_version` says it. */
+  server: z.string(),
+  /** How long the restore took; of that, while rows came, while nothing but indexes and keys was made, and the rest. */
+  restoreSeconds: seconds,
+  rowsSeconds: seconds.optional(),
+  indexesSeconds: seconds.optional(),
+  restSeconds: seconds.optional(),
+  compareSeconds: seconds,
+  /** The rows that were counted in tables. */
+  rows: z.int().nonnegative(),
+  /** How many objects there are of each kind, in pg_dump's words. */
+  objects: z.record(z.string(), z.int().nonnegative()),
+  /** What could not be compared, and what is as odd as it was in the original: sentences. */
+  notes: z.array(z.string()).readonly(),
+})
+
+/** What a drill measured and counted. */
+export type DrillRecord = z.infer<typeof drillSchema>
+
 const checkSchema = z
   .object({
     kind: z.enum(checkKinds),
@@ -32,6 +62,8 @@ const checkSchema = z
     by: z.string(),
     /** Empty where the check was good. */
     problems: z.array(problemSchema).readonly(),
+    /** Only of a drill that came to compare. */
+    drill: drillSchema.optional(),
   })
   .refine(
     ({ kind, problems }) => isFailure(kind) === problems.length > 0,
@@ -107,12 +139,21 @@ export function newFinding(
 }
 
 /**
- * The finding that holds now; undefined where there is none. A failure holds until it is settled: by a check that
+ * The finding about what is stored that holds now; undefined where there is none. A drill that failed is none: it may
+ * have failed by what its server lacks. A failure holds until it is settled: by a check that
  * began when it was known, whatever the clocks of those who checked say. Of several findings that hold, the latest.
  */
 export function holdingFinding(findings: readonly Finding[]): Finding | undefined {
-  const good = findings.filter(({ kind }) => !isFailure(kind))
-  return latest(holdingFailures(findings)) ?? latest(good) ?? latest(findings)
+  const stored = findings.filter(({ kind }) => kind !== "drill-failed")
+  const good = stored.filter(({ kind }) => !isFailure(kind))
+  return latest(holdingFailures(stored)) ?? latest(good) ?? latest(stored)
+}
+
+/** The same of drills alone. */
+export function holdingDrill(findings: readonly Finding[]): Finding | undefined {
+  const drills = findings.filter(({ kind }) => isDrill(kind))
+  const good = drills.filter(({ kind }) => kind === "drilled")
+  return latest(holdingFailures(drills)) ?? latest(good) ?? latest(drills)
 }
 
 function holdingFailures(findings: readonly Finding[]): Finding[] {
@@ -127,9 +168,17 @@ function settles(check: Finding, failure: Finding): boolean {
   return failure.after === undefined && check.at > failure.at
 }
 
-/** Whether a check of kind `kind` would find again what `failure` found: checksums tell nothing of the content. */
+/**
+ * Whether a check of kind `kind` would find again what `failure` found: checksums tell nothing of the content. A good
+ * drill has read all that there is; one that failed may not have come so far.
+ */
 function looksFor(kind: CheckKind, failure: CheckKind): boolean {
-  return failure === "failed" || kind.startsWith("deep-")
+  if (kind === "drilled" || failure === "drill-failed") return isDrill(kind)
+  return kind !== "drill-failed" && (failure === "failed" || kind.startsWith("deep-"))
+}
+
+function isDrill(kind: CheckKind): boolean {
+  return kind === "drilled" || kind === "drill-failed"
 }
 
 function latest(findings: readonly Finding[]): Finding | undefined {
@@ -142,5 +191,5 @@ export function stateOf(finding: Finding | undefined): BackupState {
 }
 
 function isFailure(kind: CheckKind): boolean {
-  return kind === "failed" || kind === "deep-failed"
+  return kind.endsWith("failed")
 }

@@ -16,7 +16,8 @@ export type Clients = {
   readonly psql: Executable
 }
 
-const usualFolders = [
+/** Where systems keep PostgreSQL's programs. */
+export const usualFolders = [
   "/usr/lib/postgresql/*/bin", // Debian, Ubuntu, and pgstow's image
   "/usr/pgsql-*/bin", // Red Hat, Fedora, Amazon Linux by PostgreSQL's own packages
   "/usr/libexec/postgresql*", // Alpine

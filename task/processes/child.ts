@@ -17,11 +17,18 @@ export type ChildOptions = {
   readonly counted?: Counted | undefined
   /** Called with every line of stderr as it comes. */
   readonly onStderr?: ((line: string) => void) | undefined
+  /** Who runs it, where that is another than the user of this process: root alone can say so. */
+  readonly user?: SystemUser | undefined
+  /** Whether it has a session of its own, so that Ctrl-C in a terminal does not reach it. */
+  readonly ownSession?: boolean
   /** The kind of its failure; without it, that of a program between a database and a storage. */
   readonly failureKind?: FailureKind | undefined
   /** What `ended` rejects with instead, by who knows the program's words. */
   readonly explain?: ((failure: ChildError) => ChildError) | undefined
 }
+
+/** A user of this system, by numbers. */
+export type SystemUser = { readonly uid: number; readonly gid: number }
 
 /** A running program. */
 export type Child = {
@@ -76,7 +83,13 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
   const { stdin = "ignore", stdout = "ignore", counted, signal } = options
   const { file, args, env, behind } = throughPrefix(program, counted)
   const input = behind && stdin === "ignore" ? "pipe" : stdin
-  const child: ChildProcess = spawn(file, args, { stdio: [input, stdout, "pipe"], env })
+  const child: ChildProcess = spawn(file, args, {
+    stdio: [input, stdout, "pipe"],
+    env,
+    detached: options.ownSession ?? false,
+    // It may have no right to be in this one.
+    ...(options.user ? { ...options.user, cwd: "/" } : {}),
+  })
   const name = nameOf(program.file)
   if (behind) sendFirstLine(child, behind, stdin === "ignore")
   const errors = hearErrors(child, behind, options.onStderr)

@@ -8,7 +8,7 @@ import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { recognise } from "../legacy/recognise.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompress } from "../streams/decompress.ts"
-import type { RestoreOptions } from "./options.ts"
+import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { restorePlain } from "./plain.ts"
 import type { RestoreResult } from "./result.ts"
 
@@ -17,7 +17,7 @@ export async function restoreImported(
   storage: Storage,
   manifest: Manifest,
   object: ManifestObject,
-  options: RestoreOptions,
+  options: RestoreChosenOptions,
   context: Context,
 ): Promise<RestoreResult> {
   const { identities, signedBy = [], into } = options

@@ -5,11 +5,15 @@ import type { LocaleChoice } from "../postgres/create-database.ts"
 import type { Owners } from "../postgres/pg-restore.ts"
 import type { Storage } from "../storage/storage.ts"
 
-export type RestoreOptions = RestoreJobOptions & {
+export type RestoreOptions = RestoreChosenOptions & {
   readonly storages: readonly Storage[]
   /** As findBackup takes it. */
   readonly backup: string | Date
   readonly database: string | undefined
+}
+
+/** How to restore a backup that was chosen, and where to. */
+export type RestoreChosenOptions = RestoreJobOptions & {
   /** The public keys of which one must have signed it; any backup will do where there are none. */
   readonly signedBy?: readonly string[] | undefined
   /** The target's server; its database is used where no other one can be connected to. */

@@ -28,7 +28,12 @@ export type Pace = {
   /** The how-manieth of its effort it is that has begun, and how many there are: "3 of 12". */
   readonly position: (key: string) => string
   readonly estimate: () => Estimate
+  /** What the time went by so far in. */
+  readonly phases: () => Phases
 }
+
+/** How long rows came, and how long nothing but indexes and keys were made. */
+export type Phases = { readonly rowsSeconds: number; readonly indexesSeconds: number }
 
 /** What is believed before anything was measured, in seconds for a unit, and how many units that belief counts for. */
 const beliefs: Readonly<Record<Effort, { readonly seconds: number; readonly weight: number }>> = {
@@ -54,7 +59,23 @@ export function openPace(items: readonly PaceItem[], jobs: number, now: () => nu
   const startedAt = now()
   let best = 0
   const begun = new Map<Effort, number>()
+  const active = { rows: new Set<State>(), keys: new Set<State>() }
+  const phases = { rowsSeconds: 0, indexesSeconds: 0 }
+  let countedUntil = startedAt
+  /** Counts the time since this was called last; to be called before what is under way changes. */
+  const countTime = () => {
+    const at = now()
+    if (active.rows.size > 0) phases.rowsSeconds += at - countedUntil
+    else if (active.keys.size > 0) phases.indexesSeconds += at - countedUntil
+    countedUntil = at
+  }
+  const activeOf = ({ effort }: State) =>
+    effort === "rows" || effort === "keys" ? active[effort] : undefined
   const begin = (state: State) => {
+    if (state.begunAt === undefined) {
+      countTime()
+      activeOf(state)?.add(state)
+    }
     state.begunAt ??= now()
     if (state.number !== undefined) return
     state.number = (begun.get(state.effort) ?? 0) + 1
@@ -99,6 +120,8 @@ export function openPace(items: readonly PaceItem[], jobs: number, now: () => nu
     end(key) {
       const state = states.get(key)
       if (!state) return
+      countTime()
+      activeOf(state)?.delete(state)
       state.seconds = spent(state)
       state.begunAt = undefined
       state.done = state.units
@@ -108,6 +131,10 @@ export function openPace(items: readonly PaceItem[], jobs: number, now: () => nu
       const state = states.get(key)
       const all = items.filter(({ effort }) => effort === state?.effort)
       return state?.number === undefined ? "" : `${state.number} of ${all.length}, `
+    },
+    phases() {
+      countTime()
+      return { ...phases }
     },
     estimate() {
       const rates = new Map(

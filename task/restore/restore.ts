@@ -21,7 +21,7 @@ import { restoreIntoExisting } from "./into-existing.ts"
 import { restoreIntoNew } from "./into-new.ts"
 import { type RestoreEnd, type RestoreJob, tablesOf } from "./job.ts"
 import { askOfForeseen, lookAhead } from "./look-ahead.ts"
-import type { RestoreOptions } from "./options.ts"
+import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { openPace, paceItems } from "./pace.ts"
 import { type Prospect, prospectOf } from "./prospect.ts"
 import { readArchive } from "./read-archive.ts"
@@ -35,9 +35,20 @@ import { takePlace } from "./take-place.ts"
  * Rejects where nothing was restored: also where something is foreseen to fail, unless that is wanted anyway.
  */
 export async function restore(options: RestoreOptions, context: Context): Promise<RestoreResult> {
+  return restoreChosen(await choose(options, context), options, context)
+}
+
+/** One copy of a backup. */
+export type Copy = { readonly storage: Storage; readonly manifest: Manifest }
+
+/** The same, of the backup that was chosen already. */
+export async function restoreChosen(
+  { storage, manifest }: Copy,
+  options: RestoreChosenOptions,
+  context: Context,
+): Promise<RestoreResult> {
   const { log, now, signal } = context
   const startedAt = now()
-  const { storage, manifest } = await choose(options, context)
   const plain = manifest.objects.find(({ kind }) => kind === "plain")
   if (plain) return restoreImported(storage, manifest, plain, options, context)
   return withTarget(storage, manifest, options, context, async (job, exists) => {
@@ -72,6 +83,7 @@ export async function restore(options: RestoreOptions, context: Context): Promis
     const reported = {
       ...end,
       rename: rename(end.into),
+      phases: pace.phases(),
       restoredBytes,
       warnings: [...notices, ...outlook.notes, ...outlook.lookups, ...end.warnings],
     }
@@ -95,7 +107,15 @@ async function sizeOfSelection(
 
 /** Tells what a restore would do and what of it would fail, and does none of it. Rejects as a restore that can't begin. */
 export async function rehearse(options: RestoreOptions, context: Context): Promise<Prospect> {
-  const { storage, manifest } = await choose(options, context)
+  return rehearseChosen(await choose(options, context), options, context)
+}
+
+/** The same, of the backup that was chosen already. */
+export async function rehearseChosen(
+  { storage, manifest }: Copy,
+  options: RestoreChosenOptions,
+  context: Context,
+): Promise<Prospect> {
   if (manifest.objects.some(({ kind }) => kind === "plain"))
     throw new PgstowError("usage", `backup ${manifest.id} was imported as SQL, which can't be looked into`, {
       hint: "Leave --dry-run out: it is restored all or not at all.",
@@ -124,7 +144,7 @@ async function questionsOf({ target, name }: RestoreJob, exists: boolean): Promi
 async function choose(
   { storages, database, signedBy, backup }: RestoreOptions,
   { log }: Context,
-): Promise<Pick<Chosen, "storage" | "manifest">> {
+): Promise<Copy> {
   const catalog = await readCatalog(storages, { database, signedBy, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, backup, database)
   warnOfPassedOver(passedOver, log.warn)
@@ -135,7 +155,7 @@ async function choose(
 async function withTarget<T>(
   storage: Storage,
   manifest: Manifest,
-  options: RestoreOptions,
+  options: RestoreChosenOptions,
   context: Context,
   use: (job: RestoreJob, exists: boolean) => Promise<T>,
 ): Promise<T> {
@@ -171,9 +191,7 @@ async function withTarget<T>(
   }
 }
 
-type Chosen = {
-  readonly storage: Storage
-  readonly manifest: Manifest
+type Chosen = Copy & {
   readonly name: string
   readonly target: Target
   readonly installed: readonly Clients[]
@@ -182,7 +200,7 @@ type Chosen = {
 /** Reads what the backup holds, and chooses what it is restored with. Nothing is made yet. */
 async function prepare(
   { storage, manifest, name, target, installed }: Chosen,
-  options: RestoreOptions,
+  options: RestoreChosenOptions,
   { env, signal }: Context,
 ): Promise<RestoreJob> {
   const main = mainOf(manifest)

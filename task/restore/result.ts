@@ -5,6 +5,7 @@ import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import { groupErrors, type RestoreErrorGroup } from "../postgres/restore-errors.ts"
 import { type ByHand, byHand } from "./by-hand.ts"
 import type { RestoreEnd, RestoreJob } from "./job.ts"
+import type { Phases } from "./pace.ts"
 
 /** What is reported of a restore. */
 export type RestoreResult = {
@@ -24,6 +25,8 @@ export type RestoreResult = {
   /** What the tables that were asked for take up on the target, where not all of the backup was. */
   readonly restoredBytes?: number
   readonly seconds: number
+  /** What of that rows took, indexes and keys alone, and the rest; not known of SQL. */
+  readonly phases?: Phases & { readonly restSeconds: number }
   /** What PostgreSQL refused, by classes. */
   readonly errors: readonly RestoreErrorGroup[]
   /** Of a restore that came to its end incomplete: all that was refused, and how to finish it. */
@@ -46,7 +49,11 @@ export type RestoreResult = {
 /** What a job has come to. */
 export function resultOf(
   { storage, manifest, name }: RestoreJob,
-  end: RestoreEnd & { readonly rename: readonly string[]; readonly restoredBytes?: number | undefined },
+  end: RestoreEnd & {
+    readonly rename: readonly string[]
+    readonly restoredBytes?: number | undefined
+    readonly phases: Phases
+  },
   seconds: number,
 ): RestoreResult {
   const { plan, into, state, outcome } = end
@@ -70,6 +77,10 @@ export function resultOf(
     rawBytes: rawBytes(manifest),
     ...(end.restoredBytes === undefined ? {} : { restoredBytes: end.restoredBytes }),
     seconds,
+    phases: {
+      ...end.phases,
+      restSeconds: Math.max(0, seconds - end.phases.rowsSeconds - end.phases.indexesSeconds),
+    },
     errors: groupErrors(outcome.errors),
     byHand:
       state === "incomplete" && outcome.state === "errors"

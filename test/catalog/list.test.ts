@@ -43,6 +43,7 @@ test("every backup is told with its time, sizes and state", async () => {
     encrypted: true,
     state: "verified",
     lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
+    lastDrill: null,
     problem: null,
   })
   expect(formatList(result, { width: 80 }).split("\n")).toEqual([
@@ -55,6 +56,22 @@ test("every backup is told with its time, sizes and state", async () => {
     `${ids[1]}  sh\\nop    2026-01-02 03:00:00 UTC  1.3 MiB  5.2 MiB  1 min 24 s  failed`,
     `${ids[0]}  orders    2026-01-01 03:00:00 UTC  1.3 MiB  5.2 MiB  1 min 24 s  deep-verified`,
   ])
+})
+
+test("a drill is told beside the last check, and in its place where it is that", async () => {
+  await storeSample(first, { id: ids[0], checks: ["drilled", "verified"] })
+  await storeSample(first, { id: ids[1], checks: ["verified", "drilled"] })
+  await storeSample(first, { id: ids[2], checks: ["verified", "drill-failed"] })
+  const result = await list([first], quiet.log)
+  expect(result.backups.map(({ state, lastDrill }) => [state, lastDrill?.kind])).toEqual([
+    ["verified", "drill-failed"],
+    ["verified", "drilled"],
+    ["verified", "drilled"],
+  ])
+  const states = formatList(result, { width: 80 })
+    .split("\n")
+    .map((line) => line.replace(/^.*MiB {2}/, ""))
+  expect(states.slice(1)).toEqual(["verified, drill-failed", "drilled", "verified, drilled"])
 })
 
 test("a backup that can't be read is listed with the reason below", async () => {

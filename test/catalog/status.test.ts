@@ -36,10 +36,27 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
         ageHours: 26,
         overdue: false,
         fromTheFuture: [],
+        lastDrill: null,
       },
     ])
     expect(statusFailure(result)).toBeUndefined()
     expect(formatStatus(result)).toContain("26 h 0 min  ok")
+  })
+
+  test("the last drill of a database is shown, and how it ended", async () => {
+    await storeSample(first, { id: ids[0], checks: ["verified", "drilled"] })
+    await storeSample(first, { id: ids[1], checks: ["verified"] })
+    const good = await look([first])
+    expect(good.databases[0]).toMatchObject({
+      id: ids[1],
+      lastDrill: { id: ids[0], kind: "drilled", at: "2026-01-01T04:01:00.000Z" },
+    })
+    expect(formatStatus(good)).toContain("ok  drilled 2026-01-01 04:01:00 UTC")
+    await storeSample(first, { id: ids[2], checks: ["verified", "drill-failed", "verified"] })
+    const bad = await look([first])
+    expect(bad.databases[0]).toMatchObject({ id: ids[2], lastDrill: { id: ids[2], kind: "drill-failed" } })
+    expect(formatStatus(bad)).toContain("ok  drill-failed 2026-01-03 04:01:00 UTC")
+    expect(statusFailure(bad)).toBeUndefined()
   })
 
   test("backups that were never verified, failed, or can't be read do not count", async () => {

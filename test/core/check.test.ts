@@ -7,6 +7,7 @@ import {
   type Finding,
   findingOf,
   formatCheck,
+  holdingDrill,
   holdingFinding,
   newFinding,
   parseCheck,
@@ -41,7 +42,7 @@ test("files that are no checks, or of a kind still to come, tell nothing", () =>
     "",
     "README",
     "20260102T030000Z-verified.json",
-    "20260102T030000Z-drilled-iiiiiiii.json",
+    "20260102T030000Z-rehearsed-iiiiiiii.json",
     "20260132T030000Z-verified-iiiiiiii.json",
     "20260102T030000Z-verified-iiiiiiii.json.bak",
     "20260102T030000Z-verified-iiiiiiii-after.json",
@@ -116,6 +117,29 @@ test.each([
   expect(after("failed", "deep-failed", "verified")).toBe("failed")
   expect(after("deep-failed", "verified", "deep-verified")).toBe("verified")
   expect(after("deep-failed", "deep-verified", "failed")).toBe("failed")
+})
+
+test("a good drill clears every failure, and one that failed says nothing of the state", () => {
+  for (const failure of ["failed", "deep-failed"] as const) {
+    expect(stateAfter(failure, "drilled")).toBe("verified")
+    expect(stateAfter(failure, "drill-failed")).toBe("failed")
+    expect(stateAfter("drilled", failure)).toBe("failed")
+  }
+  expect(stateAfter("drilled")).toBe("verified")
+  expect(stateAfter("drill-failed")).toBe("unverified")
+  expect(stateAfter("verified", "drill-failed")).toBe("verified")
+})
+
+test("of drills the last failure holds until another drill is good, whatever other checks find", () => {
+  const drillAfter = (...kinds: CheckKind[]) => {
+    const { begin, findings } = checks()
+    for (const kind of kinds) begin()(kind)
+    return holdingDrill(findings)?.kind
+  }
+  expect(drillAfter("verified", "deep-failed")).toBeUndefined()
+  expect(drillAfter("drilled", "failed")).toBe("drilled")
+  expect(drillAfter("drilled", "drill-failed", "verified", "deep-verified")).toBe("drill-failed")
+  expect(drillAfter("drill-failed", "drilled", "verified")).toBe("drilled")
 })
 
 test("no clock that is wrong hides a failure, or keeps one that is over", () => {

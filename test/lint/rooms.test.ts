@@ -15,7 +15,7 @@ const layers = [
   ["postgres", "catalog"],
   ["verify", "settings"],
   ["backup", "restore", "schedule"],
-  ["doctor"],
+  ["doctor", "drill"],
   ["commands"],
   ["cli"],
 ]

@@ -67,3 +67,24 @@ test("what is done at once takes as long as its longest part, and what was put o
   expect(pace.estimate()).toMatchObject({ secondsLeft: 0 })
   expect(pace.position("b")).toBe("2 of 2, ")
 })
+
+test("the time of rows, and of indexes where no rows come, is told apart", () => {
+  const { clock, pace } = clocked(
+    [item("a", "rows", 10), item("b", "rows", 10), item("index", "keys", 10)],
+    2,
+  )
+  clock.seconds = 1
+  pace.advance("a", 5)
+  clock.seconds = 2
+  pace.begin("index")
+  pace.advance("b", 5)
+  clock.seconds = 4
+  pace.end("a")
+  clock.seconds = 5
+  expect(pace.phases()).toEqual({ rowsSeconds: 4, indexesSeconds: 0 })
+  pace.end("b")
+  clock.seconds = 8
+  pace.end("index")
+  clock.seconds = 20
+  expect(pace.phases()).toEqual({ rowsSeconds: 4, indexesSeconds: 3 })
+})

@@ -1,6 +1,9 @@
 /** Tests that take from twenty seconds to minutes each: `npm run test:slow` runs them, and CI, and `npm test` goes without. */
 export const slowTests = [
   "test/build/each-older-node.test.ts",
+  "test/drill/compare-database.test.ts",
+  "test/drill/drill-damaged.test.ts",
+  "test/drill/drill-interrupted.test.ts",
   "test/end-to-end/almost-s3.test.ts",
   "test/end-to-end/create-roles.test.ts",
   "test/end-to-end/damaged-backup.test.ts",
@@ -31,6 +34,7 @@ export const slowTests = [
 
 /** What takes long, and runs on the newest PostgreSQL otherwise: `npm run test:oldest` runs it on the oldest, and CI. */
 export const oldestTests = [
+  "test/drill/compare-database.test.ts",
   "test/end-to-end/create-roles.test.ts",
   "test/end-to-end/export.test.ts",
   "test/end-to-end/names-no-text.test.ts",

@@ -1,0 +1,84 @@
+import { createHash } from "node:crypto"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { zstdCompressSync } from "node:zlib"
+import { expect, test } from "vitest"
+import type { DrillResult } from "../../task/drill/drill.ts"
+import { drillOf, editManifest, expectNothingLeft, setDrillScene } from "../support/drill-scene.ts"
+import { fillSampleDatabase } from "../support/sample-database.ts"
+import { majors, needsOlder, sharedPostgres } from "../support/shared-postgres.ts"
+
+test("a changed segment is found, and so is one that was emptied with its manifest", async () => {
+  const scene = await setDrillScene()
+  await scene.server.psql(
+    `CREATE TABLE big AS SELECT i, repeat(md5(i::text), 32) AS text FROM generate_series(1, 20000) i; ANALYZE big`,
+    scene.database,
+  )
+  const unsealed = ["--unencrypted", "--no-verify"]
+  const env = { PGSTOW_RECIPIENTS: "" }
+  await scene.json(["backup", "--jobs", "2", ...unsealed], env)
+  await editManifest(scene, async (manifest, folder) => {
+    const segments = manifest.objects.filter(({ kind }) => kind === "segment")
+    expect(segments.length).toBeGreaterThan(0)
+    const body = zstdCompressSync("1\tshort\n")
+    for (const { name } of segments) await writeFile(join(folder, name), body)
+    return manifest
+  })
+  const changed = await drillOf(scene, [], 6)
+  expect(changed.kind).toBe("drill-failed")
+  expect(changed.problems[0]?.found).toMatch(/is not what its manifest says/)
+
+  await editManifest(scene, async (manifest, folder) => {
+    const body = zstdCompressSync("")
+    const empty = {
+      sizeBytes: body.length,
+      sha256: createHash("sha256").update(body).digest("hex"),
+      rawBytes: 0,
+      rows: 0,
+    }
+    return {
+      ...manifest,
+      objects: await Promise.all(
+        manifest.objects.map(async (object) => {
+          if (object.kind !== "segment") return object
+          await writeFile(join(folder, object.name), body)
+          return { ...object, ...empty }
+        }),
+      ),
+    }
+  })
+  const emptied = await drillOf(scene, [], 6)
+  expect(emptied.problems).toEqual([
+    {
+      object: "table public.big",
+      expected: /^about \d{5} rows, as the server's statistics had it$/,
+      found: "0 rows",
+    },
+  ])
+  expectNothingLeft(scene)
+})
+
+test.skipIf(needsOlder)(
+  `a newer server does where the backup's version is not here, and that is said${needsOlder}`,
+  async () => {
+    const scene = await setDrillScene(majors.at(0))
+    await fillSampleDatabase(scene.server, scene.database, { megabytes: 1.4 })
+    await scene.json(["backup", "--no-verify"])
+    const [older, newest] = [Number(majors.at(-1)) - 1, await sharedPostgres()]
+    await editManifest(scene, (manifest) => ({
+      ...manifest,
+      source: { ...manifest.source, serverVersion: `${older}.0` },
+    }))
+    const { exitCode, stderr, stdout } = await scene.run(["drill", "--json"], {
+      PGSTOW_PG_BIN: `${newest.binDir}:${scene.server.binDir}`,
+    })
+    expect(exitCode, stderr).toBe(0)
+    const { drill } = JSON.parse(stdout) as DrillResult
+    // A machine may have that version elsewhere.
+    if (drill?.server === newest.version)
+      expect(stderr).toContain(
+        `there is no PostgreSQL ${older} here: the drill goes to the newer ${newest.major}`,
+      )
+    else expect(drill?.server).toMatch(new RegExp(`^${older}\\.`))
+  },
+)
