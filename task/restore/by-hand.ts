@@ -1,5 +1,8 @@
+import { relateEntries } from "../archive/archive.ts"
+import { copiesInto, rootsByText } from "../archive/rows-by-root.ts"
+import { tableColumns } from "../archive/table-columns.ts"
 import type { TocEntry } from "../archive/toc.ts"
-import type { Manifest, SegmentObject } from "../core/manifest.ts"
+import type { Manifest } from "../core/manifest.ts"
 import { identifier } from "../core/quote.ts"
 import type { RestoreError } from "../postgres/restore-errors.ts"
 import { shellWord } from "../processes/shell-word.ts"
@@ -29,6 +32,9 @@ export function byHand(
   into: string,
 ): ByHand[] {
   const byId = new Map(entries.map((entry) => [entry.dumpId, entry]))
+  const archive = relateEntries(entries)
+  // A partition that could not be attached is attached first: then its rows go in by the root, too.
+  const roots = copiesInto(archive, rootsByText(archive))
   const segments = new Map(objects.flatMap((one) => (one.kind === "segment" ? [[one.name, one]] : [])))
   const found = errors.map((error): ByHand | undefined => {
     const { message, detail, statement, dumpId, object } = error
@@ -39,8 +45,25 @@ export function byHand(
     const what = `${kind.toLowerCase()} ${schema === undefined ? "" : `${schema}.`}${name}`
     const about = { what, message, row }
     const segment = object === undefined ? undefined : segments.get(object)
-    if (segment) return { ...about, in: "shell", run: copyOf(id, segment, source.encoding, into) }
-    if (kind === "TABLE DATA") return { ...about, in: "shell", run: rowsOf(id, entry, into) }
+    const root = roots.get(entry.dumpId)
+    if (segment) {
+      const columns = segment.columns
+      const copy = copyInto(
+        root ?? { schema: segment.schema, name: segment.table },
+        columns,
+        source.encoding,
+        into,
+      )
+      return { ...about, in: "shell", run: `pgstow cat ${id} ${segment.name} | ${copy}` }
+    }
+    if (kind === "TABLE DATA") {
+      const columns = root && tableColumns(archive.owner(entry)?.definition ?? "")
+      const run =
+        root && columns
+          ? rowsAlone(id, entry, copyInto(root, columns, source.encoding, into))
+          : rowsOf(id, entry, into)
+      return { ...about, in: "shell", run }
+    }
     const sql = wholeStatement(statement, entry)
     return sql === undefined ? undefined : { ...about, in: "sql", run: sql }
   })
@@ -55,16 +78,30 @@ function wholeStatement(statement: string | null, { definition }: TocEntry): str
   return sql === "" || /\bpassword\b/i.test(sql) ? undefined : sql
 }
 
-function copyOf(id: string, segment: SegmentObject, encoding: string, into: string): string {
-  const { schema, table, columns, name } = segment
+/** What takes rows in COPY's text format. */
+function copyInto(
+  { schema = "", name }: Pick<TocEntry, "schema" | "name">,
+  columns: readonly string[],
+  encoding: string,
+  into: string,
+): string {
   const list = columns.map(identifier).join(", ")
-  const copy = `COPY ${identifier(schema)}.${identifier(table)} (${list}) FROM STDIN WITH (ENCODING ${identifier(encoding)})`
-  const words = ["psql", "-X", `--dbname=${into}`, `--command=${copy}`].map(shellWord)
-  return `pgstow cat ${id} ${name} | ${words.join(" ")}`
+  const copy = `COPY ${identifier(schema)}.${identifier(name)} (${list}) FROM STDIN WITH (ENCODING ${identifier(encoding)})`
+  return ["psql", "-X", `--dbname=${into}`, `--command=${copy}`].map(shellWord).join(" ")
 }
 
-function rowsOf(id: string, { schema = "", name }: TocEntry, into: string): string {
-  const options = ["--data-only", `--schema=${schema}`, `--table=${name}`, `--dbname=${into}`]
+function rowsOf(id: string, entry: TocEntry, into: string): string {
+  return rowsFrom(id, entry, `--dbname=${into}`)
+}
+
+/** By what they are written as: from the statement, whose end no comment before it has, to the line that ends them. */
+function rowsAlone(id: string, entry: TocEntry, taker: string): string {
+  const rows = rowsFrom(id, entry, "--file=-")
+  return `${rows} | sed '/ FROM stdin;$/,/^\\\\\\.$/!d' | sed '1d;$d' | ${taker}`
+}
+
+function rowsFrom(id: string, { schema = "", name }: TocEntry, where: string): string {
+  const options = ["--data-only", `--schema=${schema}`, `--table=${name}`, where]
   // It stops reading where it has these rows, which is no success to what writes.
   return `pgstow cat ${id} main | { ${["pg_restore", ...options].map(shellWord).join(" ")} && cat >/dev/null; }`
 }

@@ -1,9 +1,9 @@
-import { execFileSync } from "node:child_process"
-import { expect, inject, test } from "vitest"
+import { expect, test } from "vitest"
 import * as z from "zod"
 import { formatRestore } from "../../task/commands/restore.ts"
 import type { RestoreResult } from "../../task/restore/result.ts"
 import { compareDatabases } from "../support/compare-databases.ts"
+import { runInShell } from "../support/run-in-shell.ts"
 import { setScene } from "../support/scene.ts"
 import { majors } from "../support/shared-postgres.ts"
 
@@ -63,23 +63,9 @@ test.for(majors)("what was refused can be finished by what is said, with Postgre
   expect(shown).toContain("    and 1 more: --json has all of them (byHand)")
 
   await server.psql(`ALTER DATABASE ${into} SET test.ok = 'yes'`)
-  const url = new URL(server.url(into))
-  const env = {
-    ...scene.env,
-    PATH: `${server.binDir}:${process.env.PATH}`,
-    PGHOST: url.hostname,
-    PGPORT: url.port,
-    PGUSER: decodeURIComponent(url.username),
-    PGPASSWORD: decodeURIComponent(url.password),
-  }
-  const script = `pgstow() { '${process.execPath}' '${inject("program")}' "$@"; }`
   for (const { in: where, run } of byHand)
     if (where === "sql") await server.psql(run, into)
-    else
-      execFileSync("bash", ["-c", `set -euo pipefail; ${script}; ${run}`], {
-        env,
-        stdio: ["ignore", "pipe", "pipe"],
-      })
+    else await runInShell(scene, run)
   await server.psql(`ALTER DATABASE ${into} RESET test.ok`)
   expect(await compareDatabases({ server, name: database }, { server, name: into })).toEqual([])
 })

@@ -1,7 +1,14 @@
 import { describe, expect, test } from "vitest"
+import * as z from "zod"
 import { notRun } from "../support/not-run.ts"
+import { runInShell } from "../support/run-in-shell.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 import { majors, needsIcu, sharedPostgres } from "../support/shared-postgres.ts"
+
+const answer = z.object({
+  into: z.string(),
+  byHand: z.array(z.object({ what: z.string(), in: z.enum(["sql", "shell"]), run: z.string() })),
+})
 
 /** By ICU "B" and "Z" come after "b", and by bytes before it. */
 const names = "unnest('{a,A,b,B,z,Z}'::text[]) AS name"
@@ -114,6 +121,43 @@ describe.for(majors)("partitions by text, with PostgreSQL %i", async (major) => 
     const rows = "SELECT (SELECT count(*) FROM t_empty), (SELECT count(*) FROM t)"
     expect(await server.psql(rows, `incomplete_${copy}`)).toBe("2|1")
   })
+
+  test.skipIf(noIcu)(
+    `take by hand what was refused, where it belongs by another collation${noIcu}`,
+    async () => {
+      const scene = await backUp(
+        icu,
+        `CREATE FUNCTION ok(text) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS
+         $$ BEGIN IF current_setting('test.ok', true) = 'yes' THEN RETURN true; ELSE RAISE check_violation; END IF; END $$;
+       SET test.ok = 'yes'; ${schema};
+       ALTER TABLE people ADD CHECK (ok(name)); ALTER TABLE big ADD CHECK (ok('x'))`,
+      )
+      const { stdout } = await scene.run([
+        "restore",
+        "latest",
+        "--into",
+        `${scene.database}_copy`,
+        "--locale",
+        "default",
+        "--jobs",
+        "2",
+        "--json",
+      ])
+      const { into, byHand } = answer.parse(JSON.parse(stdout))
+      const whats = byHand.map(({ what }) => what)
+      expect(whats).toEqual(
+        expect.arrayContaining(["table data public.people (low)", "table data public.big_low"]),
+      )
+      // A call of constants is computed as the partition is attached, which is refused then.
+      expect(whats).toContain("table attach public.big_low")
+      expect(whats).not.toContain("table attach public.people (low)")
+      await server.psql(`ALTER DATABASE ${into} SET test.ok = 'yes'`)
+      for (const { run, in: where } of byHand)
+        if (where === "sql") await server.psql(run, into)
+        else await runInShell(scene, run)
+      await expectPlaces(into, byBytes)
+    },
+  )
 
   test("take their rows under the same collation, all or some", async () => {
     const scene = await backUp("LOCALE 'C'")
