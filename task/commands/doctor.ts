@@ -1,7 +1,8 @@
-import { formatDuration, formatName, wrapText } from "../console/format.ts"
+import { formatBytes, formatCount, formatDuration, formatName, wrapText } from "../console/format.ts"
 import { countsOf, type DoctorResult, doctor, doctorFailure } from "../doctor/doctor.ts"
+import type { Facts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/finding.ts"
-import { connectionFlags, connectionOf } from "../settings/inputs.ts"
+import { connectionFlags, connectionOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { sealOptions, serverOptions, storageOptions } from "./options.ts"
 
@@ -10,6 +11,8 @@ const doctorOptions: OptionGroup = (command) =>
     .optionsGroup("Backup:")
     .option("--name <name>", "the name to keep it under, in place of the database's own (PGSTOW_NAME)")
     .option("--jobs <n>", "streams at once, each with a connection (PGSTOW_JOBS)")
+    .option("--no-verify", "backups are not read back after they were stored (PGSTOW_VERIFY=false)")
+    .option("--cleanup", "a good backup is followed by a cleanup (PGSTOW_CLEANUP)")
 
 export const doctorCommand = defineCommand({
   name: "doctor",
@@ -22,11 +25,23 @@ export const doctorCommand = defineCommand({
     "pgstow doctor --json",
   ],
   async run({ settings, flags, width }, context) {
+    const { recipient, unencrypted, identity, signingKey, verify, cleanup } = settings
+    const storages = storagesOf(settings, context)
     const result = await doctor(
       {
         connection: await connectionOf(settings, flags, context),
         clientFolders: settings.pgBin,
         jobs: settings.jobs,
+        storages,
+        name: settings.name,
+        keys: {
+          recipients: recipient,
+          unencrypted,
+          identity,
+          signingKey,
+          signedBy: signedByOf(settings),
+        },
+        use: { verify, cleanup },
       },
       context,
     )
@@ -41,9 +56,13 @@ export const doctorCommand = defineCommand({
   },
 })
 
-export function formatDoctor({ findings, seconds }: DoctorResult, width?: number): string {
+export function formatDoctor({ findings, facts, seconds }: DoctorResult, width?: number): string {
   const end = `${findings.length === 0 ? "nothing found" : countsOf(findings)} in ${formatDuration(seconds)}`
-  return [...findings.map((finding) => formatFinding(finding, width)), end].join("\n")
+  return [
+    ...findings.map((finding) => formatFinding(finding, width)),
+    end,
+    ...formatFacts(facts, width),
+  ].join("\n")
 }
 
 function formatFinding(
@@ -55,4 +74,33 @@ function formatFinding(
   )
   // To be copied as it is.
   return [...lines, `  fix: ${formatName(fix)}`].join("\n")
+}
+
+function formatFacts(
+  { database, size, lastBackup, expected }: Facts,
+  width = Number.POSITIVE_INFINITY,
+): string[] {
+  const lines: string[] = []
+  if (size) {
+    const bytes = size.databaseBytes === null ? "" : `, ${formatBytes(size.databaseBytes)}`
+    const largest = size.largestTables.map(({ table, bytes }) => `${table} ${formatBytes(bytes)}`)
+    lines.push(
+      `${database}: PostgreSQL ${size.serverVersion}${bytes}, ${formatCount(size.tables, "table")}`,
+      ...(largest.length > 0 ? [`largest tables: ${largest.join(", ")}`] : []),
+    )
+  }
+  if (lastBackup)
+    lines.push(
+      `last backup: ${lastBackup.id}, ${formatBytes(lastBackup.storedBytes)} stored in ${formatDuration(lastBackup.seconds)}, in ${lastBackup.storage}`,
+    )
+  if (expected)
+    lines.push(
+      `the next, by that: about ${formatDuration(expected.seconds)} and ${formatBytes(expected.storedBytes)}; in S3 Standard (us-east-1) ${formatDollars(expected.dollarsPerMonth)} a month, ${formatDollars(expected.dollarsPerMonth * 30)} for 30 of them`,
+    )
+  return lines.flatMap((line) => wrapText(formatName(line), width, "  "))
+}
+
+function formatDollars(dollars: number): string {
+  if (dollars < 0.001) return "under $0.001"
+  return `$${dollars >= 0.1 ? dollars.toFixed(2) : dollars.toFixed(3)}`
 }

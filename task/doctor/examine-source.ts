@@ -9,9 +9,16 @@ import { takingSystemRoots } from "../postgres/system-roots.ts"
 import type { Finding } from "./finding.ts"
 import { briefLimits, carryOut, lookInto } from "./looking.ts"
 import { rightsChecks } from "./rights.ts"
+import { readSize, type Size } from "./size.ts"
 import { sourceChecks } from "./source.ts"
 import { readTimeLimits, type TimeLimit, timeLimitFindings } from "./time-limits.ts"
-import { addressesOf, addressFindings, readTransport, transportFindings } from "./transport.ts"
+import {
+  addressesOf,
+  addressFindings,
+  isOnThisMachine,
+  readTransport,
+  transportFindings,
+} from "./transport.ts"
 
 export type SourceOptions = {
   readonly connection: Connection
@@ -19,10 +26,15 @@ export type SourceOptions = {
   readonly jobs: number | "auto"
 }
 
-/** What was found of a database, and what it is called; undefined where it was not reached and nothing says. */
+/** What was found of a database. */
 export type SourceReport = {
+  /** Undefined where it was not reached, and nothing says what it is called. */
   readonly database: string | undefined
   readonly findings: readonly Finding[]
+  /** Undefined where it was not reached. */
+  readonly size: Size | undefined
+  /** Where the server keeps its files, if it is known to be this machine's. */
+  readonly dataDirectory: string | undefined
 }
 
 /** Connects to the source and looks into its database. Rejects with nothing but the signal's reason. */
@@ -41,6 +53,8 @@ export async function examineSource(options: SourceOptions, context: Context): P
         unreached("source.connection", describe(connection), error),
         ...addressFindings({ host, addresses }),
       ],
+      size: undefined,
+      dataDirectory: undefined,
     }
   }
 }
@@ -52,15 +66,25 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
   const newest = newestClients(installed)
   const session = await openSession(newest, connection, { env, signal })
   try {
-    const findings = [
+    const transport = await readTransport(session, connection, env)
+    const first = [
       ...clientFindings(installed, session),
-      ...transportFindings(await readTransport(session, connection, env)),
+      ...transportFindings(transport),
       ...(await findingsOfSecond(newest, session, context)),
     ]
-    const name = await nameOf(session)
+    const { database } = await nameOf(session)
     const checks = [...sourceChecks(jobs), ...rightsChecks]
-    const found = await lookInto(session, briefLimits, (looking) => carryOut(checks, looking, name.database))
-    return { database: name.database, findings: [...findings, ...found] }
+    return await lookInto(session, briefLimits, async (looking) => {
+      const findings = [...first, ...(await carryOut(checks, looking, database))]
+      const size = await readSize(looking)
+      const isHere = connection.exec === undefined && isOnThisMachine(transport.host)
+      return {
+        database,
+        findings,
+        size,
+        dataDirectory: (isHere ? size.dataDirectory : null) ?? undefined,
+      }
+    })
   } finally {
     await session.close()
   }

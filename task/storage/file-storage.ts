@@ -12,6 +12,7 @@ import {
   rename,
   rmdir,
   stat,
+  statfs,
   unlink,
   writeFile,
 } from "node:fs/promises"
@@ -168,6 +169,18 @@ export class FileStorage implements Storage {
         removed++
       }
       return removed
+    })
+  }
+
+  /** How much may still be stored there by this user, and on which device: the folder's, or what it will be made in. */
+  async room(): Promise<{ readonly freeBytes: number; readonly device: number }> {
+    return this.#attempt("look for room", async () => {
+      for (let place = this.#folder; ; place = dirname(place)) {
+        const found = await unlessMissing(stat(place))
+        if (!found && place !== dirname(place)) continue
+        const { bavail, bsize } = await statfs(place)
+        return { freeBytes: bavail * bsize, device: found?.dev ?? 0 }
+      }
     })
   }
 

@@ -20,6 +20,7 @@ import {
 import { mapConcurrently } from "../core/map-concurrently.ts"
 import type { PartRules } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
+import { type BucketRules, readBucketRules } from "./bucket-rules.ts"
 import { byteStream } from "./byte-stream.ts"
 import { type Found, putIfAbsent } from "./put-if-absent.ts"
 import { reportedClock } from "./reported-clock.ts"
@@ -237,6 +238,15 @@ export class S3Storage implements Storage {
       }
       return removed
     })
+  }
+
+  /** What the bucket does with objects by itself, and what their keys begin with there. */
+  async bucketRules(): Promise<BucketRules & { readonly prefix: string }> {
+    const { bucket, prefix } = this.#settings
+    const rules = await this.#attempt("ask for the bucket's rules", (options) =>
+      readBucketRules(this.#client, bucket, options),
+    )
+    return { ...rules, prefix }
   }
 
   clock(): Date | undefined {

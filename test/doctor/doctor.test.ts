@@ -29,7 +29,42 @@ test("of a healthy set-up there is nothing to say, and the exit code is 0", asyn
   const { run } = await healthy()
   const { exitCode, stdout, stderr } = await run(["doctor"])
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" })
-  expect(stdout).toMatch(/^nothing found in \d+\.\d s\n$/)
+  expect(stdout).toMatch(
+    /^nothing found in \d+\.\d s\ntest_\w+: PostgreSQL \d+\.\S+, [\d.]+ MiB, 1 table\nlargest tables: public\.t [\d.]+ KiB\n$/,
+  )
+})
+
+test("after a backup it says what the next one comes to", async () => {
+  const { run } = await healthy()
+  expect((await run(["backup"])).exitCode).toBe(0)
+  const { exitCode, stdout } = await run(["doctor"])
+  expect({ exitCode, stdout }).toEqual({
+    exitCode: 0,
+    stdout: expect.stringMatching(/^nothing found/) as unknown,
+  })
+  expect(stdout).toMatch(
+    /\nlast backup: \d{8}T\d{6}Z-\w+, [\d.]+ KiB stored in [\d.]+ s, in file:\/\/\S+\nthe next, by that: about [\d.]+ s and [\d.]+ KiB; in S3 Standard \(us-east-1\) under \$0\.001 a month, under \$0\.001 for 30 of them\n$/,
+  )
+})
+
+test("a storage, a key and a server that are wrong are all said, and the exit code is the first error's", async () => {
+  const { run, identity } = await healthy()
+  const wrong = { DATABASE_URL: "postgresql://nobody@127.0.0.1:1/none", PGSTOW_IDENTITY: identity }
+  const { exitCode, stdout } = await run(["doctor", "--storage", "file:///proc/nowhere", "--json"], wrong)
+  expect(exitCode).toBe(3)
+  // What the program says with --json is the command's result.
+  const { findings, facts } = JSON.parse(stdout) as DoctorResult
+  expect(findings.map(({ check, severity }) => `${severity} ${check}`)).toEqual([
+    "error source.connection",
+    "error storage.write",
+    "warning keys.identity",
+  ])
+  expect(facts).toMatchObject({ size: null, lastBackup: null, expected: null })
+  const onlyKey = await run(["doctor"], { PGSTOW_IDENTITY: identity })
+  expect(onlyKey.exitCode).toBe(14)
+  expect(onlyKey.stdout).not.toContain(identity)
+  expect((await run(["doctor"], { PGSTOW_RECIPIENTS: "age1none" })).exitCode).toBe(7)
+  expect((await run(["doctor", "--storage", "file:///proc/nowhere"])).exitCode).toBe(4)
 })
 
 test("findings are shown with their fix, the worst first, and the exit code is the worst one's", async () => {
@@ -83,10 +118,8 @@ test("nothing is changed on the server, and no lock is wanted beyond ACCESS SHAR
         DO $$ BEGIN EXECUTE (
           SELECT string_agg(format('LOCK TABLE %s IN EXCLUSIVE MODE', oid::regclass), '; ') FROM pg_class
            WHERE relkind = 'r' AND relnamespace <> 'information_schema'::regnamespace); END $$`)
-      const transactions = () =>
-        session.query(
-          "SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xmax, pg_current_wal_lsn() AS lsn",
-        )
+      // The server numbers every transaction that writes.
+      const transactions = () => session.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next")
       const before = await transactions()
       const { exitCode, stdout, stderr } = await run(["doctor"])
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" })

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto"
+import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { expect } from "vitest"
 import { type DoctorOptions, doctor } from "../../task/doctor/doctor.ts"
 import type { Finding } from "../../task/doctor/finding.ts"
+import type { KeySettings } from "../../task/doctor/keys.ts"
 import { testContext } from "../support/context.ts"
 import type { PostgresServer } from "../support/postgres.ts"
 import { connectionTo } from "../support/session.ts"
@@ -22,6 +24,16 @@ export type Patient = {
   readonly cure: (check: Finding["check"], options?: Partial<DoctorOptions>) => Promise<Finding>
 }
 
+const recipient = await identityToRecipient(await generateX25519Identity())
+/** Backups that are sealed for somebody whose key is elsewhere. */
+export const sealed: KeySettings = {
+  recipients: [recipient],
+  unencrypted: false,
+  identity: undefined,
+  signingKey: undefined,
+  signedBy: [],
+}
+
 export async function makePatient(server: PostgresServer): Promise<Patient> {
   const database = await server.createDatabase()
   const role = `doctor_${randomBytes(6).toString("hex")}`
@@ -30,7 +42,16 @@ export async function makePatient(server: PostgresServer): Promise<Patient> {
   const sql: Patient["sql"] = (text) => server.psql(text, database)
   const examine: Patient["examine"] = async (options, env = {}) => {
     const { findings } = await doctor(
-      { connection, clientFolders: [server.binDir], jobs: 2, ...options },
+      {
+        connection,
+        clientFolders: [server.binDir],
+        jobs: 2,
+        storages: [],
+        name: undefined,
+        keys: sealed,
+        use: { verify: true, cleanup: false },
+        ...options,
+      },
       testContext({ env }),
     )
     return findings

@@ -71,6 +71,34 @@ const operations = {
     return {}
   },
 
+  async GetBucketVersioning(service: Service, request: S3Request): Promise<Answer> {
+    const { isVersioned } = bucketOf(service, request)
+    return xmlAnswer("VersioningConfiguration", { Status: isVersioned ? "Enabled" : undefined })
+  },
+
+  async GetObjectLockConfiguration(service: Service, request: S3Request): Promise<Answer> {
+    const { lockXml } = bucketOf(service, request)
+    if (lockXml === undefined) throw new S3Error(404, "ObjectLockConfigurationNotFoundError")
+    return { headers: { "content-type": "application/xml" }, body: lockXml }
+  },
+
+  async PutObjectLockConfiguration(service: Service, request: S3Request): Promise<Answer> {
+    bucketOf(service, request).lockXml = await text(request.body)
+    return {}
+  },
+
+  async GetBucketLifecycleConfiguration(service: Service, request: S3Request): Promise<Answer> {
+    const { lifecycleXml } = bucketOf(service, request)
+    if (lifecycleXml === undefined) throw new S3Error(404, "NoSuchLifecycleConfiguration")
+    return { headers: { "content-type": "application/xml" }, body: lifecycleXml }
+  },
+
+  /** Kept and given back, and carried out by nobody. */
+  async PutBucketLifecycleConfiguration(service: Service, request: S3Request): Promise<Answer> {
+    bucketOf(service, request).lifecycleXml = await text(request.body)
+    return {}
+  },
+
   async PutObject(service: Service, request: S3Request): Promise<Answer> {
     const bucket = bucketOf(service, request)
     const piece = await storePiece(service.folder, request.body)
@@ -277,8 +305,13 @@ export function carryOut(service: Service, request: S3Request): Promise<Answer> 
 export function operationOf(method: string, key: string, query: URLSearchParams): Operation | undefined {
   const has = (name: string) => query.has(name)
   if (key === "") {
+    if (method === "PUT" && has("lifecycle")) return "PutBucketLifecycleConfiguration"
+    if (method === "PUT" && has("object-lock")) return "PutObjectLockConfiguration"
     if (method === "PUT") return has("versioning") ? "PutBucketVersioning" : "CreateBucket"
     if (method === "HEAD") return "HeadBucket"
+    if (method === "GET" && has("versioning")) return "GetBucketVersioning"
+    if (method === "GET" && has("object-lock")) return "GetObjectLockConfiguration"
+    if (method === "GET" && has("lifecycle")) return "GetBucketLifecycleConfiguration"
     if (method === "GET" && has("uploads")) return "ListMultipartUploads"
     if (method === "GET" && query.get("list-type") === "2") return "ListObjectsV2"
     if (method === "POST" && has("delete")) return "DeleteObjects"

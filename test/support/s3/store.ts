@@ -45,6 +45,9 @@ export type Bucket = {
   readonly uploads: Map<string, Upload>
   /** Keys that nobody may remove or hide, as by a legal hold where no versions are kept. */
   readonly locked: Set<string>
+  /** Documents that were put, and are given back as they are. */
+  lockXml?: string
+  lifecycleXml?: string
 }
 
 export function newBucket(name: string): Bucket {
