@@ -16,7 +16,7 @@ export type RemoveOptions = {
   /** Also the newest good backup of its database. */
   readonly force: boolean
   /** Asked before anything is removed, with every copy that would be; rejects where the answer is no. */
-  readonly confirm: (copies: readonly CatalogEntry[]) => Promise<void>
+  readonly confirm: (copies: readonly [CatalogEntry, ...CatalogEntry[]]) => Promise<void>
 }
 
 export type RemoveResult = BackupName & { readonly storages: readonly RemovedCopy[] }

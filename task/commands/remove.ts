@@ -1,5 +1,6 @@
 import * as z from "zod"
 import type { CatalogEntry } from "../catalog/catalog.ts"
+import { describeBackup, formatAge } from "../catalog/describe-backup.ts"
 import { type RemoveResult, remove, removeFailure } from "../catalog/remove.ts"
 import { formatBytes, formatName } from "../console/format.ts"
 import { storedBytes } from "../core/manifest.ts"
@@ -28,8 +29,8 @@ export const removeCommand = defineCommand({
   }),
   examples: ["pgstow remove 20260102T030000Z-k3v9x2ab", "pgstow remove 20260102T03 --database orders --yes"],
   async run({ settings, args: [id = ""], flags: { database, force, yes }, ask }, context) {
-    const confirm = async (copies: readonly CatalogEntry[]) => {
-      if (!yes) await askToRemove(copies, ask)
+    const confirm = async (copies: readonly [CatalogEntry, ...CatalogEntry[]]) => {
+      if (!yes) await askToRemove(copies, ask, context.now())
     }
     const result = await remove(
       storagesOf(settings, context),
@@ -39,7 +40,7 @@ export const removeCommand = defineCommand({
     return {
       title: `removed ${result.id}`,
       result,
-      text: formatRemove(result),
+      text: formatRemove(result, context.now()),
       isAnswer: false,
       failure: removeFailure(result),
     }
@@ -47,36 +48,38 @@ export const removeCommand = defineCommand({
 })
 
 /** Shows what goes, and returns only when the answer is yes. */
-async function askToRemove(copies: readonly CatalogEntry[], ask: Ask | undefined): Promise<void> {
-  const what = [...new Set(copies.map(({ id, database }) => `${id} of ${formatName(database)}`))].join()
+async function askToRemove(
+  copies: readonly [CatalogEntry, ...CatalogEntry[]],
+  ask: Ask | undefined,
+  now: Date,
+): Promise<void> {
+  const [first] = copies
+  const manifest = copies.find((copy) => copy.manifest)?.manifest
+  const what = describeBackup(first, manifest, now)
   if (!ask)
-    throw new PgstowError(
-      "notConfirmed",
-      `nothing was removed: ${what} would be, and nobody is here to say yes`,
-      {
-        hint: "Say --yes.",
-      },
-    )
+    throw new PgstowError("notConfirmed", `nothing was removed, as nobody is here to say yes: ${what}`, {
+      hint: "Say --yes.",
+    })
   const answer = await ask(
     [
-      `${what} is removed for good:`,
+      `${what}: it is removed for good from`,
       ...copies.map((copy) => `  ${formatName(copy.storage.url)}  ${describeCopy(copy)}`),
       "Type yes to go on: ",
     ].join("\n"),
   )
   if (answer.trim().toLowerCase() !== "yes")
-    throw new PgstowError("notConfirmed", `${what} was not removed: the answer was not yes`)
+    throw new PgstowError("notConfirmed", `the answer was not yes, so this was not removed: ${what}`)
 }
 
 function describeCopy({ manifest, state }: CatalogEntry): string {
   return manifest ? `${formatBytes(storedBytes(manifest))}, ${state}` : "its manifest can't be read"
 }
 
-export function formatRemove({ database, id, storages }: RemoveResult): string {
+export function formatRemove({ database, id, storages }: RemoveResult, now: Date): string {
   return storages
     .map(({ storage, freedBytes, error }) =>
       error === null
-        ? `removed ${id} of ${formatName(database)} from ${storage}: ${formatBytes(freedBytes)}`
+        ? `removed ${id} of ${formatName(database)} from ${storage}: ${formatAge(id, now)}, ${formatBytes(freedBytes)}`
         : `not removed from ${storage}: ${formatName(error)}`,
     )
     .join("\n")

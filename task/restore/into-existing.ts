@@ -5,6 +5,7 @@ import type { RestorePlan } from "../archive/plan-restore.ts"
 import { copiesInto, rootsByText, withCopiesInto } from "../archive/rows-by-root.ts"
 import { schemasFor, withSearchPath } from "../archive/search-path.ts"
 import { joinedArchive, tablesAmong } from "../archive/table-data.ts"
+import { describeBackup } from "../catalog/describe-backup.ts"
 import { formatBytes, formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import type { ManifestObject } from "../core/manifest.ts"
@@ -41,7 +42,8 @@ export async function restoreIntoExisting(
   const damage = await findDamage(job, context)
   if (damage) throw damage
   context.progress.clear()
-  await askFirst(job, await describeContents(await target.inside(name)))
+  const title = describeBackup(job.manifest, job.manifest, context.now())
+  await askFirst({ ...job, title }, await describeContents(await target.inside(name)))
   const kept = await keepAmounts(job, name, { isNew: false })
   await target.leave()
   const statements = extensionStatements(plan, { isNew: false, taking: extensionsTaking(job, plan) })
@@ -103,10 +105,11 @@ export async function askFirst(
     name,
     connection,
     options,
-    manifest,
+    title,
   }: Pick<RestoreJob, "name" | "connection"> & {
     readonly options: Questions & { readonly clean: boolean }
-    readonly manifest: { readonly id: string }
+    /** What is to be restored. */
+    readonly title: string
   },
   contents: Contents,
 ): Promise<void> {
@@ -122,8 +125,9 @@ export async function askFirst(
     [
       `${where} exists: ${what}${contents.largeObjects > 0 ? `, ${formatCount(contents.largeObjects, "large object")}` : ""}.`,
       ...contents.biggest.map((table) => `  ${formatName(table.name)}  ${formatBytes(table.sizeBytes)}`),
+      `To be restored there: ${formatName(title)}.`,
       options.clean
-        ? `What backup ${manifest.id} holds is dropped there, and restored as it was. All else stays.`
+        ? `What it holds is dropped there, and restored as it was. All else stays.`
         : "Nothing is dropped there. Where something that is restored exists already, nothing is changed at all.",
       "Type the database's name to go on: ",
     ].join("\n"),

@@ -84,10 +84,7 @@ async function restoreThere(
   const into = exists ? name : incompleteName(name)
   if (exists) {
     const contents = await describeContents(await target.inside(name))
-    await askFirst(
-      { name, connection, options: { ...options, clean: false }, manifest: { id: title } },
-      contents,
-    )
+    await askFirst({ name, connection, options: { ...options, clean: false }, title }, contents)
   } else {
     await removeLeftover(target, into, options)
     await makeDatabase(target, into, { ...unknownSource, encoding: "" }, leaves, { choice: "default" })

@@ -1,3 +1,4 @@
+import { describeBackup } from "../catalog/describe-backup.ts"
 import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
 import { formatCount, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
@@ -53,8 +54,9 @@ export async function restoreChosen(
   if (plain) return restoreImported(storage, manifest, plain, options, context)
   return withTarget(storage, manifest, options, context, async (job, exists) => {
     const { name, target } = job
+    const asking = { ...options, ask: askingOf(manifest, options.ask, now()) }
     const first = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
-    await askOfForeseen(first.foreseen, options, context)
+    await askOfForeseen(first.foreseen, asking, context)
     log.info(`restoring ${manifest.id} of ${formatName(manifest.database)} from ${storage.url}`, {
       into: name,
       exists,
@@ -74,7 +76,7 @@ export async function restoreChosen(
       ? await lookAhead(job, { exists, createRoles: false }, context)
       : first
     if (options.createRoles && first.foreseen.length === 0)
-      await askOfForeseen(outlook.foreseen, options, context)
+      await askOfForeseen(outlook.foreseen, asking, context)
     const run = exists ? restoreIntoExisting : restoreIntoNew
     const items = paceItems(outlook.job, outlook.plan, !exists)
     const pace = openPace(items, exists ? 1 : job.jobs, () => performance.now() / 1000)
@@ -89,6 +91,12 @@ export async function restoreChosen(
     }
     return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
   })
+}
+
+/** Says with each question which backup it is about. */
+function askingOf(manifest: Manifest, ask: RestoreOptions["ask"], now: Date): RestoreOptions["ask"] {
+  if (!ask) return undefined
+  return (question) => ask(`To be restored: ${describeBackup(manifest, manifest, now)}.\n${question}`)
 }
 
 /** What the tables asked for take up, where some were and the target says so. */

@@ -25,7 +25,9 @@ describe("a question", () => {
   ])("is answered with no by input %s", async (_, typed) => {
     const scene = await setScene()
     const { exitCode, screen, isThere } = await ask(scene, typed)
-    expect(screen).toMatch(/Type yes to go on: .*\r?\n.*error: .* was not removed: the answer was not yes/)
+    expect(screen).toMatch(
+      /Type yes to go on: .*\r?\n.*error: the answer was not yes, so this was not removed: /,
+    )
     expect({ exitCode, isThere }).toEqual({ exitCode: 10, isThere: true })
   })
 
@@ -35,4 +37,20 @@ describe("a question", () => {
     expect(screen).toContain("error: stopped by SIGINT")
     expect({ exitCode, isThere }).toEqual({ exitCode: 130, isThere: true })
   })
+})
+
+test("remove says in its question and its result which backup it is, however it was named", async () => {
+  const scene = await setScene()
+  const id = String(Object(await scene.json(["backup", "--no-verify"])).id)
+  const { screen } = await runOnTerminal(
+    scene,
+    ["remove", id.slice(0, 11), "--force"],
+    {},
+    {
+      typed: { after: words, keys: "yes\r" },
+    },
+  )
+  const which = `${id} of ${scene.database}`
+  expect(screen).toMatch(new RegExp(`${which}, \\d.* s old, \\d.* KiB: it is removed for good from\r?\n`))
+  expect(screen).toMatch(new RegExp(`removed ${which} from file:.*: \\d.* s old, \\d.* KiB`))
 })

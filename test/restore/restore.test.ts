@@ -284,6 +284,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
       expect(await exists(incompleteName(into))).toBe(false)
       const result = await run({ into, connection, ask: answer("yes") })
       expect(questions).toHaveLength(2)
+      expect(questions[0]).toMatch(new RegExp(`^To be restored: ${id} of ${source}, .* old, .* [KM]iB\\.\n`))
       expect(questions[0]).toContain(`the user ${user} may not act as the owners`)
       expect(questions[0]).toContain("\n    --no-owner\n")
       expect(result.state).toBe("incomplete")
@@ -557,6 +558,9 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
         expect(failure.kind).toBe("notConfirmed")
       }
       expect(questions[0]).toContain(into)
+      expect(questions[0]).toMatch(
+        new RegExp(`\nTo be restored there: ${id} of ${source}, .* old, .* [KM]iB\\.\n`),
+      )
       expect(questions[0]).toContain("28 tables")
       expect(questions[0]).toContain("shop.orders")
       expect(await server.psql("SELECT count(*) FROM shop.order_items", into)).toBe("0")
