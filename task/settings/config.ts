@@ -128,6 +128,10 @@ export function readSettings(
     const given = flags[name]
     const fromEnv = env[variable] === "" ? undefined : env[variable]
     const parsed = schema.safeParse(given ?? fromEnv)
+    if (given === undefined && fromEnv !== undefined && holdsComment(fromEnv, parsed.data))
+      throw new PgstowError("usage", `${variable} holds a comment after its value`, {
+        hint: "Put the comment on a line of its own: what reads this .env file takes it for a part of the value.",
+      })
     if (parsed.success) return [name, parsed.data] as const
     const where = given === undefined ? variable : flagOf(name)
     throw new PgstowError("usage", `${where} ${parsed.error.issues[0]?.message ?? "is wrong"}`, {
@@ -136,4 +140,13 @@ export function readSettings(
   })
   // Each entry was parsed by the schema that its type comes from.
   return Object.freeze(Object.fromEntries(entries) as unknown as Settings)
+}
+
+/**
+ * Whether a variable's text has a comment in it, which what reads files of settings may take into a value: where it is
+ * wrong as it is, or a list of what never begins so. In any other text it may be meant.
+ */
+function holdsComment(text: string, value: unknown): boolean {
+  if (!/\s#/.test(text)) return false
+  return value === undefined || (Array.isArray(value) && value.includes("#"))
 }

@@ -70,6 +70,35 @@ test.each([
   expect(failure).toMatchObject({ kind: "usage", message })
 })
 
+test.each([
+  ["PGSTOW_COMPRESS_LEVEL", "1        # zstd, 1 to 19"],
+  ["PGSTOW_VERIFY", "true # read it back"],
+  ["LOG_LEVEL", "info\t# or debug"],
+  ["PGSTOW_JOBS", "auto #streams"],
+  ["PGSTOW_STORAGE", "file:///backups # the disk"],
+  ["PGSTOW_NOTIFY", "https://hooks.example.com/secret # ours"],
+])("a comment that was taken into %s is told of, and not repeated", (variable, text) => {
+  const failure = failureOf(() => readSettings({}, { [variable]: text }))
+  expect(failure).toMatchObject({ kind: "usage", message: `${variable} holds a comment after its value` })
+  expect(failure.hint).toContain("on a line of its own")
+})
+
+test("a number sign that may be meant stays", () => {
+  const env = { LOG_FILE: "/var/log/a #1.log", PGSTOW_NAME: "orders #2", PGSTOW_EXCLUDE: "#* tmp" }
+  expect(readSettings({}, env)).toMatchObject({
+    logFile: "/var/log/a #1.log",
+    name: "orders #2",
+    exclude: ["#*", "tmp"],
+  })
+})
+
+test("the example file has its comments on lines of their own", async () => {
+  const example = await readFile(new URL("../../.env.example", import.meta.url), "utf8")
+  const assignments = example.split("\n").filter((line) => /^#?[A-Z_]+=/.test(line))
+  expect(assignments.length).toBeGreaterThan(30)
+  expect(assignments.filter((line) => /\s#/.test(line))).toEqual([])
+})
+
 test("a flag is its setting's name in kebab case", () => {
   expect(flagOf("storageTimeout")).toBe("--storage-timeout")
 })
