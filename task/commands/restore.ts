@@ -217,22 +217,22 @@ function prospectOutcome(prospect: Prospect): Outcome {
 export function formatProspect(prospect: Prospect): string {
   const { id, database, storage, serverVersion, targetMajor, into, exists, objects } = prospect
   const { tables, rows, rawBytes, downloadBytes, expected, rolesToMake, foreseen, notes } = prospect
-  const kinds = Object.entries(objects).map(([kind, count]) => `${count} ${kind.toLowerCase()}`)
+  const kinds = Object.entries(objects ?? {}).map(([kind, count]) => `${count} ${kind.toLowerCase()}`)
   return [
-    `${id} of ${formatName(database)} from ${storage}: PostgreSQL ${serverVersion} to ${targetMajor}`,
+    `${id} of ${formatName(database)} from ${storage}: PostgreSQL ${serverVersion === "" ? "of a version that it does not tell" : serverVersion} to ${targetMajor}`,
     exists
       ? `into the database ${formatName(into)}, which is there: in one transaction, all or nothing`
       : `into a new database ${formatName(into)}`,
     ...(rolesToMake.length > 0 ? [`roles to make first: ${rolesToMake.map(formatName).join(", ")}`] : []),
     `${formatCount(tables, "table")}${rows === null ? "" : `, about ${formatCount(rows, "row")}`}, ${formatBytes(rawBytes)}; ${formatBytes(downloadBytes)} to download`,
-    `objects: ${kinds.join(", ")}`,
+    ...(objects === null ? [] : [`objects: ${kinds.join(", ")}`]),
     expected === null
       ? "how long it takes is not known"
       : `about ${formatDuration(expected.seconds)}, by ${expected.from}`,
     ...notes.map((note) => `note: ${formatName(note)}`),
     ...(foreseen.length > 0
       ? ["what would fail:", ...formatForeseen(foreseen)]
-      : ["nothing is foreseen to fail"]),
+      : [objects === null ? "nothing that is known would fail" : "nothing is foreseen to fail"]),
     "this was a dry run: nothing was made or changed",
   ].join("\n")
 }

@@ -99,10 +99,19 @@ function grantsOf(
   return [`GRANT ${names} TO ${identifier(grantee)}${how};`]
 }
 
-function foreseeDatabase(
-  { exists, plan, clientMajor }: Intention,
-  { user, major, isSuperuser, mayCreateDatabases, mayCreateInDatabase }: TargetServer,
-): Foreseen[] {
+/** Whether a new database can be made, whatever goes into it. */
+export function foreseeNewDatabase({ user, isSuperuser, mayCreateDatabases }: TargetServer): Foreseen[] {
+  if (isSuperuser || mayCreateDatabases) return []
+  return [
+    fail("the new database", `the user ${formatName(user)} may not create databases`, [
+      `ALTER ROLE ${identifier(user)} CREATEDB;`,
+      "--into an empty database that somebody has made",
+    ]),
+  ]
+}
+
+function foreseeDatabase({ exists, plan, clientMajor }: Intention, server: TargetServer): Foreseen[] {
+  const { user, major, isSuperuser, mayCreateDatabases, mayCreateInDatabase } = server
   // pg_restore sets transaction_timeout, which came with 17, and in one transaction it can't go on without.
   if (exists && clientMajor >= 17 && major < 17)
     return [
@@ -113,13 +122,7 @@ function foreseeDatabase(
       ),
     ]
   if (isSuperuser) return []
-  if (!exists && !mayCreateDatabases)
-    return [
-      fail("the new database", `the user ${formatName(user)} may not create databases`, [
-        `ALTER ROLE ${identifier(user)} CREATEDB;`,
-        "--into an empty database that somebody has made",
-      ]),
-    ]
+  if (!exists && !mayCreateDatabases) return foreseeNewDatabase(server)
   const schemas = plan.entries.filter(({ kind, name }) => kind === "SCHEMA" && name !== "public")
   if (!exists || mayCreateInDatabase || schemas.length === 0) return []
   return [

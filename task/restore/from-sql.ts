@@ -6,10 +6,17 @@ import { restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { recognise } from "../legacy/recognise.ts"
+import { findClients, newestClients } from "../postgres/clients.ts"
+import { openTarget } from "../postgres/target.ts"
+import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
+import { inspectTarget } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompress } from "../streams/decompress.ts"
+import { foreseeNewDatabase, refusalOf } from "./foresee.ts"
 import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { restorePlain } from "./plain.ts"
+import type { Prospect } from "./prospect.ts"
+import { questionsOf } from "./questions-of.ts"
 import type { RestoreResult } from "./result.ts"
 
 /** Restores what was imported: SQL, all of it or nothing. */
@@ -21,11 +28,7 @@ export async function restoreImported(
   context: Context,
 ): Promise<RestoreResult> {
   const { identities, signedBy = [], into } = options
-  refuseChoices(options)
-  if (options.createRoles)
-    throw new PgstowError("usage", `backup ${manifest.id} was imported, and holds no roles`, {
-      hint: "Leave --create-roles out, and make them by hand.",
-    })
+  refuseForImported(manifest, options)
   const startedAt = context.now()
   const name = into ?? restoredName(manifest.source.database, startOf(manifest.id))
   const title = `${manifest.id} ${object.name}`
@@ -54,6 +57,61 @@ export async function restoreImported(
     name,
     storedBytes: object.sizeBytes,
     seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
+  }
+}
+
+function refuseForImported({ id }: Manifest, options: RestoreChosenOptions): void {
+  refuseChoices(options)
+  if (options.createRoles)
+    throw new PgstowError("usage", `backup ${id} was imported, and holds no roles`, {
+      hint: "Leave --create-roles out, and make them by hand.",
+    })
+}
+
+/** Tells what a restore of imported SQL would do, as far as that is known without reading it. Makes nothing. */
+export async function rehearseImported(
+  storage: Storage,
+  manifest: Manifest,
+  object: ManifestObject,
+  options: RestoreChosenOptions,
+  context: Context,
+): Promise<Prospect> {
+  refuseForImported(manifest, options)
+  const { env, signal } = context
+  const name = options.into ?? restoredName(manifest.source.database, startOf(manifest.id))
+  checkDatabaseName(name)
+  const clients = newestClients(await findClients(context, options.clientFolders))
+  const target = await openTarget(clients, options.connection, name, { env, signal })
+  try {
+    const outside = await target.outside()
+    const exists = await databaseExists(outside, name)
+    const foreseen = exists ? [] : foreseeNewDatabase(await inspectTarget(outside))
+    const refusal = refusalOf(foreseen)
+    return {
+      id: manifest.id,
+      database: manifest.database,
+      storage: storage.url,
+      into: name,
+      exists,
+      serverVersion: manifest.source.serverVersion,
+      targetMajor: target.serverMajor,
+      objects: null,
+      tables: manifest.source.tables,
+      rows: null,
+      rawBytes: object.rawBytes,
+      // It is read to its end before anything is made, and then again.
+      downloadBytes: 2 * object.sizeBytes,
+      expected: null,
+      rolesToMake: [],
+      foreseen,
+      notes: [
+        "it was imported as SQL, which is not looked into: whether it goes well shows when it is restored, all of it or nothing",
+        ...(await questionsOf({ target, name }, exists)),
+      ],
+      refusal: refusal ? { kind: refusal.kind, message: refusal.message, hint: refusal.hint } : null,
+    }
+  } finally {
+    await target.close()
   }
 }
 

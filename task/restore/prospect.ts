@@ -17,8 +17,8 @@ export type Prospect = {
   readonly exists: boolean
   readonly serverVersion: string
   readonly targetMajor: number
-  /** How many of each kind would be made, in pg_dump's words: `{ "TABLE": 27, "INDEX": 12 }`. */
-  readonly objects: Readonly<Record<string, number>>
+  /** How many of each kind would be made, in pg_dump's words: `{ "TABLE": 27, "INDEX": 12 }`; null of SQL, which isn't read. */
+  readonly objects: Readonly<Record<string, number>> | null
   readonly tables: number
   /** About how many rows, as far as the backup says; null where it says nothing of them. */
   readonly rows: number | null

@@ -1,23 +1,23 @@
 import { describeBackup } from "../catalog/describe-backup.ts"
 import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
-import { formatCount, formatName } from "../console/format.ts"
+import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { defaultJobs } from "../core/plan.ts"
-import { incompleteName, restoredName } from "../core/restored-name.ts"
+import { restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { type Clients, chooseForRestore, findClients, newestClients } from "../postgres/clients.ts"
 import { countFreeConnections } from "../postgres/server.ts"
 import { sizeOfTables } from "../postgres/size-of-tables.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { openTarget, type Target } from "../postgres/target.ts"
-import { checkDatabaseName, databaseExists, describeContents } from "../postgres/target-database.ts"
+import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
 import { machine } from "../processes/machine.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { createRoles } from "./create-roles.ts"
-import { restoreImported } from "./from-sql.ts"
+import { rehearseImported, restoreImported } from "./from-sql.ts"
 import { restoreIntoExisting } from "./into-existing.ts"
 import { restoreIntoNew } from "./into-new.ts"
 import { type RestoreEnd, type RestoreJob, tablesOf } from "./job.ts"
@@ -25,6 +25,7 @@ import { askOfForeseen, lookAhead } from "./look-ahead.ts"
 import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { openPace, paceItems } from "./pace.ts"
 import { type Prospect, prospectOf } from "./prospect.ts"
+import { questionsOf } from "./questions-of.ts"
 import { readArchive } from "./read-archive.ts"
 import { type RestoreResult, resultOf } from "./result.ts"
 import { takePlace } from "./take-place.ts"
@@ -124,29 +125,12 @@ export async function rehearseChosen(
   options: RestoreChosenOptions,
   context: Context,
 ): Promise<Prospect> {
-  if (manifest.objects.some(({ kind }) => kind === "plain"))
-    throw new PgstowError("usage", `backup ${manifest.id} was imported as SQL, which can't be looked into`, {
-      hint: "Leave --dry-run out: it is restored all or not at all.",
-    })
+  const plain = manifest.objects.find(({ kind }) => kind === "plain")
+  if (plain) return rehearseImported(storage, manifest, plain, options, context)
   return withTarget(storage, manifest, options, context, async (job, exists) => {
     const outlook = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
     return prospectOf(job, outlook, { exists, questions: await questionsOf(job, exists) })
   })
-}
-
-/** What a restore would ask first. */
-async function questionsOf({ target, name }: RestoreJob, exists: boolean): Promise<string[]> {
-  if (exists) {
-    const { tables, largeObjects } = await describeContents(await target.inside(name))
-    const isEmpty = tables === 0 && largeObjects === 0
-    return isEmpty
-      ? []
-      : [`it holds ${formatCount(tables, "table")} already, so its name must be typed first, or --yes given`]
-  }
-  const incomplete = incompleteName(name)
-  return (await databaseExists(await target.outside(), incomplete))
-    ? [`the database ${incomplete} of an earlier restore goes first, after a question or with --yes`]
-    : []
 }
 
 async function choose(
