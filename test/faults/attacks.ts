@@ -24,7 +24,7 @@ const attacks: readonly Attack[] = [...hostileStorages, ...hostileFiles, ...bomb
 /** Attacks by whoever owns the source, the storage, an old file or a webhook. Nobody is let in, and nothing is given away. */
 export const attacksCampaign: Campaign = {
   name: "attacks",
-  seconds: 170,
+  trials: 31,
   prepare: (bed, random) => setStage((undo) => prepare(bed, random, undo)),
 }
 

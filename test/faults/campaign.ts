@@ -4,8 +4,8 @@ import type { Random } from "./random.ts"
 /** Faults of one kind, and what must hold in spite of them. */
 export type Campaign = {
   readonly name: string
-  /** How long it goes on, in seconds, where it has no end of its own; ten times as long with --long. */
-  readonly seconds: number
+  /** How many trials a run has; ten times as many with --long. All that there are without it. */
+  readonly trials?: number
   /** Why it can't run on this machine; undefined where it can. */
   readonly notRun?: string | undefined
   /**
@@ -20,7 +20,7 @@ export type Campaign = {
 export type Stage = AsyncDisposable & Trials
 
 export type Trials = {
-  /** How many trials there are; as many as there is time for without it. */
+  /** How many trials there are; no end of them without it. */
   readonly trials?: number
   /** Commits one fault, or several of a kind, and tells what became of each. What it throws is a fault that broke. */
   trial(trial: Trial, tally: Tally): Promise<void>

@@ -17,7 +17,7 @@ import { readStoredBackups } from "./stored-backups.ts"
  */
 export const clocks: Campaign = {
   name: "clocks",
-  seconds: 90,
+  trials: 60,
   notRun: noWrongClock,
   prepare: (bed) => setStage(() => prepare(bed)),
 }

@@ -22,7 +22,7 @@ const wholeOnes = 2
  */
 export const corruption: Campaign = {
   name: "corruption",
-  seconds: 100,
+  trials: 16,
   prepare: (bed) => setStage(() => prepare(bed)),
 }
 

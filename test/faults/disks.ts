@@ -38,7 +38,7 @@ type Command = (typeof commands)[number]
  * Disks that are full, read-only, broken or gone, before or in the middle of what is done to them. What is told to be
  * stored is, what was there stays, and what is whole is not called damaged.
  */
-export const disks: Campaign = { name: "disks", seconds: 70, prepare: (bed) => setStage(() => prepare(bed)) }
+export const disks: Campaign = { name: "disks", trials: 60, prepare: (bed) => setStage(() => prepare(bed)) }
 
 type World = Source & {
   readonly bed: Bed

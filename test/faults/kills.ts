@@ -51,7 +51,7 @@ const endsWithinMs = 12_000
  */
 export const kills: Campaign = {
   name: "kills",
-  seconds: 150,
+  trials: 50,
   notRun: process.platform === "linux" ? undefined : "this is not Linux",
   prepare: (bed) => setStage((undo) => prepare(bed, undo)),
 }

@@ -21,7 +21,6 @@ const memoryLimitBytes = 350 * 1024 ** 2
  */
 export const load: Campaign = {
   name: "load",
-  seconds: 400,
   prepare: (bed) => setStage(() => Promise.resolve(trials(bed))),
 }
 

@@ -19,7 +19,6 @@ const sessionsGoneWithinMs = 8_000
  */
 export const politeness: Campaign = {
   name: "politeness",
-  seconds: 120,
   prepare: (bed) => setStage((undo) => prepare(bed, undo)),
 }
 

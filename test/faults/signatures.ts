@@ -22,7 +22,7 @@ const askedFor = 2
  */
 export const signatures: Campaign = {
   name: "signatures",
-  seconds: 40,
+  trials: 16,
   prepare: (bed) => setStage(() => prepare(bed)),
 }
 

@@ -37,7 +37,7 @@ const kept = 2
  */
 export const storage: Campaign = {
   name: "storage",
-  seconds: 130,
+  trials: 80,
   prepare: (bed) => setStage((undo) => prepare(bed, undo)),
 }
 
