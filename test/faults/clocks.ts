@@ -17,7 +17,7 @@ import { readStoredBackups } from "./stored-backups.ts"
  */
 export const clocks: Campaign = {
   name: "clocks",
-  trials: 60,
+  trials: 45,
   notRun: noWrongClock,
   prepare: (bed) => setStage(() => prepare(bed)),
 }

@@ -37,7 +37,7 @@ const kept = 2
  */
 export const storage: Campaign = {
   name: "storage",
-  trials: 80,
+  trials: 50,
   prepare: (bed) => setStage((undo) => prepare(bed, undo)),
 }
 
