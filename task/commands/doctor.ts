@@ -1,3 +1,4 @@
+import * as z from "zod"
 import { formatBytes, formatCount, formatDuration, formatName, wrapText } from "../console/format.ts"
 import { countsOf, type DoctorResult, doctor, doctorFailure } from "../doctor/doctor.ts"
 import type { Facts } from "../doctor/facts.ts"
@@ -13,13 +14,18 @@ const doctorOptions: OptionGroup = (command) =>
     .option("--jobs <n>", "streams at once, each with a connection (PGSTOW_JOBS)")
     .option("--no-verify", "backups are not read back after they were stored (PGSTOW_VERIFY=false)")
     .option("--cleanup", "a good backup is followed by a cleanup (PGSTOW_CLEANUP)")
+    .optionsGroup("Doctor:")
+    .option(
+      "--deep",
+      "also look into rows, for a minute at most: orphans of foreign keys, duplicates, what is too large to be backed up",
+    )
 
 export const doctorCommand = defineCommand({
   name: "doctor",
   summary: "say whether a backup will work, and what puts right what will not",
   group: "Set up:",
   options: [serverOptions, storageOptions, sealOptions, doctorOptions],
-  flags: connectionFlags,
+  flags: z.object({ ...connectionFlags.shape, deep: z.boolean().default(false) }),
   examples: [
     "pgstow doctor --storage file:///var/backups/pgstow --recipient age1...",
     "pgstow doctor --json",
@@ -32,6 +38,7 @@ export const doctorCommand = defineCommand({
         connection: await connectionOf(settings, flags, context),
         clientFolders: settings.pgBin,
         jobs: settings.jobs,
+        deep: flags.deep,
         storages,
         name: settings.name,
         keys: {

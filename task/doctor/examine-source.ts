@@ -6,8 +6,11 @@ import { type Connection, databaseIn, describe, takesSettings } from "../postgre
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
+import { apartChecks } from "./apart.ts"
+import { examineRows } from "./deep.ts"
 import type { Finding } from "./finding.ts"
 import { briefLimits, carryOut, lookInto } from "./looking.ts"
+import { lookupChecks } from "./lookups.ts"
 import { rightsChecks } from "./rights.ts"
 import { readSize, type Size } from "./size.ts"
 import { sourceChecks } from "./source.ts"
@@ -19,11 +22,14 @@ import {
   readTransport,
   transportFindings,
 } from "./transport.ts"
+import { validityChecks } from "./validity.ts"
 
 export type SourceOptions = {
   readonly connection: Connection
   readonly clientFolders: readonly string[]
   readonly jobs: number | "auto"
+  /** Whether to look into rows, too. */
+  readonly deep: boolean
 }
 
 /** What was found of a database. */
@@ -60,7 +66,7 @@ export async function examineSource(options: SourceOptions, context: Context): P
 }
 
 async function examine(options: SourceOptions, context: Context): Promise<SourceReport> {
-  const { connection, clientFolders, jobs } = options
+  const { connection, clientFolders, jobs, deep } = options
   const { env, signal } = context
   const installed = takingSystemRoots(await findClients(context, clientFolders), connection, env)
   const newest = newestClients(installed)
@@ -73,8 +79,14 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
       ...(await findingsOfSecond(newest, session, context)),
     ]
     const { database } = await nameOf(session)
-    const checks = [...sourceChecks(jobs), ...rightsChecks]
-    return await lookInto(session, briefLimits, async (looking) => {
+    const checks = [
+      ...sourceChecks(jobs),
+      ...rightsChecks,
+      ...lookupChecks(database),
+      ...validityChecks(database),
+      ...apartChecks(database),
+    ]
+    const report = await lookInto(session, briefLimits, async (looking) => {
       const findings = [...first, ...(await carryOut(checks, looking, database))]
       const size = await readSize(looking)
       const isHere = connection.exec === undefined && isOnThisMachine(transport.host)
@@ -85,6 +97,8 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
         dataDirectory: (isHere ? size.dataDirectory : null) ?? undefined,
       }
     })
+    if (!deep) return report
+    return { ...report, findings: [...report.findings, ...(await examineRows(session, database))] }
   } finally {
     await session.close()
   }

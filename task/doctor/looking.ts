@@ -59,6 +59,15 @@ export type Check = {
   readonly find: (looking: Looking) => Promise<readonly Finding[]>
 }
 
+/** A look through the rows of a table. */
+export type Probe = {
+  /** What is looked at: "foreign key orders_customer_fkey of public.orders". */
+  readonly about: string
+  /** How many pages it reads, or so. */
+  readonly pages: number
+  readonly find: (looking: Looking) => Promise<readonly Finding[]>
+}
+
 /** Carries out one check after another. One that the server refuses, or that takes too long, becomes a notice. */
 export async function carryOut(
   checks: readonly Check[],

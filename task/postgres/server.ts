@@ -65,7 +65,7 @@ export async function inspectServer(session: Session): Promise<Server> {
       dataBytes: one(z.object({ bytes: z.int() })).parse(await session.query(dataQuery))[0].bytes,
       money: await readMoney(session),
       freeConnections: await countFreeConnections(session),
-      settings: names.parse(await session.query(settingsQuery)).map(({ name }) => name),
+      settings: await readDatabaseSettings(session),
       roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),
       extensions: extensions.parse(await session.query(extensionsQuery)),
       tables: one(z.object({ tables: z.int() })).parse(await session.query(tablesQuery))[0].tables,
@@ -101,6 +101,11 @@ function localeOf(database: z.infer<typeof localeRow>[0]): Locale {
     locale: database.datlocale ?? database.daticulocale ?? null,
     icuRules: database.daticurules ?? null,
   }
+}
+
+/** What is set for the session's database, whoever connects to it, each "name=value". */
+export async function readDatabaseSettings(session: Session): Promise<string[]> {
+  return names.parse(await session.query(settingsQuery)).map(({ name }) => name)
 }
 
 /** How many more connections the server takes, of this user to the session's database. */

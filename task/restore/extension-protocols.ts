@@ -91,6 +91,11 @@ const protocols: readonly Protocol[] = [
   },
 ]
 
+/** The extensions that want more of a restore than the rows of their tables. */
+export const extensionsWithProtocol: readonly string[] = protocols
+  .filter(({ onlyIn, sameVersion, before }) => onlyIn !== undefined || sameVersion || before !== undefined)
+  .map(({ extension }) => extension)
+
 /** Whether an entry brings rows of a table, or a value of a sequence, that the extension has made, as far as is known. */
 export function isOfExtension({ schema = "", name }: TocEntry, extension: string): boolean {
   const own = protocols.find((one) => one.extension === extension)?.own

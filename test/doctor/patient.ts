@@ -46,6 +46,7 @@ export async function makePatient(server: PostgresServer): Promise<Patient> {
         connection,
         clientFolders: [server.binDir],
         jobs: 2,
+        deep: false,
         storages: [],
         name: undefined,
         keys: sealed,

@@ -4,6 +4,7 @@ export const slowTests = [
   "test/drill/compare-database.test.ts",
   "test/drill/drill-damaged.test.ts",
   "test/drill/drill-interrupted.test.ts",
+  "test/doctor/large-rows.test.ts",
   "test/end-to-end/almost-s3.test.ts",
   "test/end-to-end/create-roles.test.ts",
   "test/end-to-end/damaged-backup.test.ts",
