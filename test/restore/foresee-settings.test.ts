@@ -41,6 +41,8 @@ describe.for(majors)("settings that a user may not give, with PostgreSQL %i", (m
     ]
     for (const grant of grants) expect(failure.hint).toContain(grant)
 
+    // Before that, nobody can grant what only a superuser may set.
+    if (major < 15) return
     await server.psql(`CREATE ROLE ${gone}; ${grants.join("; ")}`)
     if (major >= 16) await server.psql(`GRANT ${gone} TO "${user}" WITH ADMIN OPTION`)
     const dry = await scene.json([...restore, "--dry-run"], env)

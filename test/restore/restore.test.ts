@@ -368,7 +368,7 @@ describe.for(majors)("from and to PostgreSQL %i", (major) => {
         const foreign = await rejectionOf(run({ into, connection, owners: { role: "sample_owner" } }))
         expect(foreign).toMatchObject({
           kind: "postgres",
-          message: "the user may not act as the role sample_owner",
+          message: expect.stringContaining("the user may not act as the role sample_owner") as unknown,
         })
         expect(await exists(incompleteName(into))).toBe(false)
       },
