@@ -2,7 +2,8 @@ import * as z from "zod"
 import { formatBytes, formatDuration, formatName } from "../console/format.ts"
 import { formatProblem } from "../core/check.ts"
 import { type DrillResult, drill, drillFailure } from "../drill/drill.ts"
-import { PgstowError } from "../errors.ts"
+import { messageOf, PgstowError } from "../errors.ts"
+import type { PgstowEvent } from "../notify/events.ts"
 import {
   choiceFlags,
   choiceOf,
@@ -67,16 +68,34 @@ export const drillCommand = defineCommand({
       },
       context,
     )
+    const failure = drillFailure(result)
     return {
       title: `${result.kind} ${result.id}`,
       result,
       text: formatDrill(result),
       isAnswer: true,
-      failure: drillFailure(result),
-      events: [],
+      failure,
+      events: [eventOf(result, failure)],
     }
   },
 })
+
+function eventOf(
+  { database, id, storage, drill, seconds }: DrillResult,
+  failure: PgstowError | undefined,
+): PgstowEvent {
+  if (!failure)
+    return {
+      type: "Drill Succeeded",
+      database,
+      id,
+      storage,
+      restoreSeconds: drill?.restoreSeconds ?? 0,
+      seconds,
+    }
+  const hint = failure.hint === undefined ? {} : { hint: failure.hint }
+  return { type: "Drill Failed", database, id, error: messageOf(failure), ...hint }
+}
 
 export function formatDrill({
   storage,

@@ -28,14 +28,21 @@ export async function findInvalidIndexes({ session }: Pick<Restored, "session">)
   }
 }
 
+const constraintRow = z.object({
+  schema: z.string(),
+  owner: z.string(),
+  name: z.string(),
+  isLocal: z.boolean(),
+})
+
 /** Constraints that rows may violate although the backup does not say so. */
 export async function findInvalidConstraints(
   { session }: Pick<Restored, "session">,
   entries: readonly TocEntry[],
 ): Promise<Findings> {
-  const found = names.parse(
+  const found = z.array(constraintRow).parse(
     await session.query(`
-      SELECT n.nspname AS schema, coalesce(t.relname, d.typname) AS owner, c.conname AS name
+      SELECT n.nspname AS schema, coalesce(t.relname, d.typname) AS owner, c.conname AS name, c.conislocal AS "isLocal"
         FROM pg_catalog.pg_constraint c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
         LEFT JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
@@ -44,13 +51,17 @@ export async function findInvalidConstraints(
          AND ${ofUsers("n.nspname")} AND ${ofNoExtension("pg_class", "c.conrelid")}
        ORDER BY 1, 2, 3`),
   )
-  const known = new Set(
-    entries
-      .filter(({ definition }) => definition.includes("NOT VALID"))
-      .map(({ schema, name }) => JSON.stringify([schema, name])),
-  )
+  const known = entries.filter(({ definition }) => definition.includes("NOT VALID"))
   const problems = found
-    .filter(({ schema, owner, name }) => !known.has(JSON.stringify([schema, `${owner} ${name}`])))
+    .filter(
+      ({ isLocal, ...one }) =>
+        !known.some(({ schema, name }) =>
+          // What a table has from its parent has the same name there, and only there it is in the backup.
+          isLocal
+            ? schema === one.schema && name === `${one.owner} ${one.name}`
+            : name.endsWith(` ${one.name}`),
+        ),
+    )
     .map(
       ({ schema, owner, name }): Problem => ({
         object: `constraint ${name} of ${formatRelationName({ schema, name: owner })}`,

@@ -9,6 +9,7 @@ const failed = {
   backup: "Backup Failed",
   verify: "Verification Failed",
   restore: "Restore Failed",
+  drill: "Drill Failed",
   cleanup: "Cleanup Failed",
 } as const
 

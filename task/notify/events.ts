@@ -48,6 +48,15 @@ type Happening =
       readonly seconds: number
     }
   | {
+      readonly type: "Drill Succeeded"
+      readonly database: string
+      readonly id: string
+      readonly storage: string
+      /** How long the restore took that was tested, and all of it. */
+      readonly restoreSeconds: number
+      readonly seconds: number
+    }
+  | {
       readonly type: "Cleanup Succeeded"
       readonly database: string
       /** The ids of the backups that were removed. */
@@ -62,7 +71,12 @@ type Happening =
       readonly meaning: string
     }
   | {
-      readonly type: "Backup Failed" | "Verification Failed" | "Restore Failed" | "Cleanup Failed"
+      readonly type:
+        | "Backup Failed"
+        | "Verification Failed"
+        | "Restore Failed"
+        | "Drill Failed"
+        | "Cleanup Failed"
       readonly database: string
       /** The backup, where it is known which. */
       readonly id?: string

@@ -81,6 +81,15 @@ export function messageFor(event: ToldEvent): Message {
         text: `It is in the database ${formatName(event.into)}.`,
         fields: [field("Backup", event.id), field("Took", formatDuration(event.seconds))],
       })
+    case "Drill Succeeded":
+      return message("success", `Restore test of ${database} passed`, {
+        text: `It was restored in ${formatDuration(event.restoreSeconds)}, and is what the backup says.`,
+        fields: [
+          field("Backup", event.id),
+          field("Took", formatDuration(event.seconds)),
+          field("Storage", event.storage),
+        ],
+      })
     case "Cleanup Succeeded":
       return message("success", `Backups of ${database} cleaned up`, {
         text: `${formatCount(event.removed.length, "backup")} removed, ${formatBytes(event.freedBytes)} freed.`,
@@ -95,6 +104,7 @@ export function messageFor(event: ToldEvent): Message {
     case "Backup Failed":
     case "Verification Failed":
     case "Restore Failed":
+    case "Drill Failed":
     case "Cleanup Failed":
       return message("failure", `${event.type.replace(" Failed", "")} of ${database} failed`, {
         text: event.error,

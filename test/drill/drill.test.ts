@@ -1,12 +1,13 @@
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { describe, expect, test } from "vitest"
+import { describe, expect, onTestFinished, test } from "vitest"
 import { checksOf, drillOf, editManifest, expectNothingLeft, setDrillScene } from "../support/drill-scene.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
-import { majors } from "../support/shared-postgres.ts"
+import { newestMajor } from "../support/shared-postgres.ts"
+import { startWebhook } from "../support/webhook.ts"
 
-describe.for(majors)("with PostgreSQL %i", (major) => {
+describe.for(newestMajor)("with PostgreSQL %i", (major) => {
   test("the sample database is restored into a throw-away server, is right, and leaves the finding alone", async () => {
     const scene = await setDrillScene(major)
     await fillSampleDatabase(scene.server, scene.database, { megabytes: 2 })
@@ -34,7 +35,10 @@ test("what its user expects is asked, and a failure says so, with its exit code,
   await writeFile(file, JSON.stringify([{ sql: "SELECT count(*) > 5 FROM t" }]))
   expect(await drillOf(scene, ["--expect", file])).toMatchObject({ kind: "drilled" })
   await writeFile(file, JSON.stringify([{ name: "enough", sql: "SELECT count(*) > 50 FROM t" }]))
-  const failed = await scene.run(["drill", "--expect", file])
+  const webhook = await startWebhook()
+  onTestFinished(() => webhook.stop())
+  const failed = await scene.run(["drill", "--expect", file], { PGSTOW_NOTIFY: `${webhook.origin}/` })
+  expect(webhook.seen.map(({ body }) => body)).toEqual([/"title":"Drill of \w+ failed".*expectation enough/])
   expect(failed.exitCode).toBe(6)
   expect(failureOfRun(failed).message).toMatch(/failed: expectation enough: expected true, found false$/)
   expect(failed.stdout).toMatch(/^drill-failed: /)
@@ -45,17 +49,6 @@ test("what its user expects is asked, and a failure says so, with its exit code,
   const shown = (await scene.run(["show", "latest"])).stdout
   expect(shown).toContain("expectation enough: expected true, found false")
   expect((await scene.run(["status"])).stdout).toContain("drill-failed")
-  for (const [text, what] of [
-    ["{", "is not JSON"],
-    ["{}", "expected array"],
-    ['[{ "sql": 1 }]', "query 1, sql: "],
-    ['[{ "sql": "SELECT 1", "expected": 1 }]', "expected"],
-  ] as const) {
-    await writeFile(file, text)
-    const failure = failureOfRun(await scene.run(["drill", "--expect", file]))
-    expect(failure).toMatchObject({ exitCode: 2 })
-    expect(failure.message).toContain(what)
-  }
   const missing = failureOfRun(await scene.run(["drill", "--expect", join(scene.folder, "none.json")]))
   expect(missing).toMatchObject({ exitCode: 2 })
   expect(await checksOf(scene)).toHaveLength(3)

@@ -4,9 +4,9 @@ import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import * as z from "zod"
 import { compareDatabases } from "../support/compare-databases.ts"
+import { drillOf, setDrillScene } from "../support/drill-scene.ts"
 import { notRun } from "../support/not-run.ts"
 import { run } from "../support/programs.ts"
-import { setScene } from "../support/scene.ts"
 import { majors } from "../support/shared-postgres.ts"
 import { bringApplication } from "./bring-application.ts"
 
@@ -65,7 +65,7 @@ describe.for(applications)("the database of $name", (application) => {
   test.skipIf(missing).for(majors)(
     `${version} comes back as with pg_dump and pg_restore, with PostgreSQL %i${missing}`,
     async (major) => {
-      const scene = await setScene(major)
+      const scene = await setDrillScene(major)
       const { server, database } = scene
       await server.psql(schema(folder ?? ""), database)
       await server.psql(rows, database)
@@ -83,6 +83,7 @@ describe.for(applications)("the database of $name", (application) => {
       run(join(server.binDir, "pg_dump"), [...connected(database), "-Fc", "-Z0", "-f", dump])
       run(join(server.binDir, "pg_restore"), [...connected(stock), dump])
       expect(await compareDatabases({ server, name: stock }, { server, name: into })).toEqual([])
+      expect(await drillOf(scene)).toMatchObject({ kind: "drilled", problems: [] })
     },
   )
 })

@@ -2,10 +2,10 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, onTestFinished, test } from "vitest"
 import { compareDatabases } from "../support/compare-databases.ts"
+import { drillOf, setDrillScene } from "../support/drill-scene.ts"
 import { notRun } from "../support/not-run.ts"
 import { findPostgres, startPostgres } from "../support/postgres.ts"
 import { run } from "../support/programs.ts"
-import { setScene } from "../support/scene.ts"
 import { regressFolder } from "./regress-folder.ts"
 import { runRegress } from "./run-regress.ts"
 
@@ -19,7 +19,7 @@ describe.for([15, newest])("the database that PostgreSQL %i's own regression tes
   test.skipIf(missing)(`comes back as with pg_dump and pg_restore${missing}`, async () => {
     const server = await startPostgres({ major, settings: { max_prepared_transactions: "2" } })
     onTestFinished(() => server.stop())
-    const scene = await setScene(server)
+    const scene = await setDrillScene(server)
     expect(await runRegress(server, "regression")).toBeGreaterThan(150)
     const tables =
       "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'm') AND relnamespace::regnamespace::text !~ '^pg_|^information_schema'"
@@ -40,5 +40,6 @@ describe.for([15, newest])("the database that PostgreSQL %i's own regression tes
 
     const [stock, restored] = ["regression", "restored"].map((name) => ({ server, name }))
     expect(stock && restored && (await compareDatabases(stock, restored))).toEqual([])
+    expect(await drillOf(scene, ["--target"], 0, env)).toMatchObject({ kind: "drilled", problems: [] })
   })
 })

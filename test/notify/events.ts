@@ -46,6 +46,15 @@ export const events: readonly PgstowEvent[] = [
   },
   { type: "Restore Succeeded", database: "orders", id: succeeded.id, into: "orders_restored", seconds: 12 },
   { type: "Restore Failed", database: "orders", error: "the server is full" },
+  {
+    type: "Drill Succeeded",
+    database: "orders",
+    id: succeeded.id,
+    storage: "s3://bucket/pgstow",
+    restoreSeconds: 61,
+    seconds: 75,
+  },
+  { type: "Drill Failed", database: "orders", id: succeeded.id, error: "a view means something else" },
   { type: "Cleanup Succeeded", database: "orders", removed: [succeeded.id], freedBytes: 213_000_000 },
   { type: "Cleanup Failed", database: "orders", error: "s3://bucket is not reached" },
 ]

@@ -39,8 +39,8 @@ test("a healthcheck is pinged at the start, after a good backup and after a fail
 })
 
 test.each([
-  ["all", 10],
-  ["error", 6],
+  ["all", 12],
+  ["error", 7],
   ["none", 0],
 ])("level %s hears of %i of the events", async (level, count) => {
   for (const event of events) await tell(event, `level=${level},${webhook.origin}/`)

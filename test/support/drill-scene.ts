@@ -9,8 +9,8 @@ import { processesNaming } from "./processes.ts"
 import { type Scene, setScene } from "./scene.ts"
 
 /** A scene whose folder another user may pass through, as that of a server has to be. */
-export async function setDrillScene(major?: number): Promise<Scene> {
-  const scene = await setScene(major)
+export async function setDrillScene(from?: Parameters<typeof setScene>[0]): Promise<Scene> {
+  const scene = await setScene(from)
   if (process.getuid?.() === 0) await chmod(scene.folder, 0o711)
   return scene
 }
@@ -23,7 +23,7 @@ export async function drillOf(
   env: Readonly<Record<string, string>> = {},
 ): Promise<DrillResult> {
   const finished = await scene.run(["drill", ...args, "--json"], env)
-  expect(finished.exitCode, finished.stderr).toBe(exitCode)
+  expect(finished.exitCode, finished.stdout + finished.stderr).toBe(exitCode)
   // The program's own words, of which the tests look at what they need.
   return JSON.parse(finished.stdout) as DrillResult
 }

@@ -35,6 +35,7 @@ export const slowTests = [
 
 /** What takes long, and runs on the newest PostgreSQL otherwise: `npm run test:oldest` runs it on the oldest, and CI. */
 export const oldestTests = [
+  "test/drill/drill.test.ts",
   "test/drill/compare-database.test.ts",
   "test/end-to-end/create-roles.test.ts",
   "test/end-to-end/export.test.ts",
