@@ -74,8 +74,22 @@ export function byHand(
 function wholeStatement(statement: string | null, { definition }: TocEntry): string | undefined {
   const own = definition.trim()
   const isOwn = statement === null || own.startsWith(statement.trim().slice(0, own.length))
-  const sql = isOwn || statement.endsWith("…") ? own : statement.trim()
+  const sql = withoutGaps(isOwn || statement.endsWith("…") ? own : statement.trim())
   return sql === "" || /\bpassword\b/i.test(sql) ? undefined : sql
+}
+
+/** pg_dump writes default privileges by the words for a table's, with nothing where its name would be. */
+function withoutGaps(sql: string): string {
+  const tidy = (text: string) =>
+    text.replaceAll(
+      /\b(ON (?:TABLES|SEQUENCES|FUNCTIONS|TYPES|SCHEMAS|LARGE OBJECTS)) {2}(?=TO |FROM )/g,
+      "$1 ",
+    )
+  // Names between quotes stay as they are.
+  return sql
+    .split('"')
+    .map((text, index) => (index % 2 === 0 ? tidy(text) : text))
+    .join('"')
 }
 
 /** What takes rows in COPY's text format. */
