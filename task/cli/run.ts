@@ -2,7 +2,7 @@ import { hostname } from "node:os"
 import { createInterface } from "node:readline/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
 import type { Ask, Command, Outcome } from "../commands/command.ts"
-import { formatCount, formatJson, formatText } from "../console/format.ts"
+import { formatCount, formatJson, formatText, wrapText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
@@ -181,7 +181,7 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
       lines.once("close", () => resolve(undefined))
     })
     try {
-      const answer = lines.question(formatText(question), { signal: io.signal })
+      const answer = lines.question(wrapped(question, terminal.columns()), { signal: io.signal })
       const given = await Promise.race([answer, atEnd])
       if (given === undefined) terminal.line("")
       return given ?? ""
@@ -189,6 +189,13 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
       lines.close()
     }
   }
+}
+
+/** Lines for a person, broken at words; what is typed follows the last one. */
+function wrapped(question: string, width: number): string {
+  const lines = formatText(question).trimEnd().split("\n")
+  const indentOf = (line: string) => `${/^ */.exec(line)?.[0] ?? ""}    `
+  return `${lines.flatMap((line) => wrapText(line, width, indentOf(line))).join("\n")} `
 }
 
 function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {

@@ -7,6 +7,7 @@ import {
   formatName,
   formatSpeed,
   formatText,
+  wrapText,
 } from "../console/format.ts"
 import { PgstowError } from "../errors.ts"
 import type { ByHand } from "../restore/by-hand.ts"
@@ -129,7 +130,7 @@ export const restoreCommand = defineCommand({
     "pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue",
     "pgstow restore ./sentinel_backup_20251215_163138.sql.gz --into assets",
   ],
-  async run({ settings, args, flags, ask }, context) {
+  async run({ settings, args, flags, ask, width }, context) {
     const { into, clean, table, schema, owner, acl, role, locale, analyze, yes } = flags
     if (flags.createRoles && legacyFileIn(args) !== undefined)
       throw new PgstowError("usage", "a file of Emiti or Sentinel holds no roles", {
@@ -179,7 +180,7 @@ export const restoreCommand = defineCommand({
       anyway: flags.anyway,
     }
     return flags.dryRun
-      ? prospectOutcome(await rehearse(all, context))
+      ? prospectOutcome(await rehearse(all, context), width)
       : outcomeOf(await restore(all, context))
   },
 })
@@ -201,12 +202,12 @@ function outcomeOf(result: RestoreResult): Outcome {
   }
 }
 
-function prospectOutcome(prospect: Prospect): Outcome {
+function prospectOutcome(prospect: Prospect, width: number): Outcome {
   const { id, into, refusal } = prospect
   return {
     title: `dry run of restoring ${id} into ${into}`,
     result: prospect,
-    text: formatProspect(prospect),
+    text: formatProspect(prospect, width),
     isAnswer: true,
     failure: refusal ? new PgstowError(refusal.kind, refusal.message, { hint: refusal.hint }) : undefined,
     // Nothing has failed that anybody relied on.
@@ -214,11 +215,11 @@ function prospectOutcome(prospect: Prospect): Outcome {
   }
 }
 
-export function formatProspect(prospect: Prospect): string {
+export function formatProspect(prospect: Prospect, width = Number.POSITIVE_INFINITY): string {
   const { id, database, storage, serverVersion, targetMajor, into, exists, objects } = prospect
   const { tables, rows, rawBytes, downloadBytes, expected, rolesToMake, foreseen, notes } = prospect
   const kinds = Object.entries(objects ?? {}).map(([kind, count]) => `${count} ${kind.toLowerCase()}`)
-  return [
+  const before = [
     `${id} of ${formatName(database)} from ${storage}: PostgreSQL ${serverVersion === "" ? "of a version that it does not tell" : serverVersion} to ${targetMajor}`,
     exists
       ? `into the database ${formatName(into)}, which is there: in one transaction, all or nothing`
@@ -230,8 +231,11 @@ export function formatProspect(prospect: Prospect): string {
       ? "how long it takes is not known"
       : `about ${formatDuration(expected.seconds)}, by ${expected.from}`,
     ...notes.map((note) => `note: ${formatName(note)}`),
+  ]
+  return [
+    ...before.flatMap((line) => wrapText(line, width, "  ")),
     ...(foreseen.length > 0
-      ? ["what would fail:", ...formatForeseen(foreseen)]
+      ? ["what would fail:", ...formatForeseen(foreseen, width)]
       : [objects === null ? "nothing that is known would fail" : "nothing is foreseen to fail"]),
     "this was a dry run: nothing was made or changed",
   ].join("\n")

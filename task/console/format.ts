@@ -121,13 +121,19 @@ function foldedAt(widths: readonly number[], width: number): readonly (readonly 
   return lines
 }
 
-/** A line as lines of at most `width` columns, broken at spaces alone; all but the first begin with `indent`. */
+/**
+ * A line as lines of at most `width` columns, all but the first begin with `indent`. It is broken at spaces alone, and
+ * not within what is to be copied as it is: a command between backticks, a name between quotes.
+ */
 export function wrapText(text: string, width: number, indent: string): string[] {
   if (stringWidth(text) <= width) return [text]
+  const whole = text.replaceAll(/`[^`]*`|"[^"]*"/g, (span) =>
+    stringWidth(indent + span) <= width ? span.replaceAll(" ", kept) : span,
+  )
   const lines: string[] = []
   let line = ""
   // The spaces that a line begins with are no place to break it.
-  for (const word of text.trimStart().split(" ")) {
+  for (const word of whole.trimStart().split(" ")) {
     const start = lines.length === 0 ? (/^ */.exec(text)?.[0] ?? "") : indent
     const longer = line === "" ? start + word : `${line} ${word}`
     if (line !== "" && stringWidth(longer) > width) {
@@ -135,5 +141,8 @@ export function wrapText(text: string, width: number, indent: string): string[] 
       line = indent + word
     } else line = longer
   }
-  return [...lines, line.trimEnd()]
+  return [...lines, line.trimEnd()].map((each) => each.replaceAll(kept, " "))
 }
+
+/** Stands for a space that is no place to break a line; one column wide, and nobody's character. */
+const kept = "\ue000"

@@ -1,4 +1,4 @@
-import { formatName } from "./format.ts"
+import { formatName, wrapText } from "./format.ts"
 
 export type Colour = "dim" | "yellow" | "red"
 
@@ -6,7 +6,10 @@ export type Colour = "dim" | "yellow" | "red"
 export type Terminal = {
   /** Whether a person sits in front of it. */
   readonly interactive: boolean
-  /** Writes one line, whatever is in `text`, above the status where there is one; in a colour where there are any. */
+  /**
+   * Writes one line, whatever is in `text`, above the status where there is one; in a colour where there are any. For a
+   * person it is wrapped at words.
+   */
   line(text: string, colour?: Colour): void
   /** Shows `text` as the last line until it is replaced; "" takes it away. Does nothing where nobody sits. */
   status(text: string): void
@@ -37,8 +40,10 @@ export function openTerminal(output: Output, env: Readonly<Record<string, string
     line: (text, colour) => {
       const status = shown
       const plain = formatName(text)
+      const lines = interactive ? wrapText(plain, output.columns || 80, "  ") : [plain]
       show("")
-      output.write(colour && isColoured ? `${codes[colour]}${plain}\x1b[0m\n` : `${plain}\n`)
+      for (const each of lines)
+        output.write(colour && isColoured ? `${codes[colour]}${each}\x1b[0m\n` : `${each}\n`)
       show(status)
     },
     status: show,

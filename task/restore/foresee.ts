@@ -1,6 +1,6 @@
 import { type RestorePlan, rolesNeeded } from "../archive/plan-restore.ts"
 import type { TocEntry } from "../archive/toc.ts"
-import { formatCount, formatName } from "../console/format.ts"
+import { formatCount, formatName, wrapText } from "../console/format.ts"
 import type { Manifest } from "../core/manifest.ts"
 import { identifier } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
@@ -502,10 +502,10 @@ export function refusalOf(foreseen: readonly Foreseen[]): PgstowError | undefine
   )
 }
 
-/** One line for each thing that is foreseen to fail, with its ways out below. */
-export function formatForeseen(foreseen: readonly Foreseen[]): string[] {
+/** One line for each thing that is foreseen to fail, with its ways out below; on a terminal, wrapped at its width. */
+export function formatForeseen(foreseen: readonly Foreseen[], width = Number.POSITIVE_INFINITY): string[] {
   return foreseen.flatMap(({ what, why, waysOut }) => [
-    `  ${formatName(why)}: this keeps back ${formatName(what)}`,
-    ...waysOut.map((way) => `    ${formatName(way)}`),
+    ...wrapText(`  ${formatName(why)}: this keeps back ${formatName(what)}`, width, " ".repeat(6)),
+    ...waysOut.flatMap((way) => wrapText(`    ${formatName(way)}`, width, " ".repeat(8))),
   ])
 }

@@ -8,6 +8,7 @@ import {
   formatTable,
   formatText,
   formatTime,
+  wrapText,
 } from "../../task/console/format.ts"
 
 test("bytes are written in binary units with three digits at most", () => {
@@ -106,4 +107,22 @@ test("a cell of a table is one line, whatever is in it", () => {
   expect(formatTable([{ title: "A" }, { title: "B" }], [["x\ny", "\u009b1m"]])).toBe(
     "A     B\nx\\ny  \\u009b1m",
   )
+})
+
+test("a long line is broken between words, and not within what is to be copied", () => {
+  expect(wrapText("  a hint that names a file of some length", 20, "    ")).toEqual([
+    "  a hint that names",
+    "    a file of some",
+    "    length",
+  ])
+  expect(wrapText("see it by `pgstow list --long` or not", 26, "  ")).toEqual([
+    "see it by",
+    "  `pgstow list --long` or",
+    "  not",
+  ])
+  expect(wrapText('drop it (DROP DATABASE "a b c";)', 26, "  ")).toEqual([
+    "drop it (DROP DATABASE",
+    '  "a b c";)',
+  ])
+  expect(wrapText('"what is longer than a line"', 20, "  ")).toEqual(['"what is longer than', '  a line"'])
 })

@@ -66,6 +66,7 @@ async function getItBack(
   expect(id, listed.screen).not.toBe("")
 
   const dry = await run("restore", "latest", "--identity", "pgstow.key", "--dry-run")
+  for (const line of dry.lines) expect(line.length, line).toBeLessThanOrEqual(80)
   expect(dry.screen).toContain("--create-roles")
   expect(dry.screen).toContain("orders_owner")
   expect(await target.psql("SELECT count(*) FROM pg_database WHERE datname ~ 'orders'")).toBe("0")

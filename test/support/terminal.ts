@@ -7,14 +7,14 @@ import type { Scene } from "./scene.ts"
 export type Typed = { readonly after: string; readonly keys: string }
 
 /**
- * Runs the program on a terminal of so many columns, 160 unless given, made by util-linux's `script`, and gives all that it wrote there and
+ * Runs the program on a terminal of so many columns, 400 unless given, made by util-linux's `script`, and gives all that it wrote there and
  * its exit code. The arguments must need no quoting. Unless something is typed, the input is at its end.
  */
 export async function runOnTerminal(
   { env, folder }: Pick<Scene, "env" | "folder">,
   args: readonly string[],
   more: Readonly<Record<string, string>> = {},
-  { columns = 160, typed }: { readonly columns?: number; readonly typed?: Typed } = {},
+  { columns = 400, typed }: { readonly columns?: number; readonly typed?: Typed } = {},
 ): Promise<{ readonly exitCode: number | null; readonly screen: string }> {
   const command = `stty cols ${columns} -onlcr; exec '${process.execPath}' '${inject("program")}' ${args.join(" ")}`
   const child = spawn("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
