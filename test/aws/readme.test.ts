@@ -86,3 +86,45 @@ it("the second bucket's template is deployed, and says what the settings ask for
   const keys = z.array(z.object({ OutputKey: z.string() })).parse(JSON.parse(stacks))
   expect(keys.map(({ OutputKey }) => OutputKey).sort()).toEqual(["bucketArn", "kmsKeyArn"])
 }, 300_000)
+
+it("so is that of the copies of an existing bucket, and its output is the rule that S3 is given", async () => {
+  const kmsKeyArn = "arn:aws:kms:eu-central-1:000000000000:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+  const values = {
+    Bucket: "existing",
+    KmsKeyArn: kmsKeyArn,
+    CopyBucketArn: "arn:aws:s3:::copies",
+    CopyKmsKeyArn: kmsKeyArn.replace("key/0a", "key/1a"),
+    AlarmTopic: "arn:aws:sns:eu-central-1:000000000000:Pgstow",
+  }
+  for (const bucket of ["existing", "copies"]) {
+    const place = ["--create-bucket-configuration", "LocationConstraint=eu-central-1"]
+    await cloud.aws("s3api", "create-bucket", "--bucket", bucket, ...place)
+    const versioned = ["--versioning-configuration", "Status=Enabled"]
+    await cloud.aws("s3api", "put-bucket-versioning", "--bucket", bucket, ...versioned)
+  }
+  const [deploy = "", replicate = ""] = commandsAfter("`copyTo` is refused beside").split(/\n(?=aws )/)
+  const filled = Object.entries(values).reduce(
+    (command, [name, value]) => command.replace(`${name}=…`, `${name}=${value}`),
+    deploy,
+  )
+  expect(filled).not.toContain("…")
+  await mustRun(filled)
+  await mustRun(replicate.replace("--bucket …", "--bucket existing"))
+  expect(await cloud.aws("s3api", "get-bucket-replication", "--bucket", "existing")).toMatchObject({
+    ReplicationConfiguration: {
+      Role: "arn:aws:iam::000000000000:role/Pgstow-copy-eu-central-1",
+      Rules: [
+        {
+          ID: "copies",
+          Status: "Enabled",
+          DeleteMarkerReplication: { Status: "Enabled" },
+          SourceSelectionCriteria: { SseKmsEncryptedObjects: { Status: "Enabled" } },
+          Destination: {
+            Bucket: values.CopyBucketArn,
+            EncryptionConfiguration: { ReplicaKmsKeyID: values.CopyKmsKeyArn },
+          },
+        },
+      ],
+    },
+  })
+}, 300_000)
