@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatDuration, formatName, wrapText } from "
 import { countsOf, type DoctorResult, doctor, doctorFailure } from "../doctor/doctor.ts"
 import type { Facts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/finding.ts"
-import { connectionFlags, connectionOf, signedByOf, storagesOf } from "../settings/inputs.ts"
+import { connectionFlags, connectionOf, signedByOf, storagesOf, targetOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { sealOptions, serverOptions, storageOptions } from "./options.ts"
 
@@ -19,6 +19,10 @@ const doctorOptions: OptionGroup = (command) =>
       "--deep",
       "also look into rows, for a minute at most: orphans of foreign keys, duplicates, what is too large to be backed up",
     )
+    .option(
+      "--target <url>",
+      "also look whether a restore into this server would be taken; a password only in PGSTOW_TARGET",
+    )
 
 export const doctorCommand = defineCommand({
   name: "doctor",
@@ -30,15 +34,18 @@ export const doctorCommand = defineCommand({
     "pgstow doctor --storage file:///var/backups/pgstow --recipient age1...",
     "pgstow doctor --json",
   ],
-  async run({ settings, flags, width }, context) {
+  async run({ settings, flags, typed, width }, context) {
     const { recipient, unencrypted, identity, signingKey, verify, cleanup } = settings
     const storages = storagesOf(settings, context)
+    const [storage] = storages
+    const target = targetOf(settings, typed, context)
     const result = await doctor(
       {
         connection: await connectionOf(settings, flags, context),
         clientFolders: settings.pgBin,
         jobs: settings.jobs,
         deep: flags.deep,
+        target: target && storage && { connection: target, storage },
         storages,
         name: settings.name,
         keys: {

@@ -6,14 +6,17 @@ import { type Connection, databaseIn, describe, takesSettings } from "../postgre
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
+import type { Storage } from "../storage/storage.ts"
 import { apartChecks } from "./apart.ts"
 import { examineRows } from "./deep.ts"
 import type { Finding } from "./finding.ts"
 import { briefLimits, carryOut, lookInto } from "./looking.ts"
 import { lookupChecks } from "./lookups.ts"
+import { providerChecks } from "./provider.ts"
 import { rightsChecks } from "./rights.ts"
 import { readSize, type Size } from "./size.ts"
 import { sourceChecks } from "./source.ts"
+import { examineTarget } from "./target.ts"
 import { readTimeLimits, type TimeLimit, timeLimitFindings } from "./time-limits.ts"
 import {
   addressesOf,
@@ -30,6 +33,8 @@ export type SourceOptions = {
   readonly jobs: number | "auto"
   /** Whether to look into rows, too. */
   readonly deep: boolean
+  /** The server that a restore would go to, and where backups are to be. */
+  readonly target?: { readonly connection: Connection; readonly storage: Storage } | undefined
 }
 
 /** What was found of a database. */
@@ -66,7 +71,7 @@ export async function examineSource(options: SourceOptions, context: Context): P
 }
 
 async function examine(options: SourceOptions, context: Context): Promise<SourceReport> {
-  const { connection, clientFolders, jobs, deep } = options
+  const { connection, clientFolders, jobs, deep, target } = options
   const { env, signal } = context
   const installed = takingSystemRoots(await findClients(context, clientFolders), connection, env)
   const newest = newestClients(installed)
@@ -85,6 +90,7 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
       ...lookupChecks(database),
       ...validityChecks(database),
       ...apartChecks(database),
+      ...providerChecks(database),
     ]
     const report = await lookInto(session, briefLimits, async (looking) => {
       const findings = [...first, ...(await carryOut(checks, looking, database))]
@@ -97,8 +103,11 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
         dataDirectory: (isHere ? size.dataDirectory : null) ?? undefined,
       }
     })
-    if (!deep) return report
-    return { ...report, findings: [...report.findings, ...(await examineRows(session, database))] }
+    const ofRows = deep ? await examineRows(session, database) : []
+    const ofTarget = target
+      ? await examineTarget({ session, installed, storage: target.storage }, target.connection, context)
+      : []
+    return { ...report, findings: [...report.findings, ...ofRows, ...ofTarget] }
   } finally {
     await session.close()
   }

@@ -52,9 +52,10 @@ export async function readSize(looking: Looking): Promise<Size> {
     rows(bytesRow, "SELECT pg_database_size(current_database()) AS bytes"),
   )
   const measured = await attempt(looking, () => rows(tableRow, measuredQuery))
+  const found = "value" in measured ? measured.value : await rows(tableRow, estimatedQuery)
   return {
     ...known,
     databaseBytes: "value" in bytes ? (bytes.value[0]?.bytes ?? null) : null,
-    largestTables: "value" in measured ? measured.value : await rows(tableRow, estimatedQuery),
+    largestTables: found.filter((one) => one.bytes > 0),
   }
 }

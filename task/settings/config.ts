@@ -28,6 +28,8 @@ const isShort = (name: string | undefined) => Buffer.byteLength(name ?? "") <= 6
 const settings = {
   /** The source or target, as libpq reads it: a URI or "key=value" pairs. No flag: a password may be in it. */
   databaseUrl: { env: "DATABASE_URL", schema: text },
+  /** The server that `doctor` looks at for a restore, as libpq reads it. As a flag without a password. */
+  target: { env: "PGSTOW_TARGET", schema: text },
   storage: { env: "PGSTOW_STORAGE", schema: words.default([]) },
   /** Seconds without progress after which a request to a storage is tried again. */
   storageTimeout: { env: "PGSTOW_STORAGE_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },

@@ -56,6 +56,24 @@ export async function connectionOf(
   return rdsIam ? withRdsToken(connection) : connection
 }
 
+/**
+ * The server that a restore would go to; undefined where none is given. Whatever PG* variables say is of the source, but
+ * for the password. Throws a usage error where a password was typed.
+ */
+export function targetOf(
+  { target, caFile, ca, requireTls }: Settings,
+  typed: ReadonlySet<string>,
+  { env }: Pick<Context, "env">,
+): Connection | undefined {
+  if (target === undefined) return undefined
+  const plain = connectionFrom({ databaseUrl: target })
+  if (typed.has("target") && plain.password !== undefined)
+    throw new PgstowError("usage", "--target holds a password, which a list of processes shows", {
+      hint: "Put the URL into PGSTOW_TARGET, or the password into PGPASSWORD or a password file.",
+    })
+  return withTls(plain, { caFile, ca, requireTls }, env)
+}
+
 /** The database that a command is about, as far as that is known before it runs: "*" where it is not. */
 export function databaseNamed(
   { name, databaseUrl }: Settings,
