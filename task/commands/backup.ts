@@ -21,7 +21,8 @@ import { formatCleanup } from "./cleanup.ts"
 import { defineCommand, type OptionGroup, type Outcome, type Report } from "./command.ts"
 import { each, sealOptions, serverOptions, storageOptions } from "./options.ts"
 
-const backupOptions: OptionGroup = (command) =>
+/** How a backup is made. */
+export const backupOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Backup:")
     .option("--name <name>", "the name to keep it under, in place of the database's own (PGSTOW_NAME)")
@@ -63,7 +64,7 @@ export const backupCommand = defineCommand({
   async run({ settings, flags, report }, context) {
     const recipients = recipientsOf(settings)
     const storages = storagesOf(settings, context)
-    if (settings.cleanup) checkPolicy(policyOf(settings))
+    refuseContradictions(settings)
     const options = {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
@@ -83,6 +84,15 @@ export const backupCommand = defineCommand({
       : backUpOne(options, settings, context)
   },
 })
+
+/** Throws a usage error where a backup can't be made as the settings say it. */
+export function refuseContradictions(settings: Settings): void {
+  if (settings.cleanup) checkPolicy(policyOf(settings))
+  if (settings.all && settings.name !== undefined)
+    throw new PgstowError("usage", "--all and --name contradict each other", {
+      hint: "With --all each database is kept under its own name.",
+    })
+}
 
 async function backUpOne(options: BackupOptions, settings: Settings, context: Context): Promise<Outcome> {
   const made = await backup(options, context)
@@ -110,11 +120,7 @@ async function backUpAll(
   report: Report,
   context: Context,
 ): Promise<Outcome> {
-  const { name, include, exclude } = settings
-  if (name !== undefined)
-    throw new PgstowError("usage", "--all and --name contradict each other", {
-      hint: "With --all each database is kept under its own name.",
-    })
+  const { include, exclude } = settings
   const { storages } = options
   const onDatabase = ({ database, backup, failure }: DatabaseBackup) => {
     const title = `backed up ${database}`

@@ -4,16 +4,12 @@ import { countsOf, type DoctorResult, doctor, doctorFailure } from "../doctor/do
 import type { Facts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/finding.ts"
 import { connectionFlags, connectionOf, signedByOf, storagesOf, targetOf } from "../settings/inputs.ts"
+import { backupOptions, refuseContradictions } from "./backup.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { sealOptions, serverOptions, storageOptions } from "./options.ts"
 
 const doctorOptions: OptionGroup = (command) =>
   command
-    .optionsGroup("Backup:")
-    .option("--name <name>", "the name to keep it under, in place of the database's own (PGSTOW_NAME)")
-    .option("--jobs <n>", "streams at once, each with a connection (PGSTOW_JOBS)")
-    .option("--no-verify", "backups are not read back after they were stored (PGSTOW_VERIFY=false)")
-    .option("--cleanup", "a good backup is followed by a cleanup (PGSTOW_CLEANUP)")
     .optionsGroup("Doctor:")
     .option(
       "--deep",
@@ -28,7 +24,7 @@ export const doctorCommand = defineCommand({
   name: "doctor",
   summary: "say whether a backup will work, and what puts right what will not",
   group: "Set up:",
-  options: [serverOptions, storageOptions, sealOptions, doctorOptions],
+  options: [serverOptions, storageOptions, sealOptions, backupOptions, doctorOptions],
   flags: z.object({ ...connectionFlags.shape, deep: z.boolean().default(false) }),
   examples: [
     "pgstow doctor --storage file:///var/backups/pgstow --recipient age1...",
@@ -37,6 +33,7 @@ export const doctorCommand = defineCommand({
   async run({ settings, flags, typed, width }, context) {
     const { recipient, unencrypted, identity, signingKey, verify, cleanup } = settings
     const storages = storagesOf(settings, context)
+    refuseContradictions(settings)
     const [storage] = storages
     const target = targetOf(settings, typed, context)
     const result = await doctor(
@@ -44,6 +41,7 @@ export const doctorCommand = defineCommand({
         connection: await connectionOf(settings, flags, context),
         clientFolders: settings.pgBin,
         jobs: settings.jobs,
+        all: settings.all ? { include: settings.include, exclude: settings.exclude } : undefined,
         deep: flags.deep,
         target: target && storage && { connection: target, storage },
         storages,
@@ -70,12 +68,12 @@ export const doctorCommand = defineCommand({
   },
 })
 
-export function formatDoctor({ findings, facts, seconds }: DoctorResult, width?: number): string {
+export function formatDoctor({ findings, databases, seconds }: DoctorResult, width?: number): string {
   const end = `${findings.length === 0 ? "nothing found" : countsOf(findings)} in ${formatDuration(seconds)}`
   return [
     ...findings.map((finding) => formatFinding(finding, width)),
     end,
-    ...formatFacts(facts, width),
+    ...databases.flatMap((facts) => formatFacts(facts, width)),
   ].join("\n")
 }
 

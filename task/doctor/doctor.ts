@@ -2,15 +2,15 @@ import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { examineSource, type SourceOptions } from "./examine-source.ts"
+import { examineSources, type SourcesOptions } from "./examine-sources.ts"
 import { type Facts, factsOf } from "./facts.ts"
 import { type Finding, failureKindOf, type Severity, severities, worstFirst } from "./finding.ts"
 import { examineKeys, type KeySettings } from "./keys.ts"
-import { readLastBackups } from "./last-backups.ts"
+import { type LastBackups, readLastBackups } from "./last-backups.ts"
 import { examineRoom } from "./room.ts"
 import { examineStorage, type StorageUse } from "./storage.ts"
 
-export type DoctorOptions = SourceOptions & {
+export type DoctorOptions = SourcesOptions & {
   readonly storages: readonly Storage[]
   /** The name in the catalog; the database's own where it is undefined. */
   readonly name: string | undefined
@@ -21,7 +21,7 @@ export type DoctorOptions = SourceOptions & {
 export type DoctorResult = {
   /** The worst first. */
   readonly findings: readonly Finding[]
-  readonly facts: Facts
+  readonly databases: readonly Facts[]
   readonly seconds: number
 }
 
@@ -33,29 +33,45 @@ export type DoctorResult = {
 export async function doctor(options: DoctorOptions, context: Context): Promise<DoctorResult> {
   const { storages, keys, use } = options
   const startedAt = performance.now()
-  const source = await examineSource(options, context)
-  const database = options.name ?? source.database ?? "doctor"
+  const sources = await examineSources(options, context)
+  const named = sources.map((source) => ({
+    ...source,
+    database: options.name ?? source.database ?? "doctor",
+  }))
+  const [first = { database: "doctor" }] = named
   const ofStorages = await Promise.all(
-    storages.map((storage) => examineStorage(storage, database, use, context)),
+    storages.map((storage) => examineStorage(storage, first.database, use, context)),
   )
-  const last = await readLastBackups(storages, database, keys.signedBy, context)
+  const lasts: (LastBackups | undefined)[] = []
+  for (const { database } of named)
+    lasts.push(await readLastBackups(storages, database, keys.signedBy, context))
   const load = {
-    lastStoredBytes: last?.backups[0]?.storedBytes,
-    databaseBytes: source.size?.databaseBytes ?? null,
-    dataDirectory: source.dataDirectory,
+    lastStoredBytes: sumOf(lasts.map((last) => last?.backups[0]?.storedBytes)),
+    databaseBytes: sumOf(named.map(({ size }) => size?.databaseBytes ?? undefined)) ?? null,
+    dataDirectory: named.find(({ dataDirectory }) => dataDirectory !== undefined)?.dataDirectory,
   }
   const ofRoom = await Promise.all(storages.map((storage) => examineRoom(storage, load)))
   const findings = [
-    ...source.findings,
+    ...named.flatMap((source) => source.findings),
     ...ofStorages.flat(),
     ...ofRoom.flat(),
     ...(await examineKeys(keys, context)),
   ]
   return {
-    findings: worstFirst(findings),
-    facts: factsOf(database, source.size, last),
+    findings: worstFirst(withoutRepetition(findings)),
+    databases: named.map(({ database, size }, index) => factsOf(database, size, lasts[index])),
     seconds: (performance.now() - startedAt) / 1000,
   }
+}
+
+/** The sum of what is known; undefined where something is not. */
+function sumOf(numbers: readonly (number | undefined)[]): number | undefined {
+  return numbers.reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0)
+}
+
+/** What is so of a server or a role is found in each of its databases. */
+function withoutRepetition(findings: readonly Finding[]): Finding[] {
+  return [...new Map(findings.map((finding) => [JSON.stringify(finding), finding])).values()]
 }
 
 /** What to exit with, by the worst of what was found; undefined where there are but notices. */

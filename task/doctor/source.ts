@@ -97,6 +97,8 @@ function connectionFindings({ database, role, freeConnections }: Source, jobs: n
 
 /** Of the room for locks, other sessions need some. */
 const mostOfLocks = 0.9
+/** Shared memory that nothing else takes makes more room, but not twice as much. */
+const surelyTooMany = 2
 
 /** As PostgreSQL computes the size of its lock table: src/backend/storage/lmgr/lock.c, NLOCKENTS. */
 function lockFindings({ database, tables, lockCapacity, locksPerTransaction }: Source): Finding[] {
@@ -105,7 +107,7 @@ function lockFindings({ database, tables, lockCapacity, locksPerTransaction }: S
   return [
     {
       check: "source.locks",
-      severity: "error",
+      severity: tables > lockCapacity * surelyTooMany ? "error" : "warning",
       subject: database,
       what: `the database has ${formatCount(tables, "table")}, and the server has room for ${lockCapacity} locks`,
       why: 'A backup locks every table, so that none is dropped or changed under it, and ends with "out of shared memory" where there is no room. The server must be restarted for the new value.',

@@ -43,7 +43,7 @@ export function timeLimitFindings(
     return {
       check: "source.time-limits",
       severity: isOff ? "notice" : "warning",
-      subject: database,
+      subject: from === "user" ? role : database,
       what: `${name} is ${value}${from === "" ? "" : `, set for: ${from}`}`,
       why: isOff
         ? "pgstow switches it off in its own sessions; other programs, a pg_dump by hand among them, are ended by it."

@@ -53,13 +53,13 @@ test("a storage, a key and a server that are wrong are all said, and the exit co
   const { exitCode, stdout } = await run(["doctor", "--storage", "file:///proc/nowhere", "--json"], wrong)
   expect(exitCode).toBe(3)
   // What the program says with --json is the command's result.
-  const { findings, facts } = JSON.parse(stdout) as DoctorResult
+  const { findings, databases } = JSON.parse(stdout) as DoctorResult
   expect(findings.map(({ check, severity }) => `${severity} ${check}`)).toEqual([
     "error source.connection",
     "error storage.write",
     "warning keys.identity",
   ])
-  expect(facts).toMatchObject({ size: null, lastBackup: null, expected: null })
+  expect(databases).toMatchObject([{ size: null, lastBackup: null, expected: null }])
   const onlyKey = await run(["doctor"], { PGSTOW_IDENTITY: identity })
   expect(onlyKey.exitCode).toBe(14)
   expect(onlyKey.stdout).not.toContain(identity)
@@ -97,6 +97,33 @@ test("findings are shown with their fix, the worst first, and the exit code is t
       fix: `ALTER ROLE ${role} RESET statement_timeout;`,
     },
   ])
+})
+
+test("with --all each database is looked into, and what is so of the server is said once", async () => {
+  const { run, server, database, role } = await healthy()
+  const other = await server.createDatabase(`other_${database}`)
+  await server.psql(`ALTER ROLE ${role} SET statement_timeout = '1min'`)
+  await server.psql("CREATE TABLE closed (); ALTER TABLE closed ENABLE ROW LEVEL SECURITY", other)
+  const { exitCode, stdout } = await run(["doctor", "--all", "--include", `*${database}`, "--json"])
+  expect(exitCode).toBe(3)
+  // What the program says with --json is the command's result.
+  const { findings, databases } = JSON.parse(stdout) as DoctorResult
+  expect(databases.map((one) => one.database)).toEqual([other, database].toSorted())
+  expect(findings.map(({ check }) => check)).toEqual(["rights.row-security", "source.time-limits"])
+  const none = await run(["doctor", "--all", "--exclude", "*", "--json"])
+  expect(none.exitCode).toBe(3)
+  expect(none.stdout).toContain("there is no database to back up")
+  for (const refused of [["--all", "--name", "orders"], ["--cleanup"]]) {
+    const [doctor, backup] = [await run(["doctor", ...refused]), await run(["backup", ...refused])]
+    expect(failureOfRun(doctor)).toEqual({ ...failureOfRun(backup), kind: "usage" })
+  }
+})
+
+test("it takes every flag of backup", async () => {
+  const { run } = await healthy()
+  const flags = async (command: string) =>
+    [...(await run([command, "--help"])).stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map(([, flag]) => flag)
+  expect(await flags("doctor")).toEqual(expect.arrayContaining(await flags("backup")))
 })
 
 test("nothing is changed on the server, and no lock is wanted beyond ACCESS SHARE", async () => {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest"
+import { addressFindings } from "../../task/doctor/transport.ts"
 import { withDatabase } from "../../task/postgres/connection.ts"
 import { needsPgbouncer, startPgbouncer } from "../support/pgbouncer.ts"
 import {
@@ -89,9 +90,11 @@ describe.for(majors)("the source on PostgreSQL %i", (major) => {
     const [finding] = await patient.examine({ jobs: 1 })
     expect(finding).toMatchObject({
       check: "source.locks",
-      severity: "error",
+      severity: "warning",
     })
     expect(finding?.fix).toMatch(/^ALTER SYSTEM SET max_locks_per_transaction = \d+;$/)
+    await patient.sql(`SELECT format('CREATE TABLE more_%s ()', i) FROM generate_series(1, 150) i \\gexec`)
+    expect(await patient.examine({ jobs: 1 })).toMatchObject([{ check: "source.locks", severity: "error" }])
     await server.psql(finding?.fix ?? "")
     // As it is after the restart that it needs.
     const [, wanted = ""] = /= (\d+)/.exec(finding?.fix ?? "") ?? []
@@ -181,6 +184,15 @@ describe.for(majors)("the source on PostgreSQL %i", (major) => {
       expect(await patient.examine()).toEqual([])
     },
   )
+})
+
+test("a host with IPv6 addresses alone", () => {
+  const addresses = ["2600:1f18:2e13:9d00::1"]
+  expect(addressFindings({ host: "db.example.com", addresses })).toMatchObject([
+    { check: "source.ipv6", severity: "notice", subject: "db.example.com" },
+  ])
+  for (const some of [[...addresses, "192.0.2.1"], ["192.0.2.1"], []])
+    expect(addressFindings({ host: "db.example.com", addresses: some })).toEqual([])
 })
 
 test.skipIf(needsOlder)(`client programs that are older than the server${needsOlder}`, async () => {
