@@ -23,6 +23,10 @@ const drillOptions: OptionGroup = (command) =>
     .option("--target", "restore into the server that is given, in place of one that the drill starts itself")
     .option("--expect <file>", 'also ask these queries: a JSON array of { "sql": …, "expect": … }')
     .option("--skip-extension <name>", "without this extension and what needs it; may be repeated", each)
+    .option(
+      "--search-path <schemas>",
+      "what functions without a search_path of their own have while it restores",
+    )
     .option("--jobs <n>", "streams at once, each with a connection (PGSTOW_JOBS)")
 
 export const drillCommand = defineCommand({
@@ -37,6 +41,10 @@ export const drillCommand = defineCommand({
     target: z.boolean().default(false),
     expect: z.string().optional(),
     skipExtension: z.array(z.string()).default([]),
+    searchPath: z
+      .string()
+      .transform((text) => text.split(",").map((schema) => schema.trim()))
+      .optional(),
   }),
   examples: [
     "pgstow drill --identity pgstow.key",
@@ -63,6 +71,7 @@ export const drillCommand = defineCommand({
         target: flags.target ? await connectionOf(settings, flags, context) : undefined,
         clientFolders: settings.pgBin,
         skipExtensions: flags.skipExtension,
+        searchPath: flags.searchPath,
         expectFile: flags.expect,
         jobs: settings.jobs,
       },

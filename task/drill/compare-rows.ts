@@ -9,7 +9,8 @@ import { formatCount } from "../console/format.ts"
 import type { Problem } from "../core/check.ts"
 import type { Manifest } from "../core/manifest.ts"
 import { QueryError } from "../postgres/conversation.ts"
-import { type Findings, inSql, type Restored, type RestoredArchive } from "./restored.ts"
+import type { NamesThere } from "./names-there.ts"
+import type { Findings, Restored, RestoredArchive } from "./restored.ts"
 import { withSessions } from "./with-sessions.ts"
 
 export type RowFindings = Findings & {
@@ -24,14 +25,20 @@ type Expected = { readonly table: TocEntry; readonly isRoot: boolean; rows: numb
  * Counts the rows of every table, and compares: with those of its segments in the manifest, or in the dump, where they
  * are counted as well. Rows that may go to any partition are counted in the topmost table.
  */
-export async function compareRows(restored: Restored, archive: RestoredArchive): Promise<RowFindings> {
+export async function compareRows(
+  restored: Restored,
+  archive: RestoredArchive,
+  names: NamesThere,
+): Promise<RowFindings> {
   const { manifest } = restored
-  const [expected, notes] = await rowsExpected(manifest, archive)
+  const [all, notes] = await rowsExpected(manifest, archive)
+  // What is not there, the comparison of definitions has found.
+  const expected = all.filter(({ table }) => names(table) !== undefined)
   const counts = await withSessions(restored, expected, async ({ table, isRoot }, session) => {
     try {
       const [{ rows }] = countRow.parse(
         await session.query(
-          `SELECT pg_catalog.count(*) AS rows FROM ${isRoot ? "" : "ONLY "}${inSql(table)}`,
+          `SELECT pg_catalog.count(*) AS rows FROM ${isRoot ? "" : "ONLY "}${names(table)}`,
         ),
       )
       return rows

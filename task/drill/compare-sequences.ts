@@ -2,22 +2,19 @@ import * as z from "zod"
 import { formatRelationName } from "../archive/relation-name.ts"
 import type { Problem } from "../core/check.ts"
 import { QueryError } from "../postgres/conversation.ts"
-import {
-  type Findings,
-  inSql,
-  ofNoExtension,
-  ofUsers,
-  type Restored,
-  type RestoredArchive,
-} from "./restored.ts"
+import type { NamesThere } from "./names-there.ts"
+import { type Findings, ofNoExtension, ofUsers, type Restored, type RestoredArchive } from "./restored.ts"
 import { withSessions } from "./with-sessions.ts"
 
 /** Compares where every sequence stands with where the dump puts it. */
-export async function compareSequences(restored: Restored, { entries }: RestoredArchive): Promise<Findings> {
-  const made = new Set(entries.filter(({ kind }) => kind === "SEQUENCE").map(inSql))
+export async function compareSequences(
+  restored: Restored,
+  { entries }: RestoredArchive,
+  names: NamesThere,
+): Promise<Findings> {
   const expected = entries.flatMap((entry) => {
     const [, value, called] = /setval\((?:.*), (-?\d+), (true|false)\);\s*$/s.exec(entry.definition) ?? []
-    if (entry.kind !== "SEQUENCE SET" || value === undefined || !made.has(inSql(entry))) return []
+    if (entry.kind !== "SEQUENCE SET" || value === undefined || names(entry) === undefined) return []
     return [{ entry, value, isCalled: called === "true" }]
   })
   const problems = await withSessions(restored, expected, async ({ entry, value, isCalled }, session) => {
@@ -26,7 +23,7 @@ export async function compareSequences(restored: Restored, { entries }: Restored
     const wanted = inWords(value, isCalled)
     try {
       const [found] = stateRow.parse(
-        await session.query(`SELECT last_value::text AS value, is_called AS "isCalled" FROM ${inSql(entry)}`),
+        await session.query(`SELECT last_value::text AS value, is_called AS "isCalled" FROM ${names(entry)}`),
       )
       if (found.value === value && found.isCalled === isCalled) return undefined
       return { object, expected: wanted, found: inWords(found.value, found.isCalled) }
@@ -64,8 +61,9 @@ export async function findSequencesBehind(
   })
   const problems: Problem[] = []
   const notes: string[] = []
-  for (const { name, table, column, value, largest } of found.flat()) {
-    const object = `sequence ${name}`
+  for (const { schema, name, table, column, value, largest } of found.flat()) {
+    const relation = formatRelationName({ schema, name })
+    const object = `sequence ${relation}`
     if (differing.has(object))
       problems.push({
         object,
@@ -74,20 +72,26 @@ export async function findSequencesBehind(
       })
     else
       notes.push(
-        `the sequence ${name} is at ${value} as in the original, and ${table}.${column} goes up to ${largest}: what is inserted there may collide`,
+        `the sequence ${relation} is at ${value} as in the original, and ${table}.${column} goes up to ${largest}: what is inserted there may collide`,
       )
   }
   return { problems, notes }
 }
 
-const ownedRow = z.object({ name: z.string(), sequence: z.string(), table: z.string(), column: z.string() })
+const ownedRow = z.object({
+  schema: z.string(),
+  name: z.string(),
+  sequence: z.string(),
+  table: z.string(),
+  column: z.string(),
+})
 const behindRow = z.tuple([
   z.object({ behind: z.boolean().nullable(), value: z.string(), largest: z.string().nullable() }),
 ])
 
 const ownedQuery = `
   SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS sequence,
-         pg_catalog.format('%s.%s', n.nspname, c.relname) AS name,
+         n.nspname AS schema, c.relname AS name,
          pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table,
          pg_catalog.quote_ident(a.attname) AS column
     FROM pg_catalog.pg_sequence s

@@ -10,6 +10,7 @@ import { compareExpectations, type Expectation } from "./expectations.ts"
 import { findDisabledKeys, findInvalidConstraints, findInvalidIndexes } from "./find-invalid.ts"
 import { findLyingIndexes } from "./find-lying-indexes.ts"
 import { findUnreadable } from "./find-unreadable.ts"
+import { readNamesThere } from "./names-there.ts"
 import type { Findings, Restored } from "./restored.ts"
 
 export type Comparison = Findings & Pick<DrillRecord, "rows" | "objects">
@@ -51,16 +52,16 @@ export async function compareRestored(
   let objects: Comparison["objects"] = {}
   let rows = 0
   if (archive) {
-    await look("definitions", async () => {
-      const found = await definitionsOf(restored)
-      objects = countKinds(found)
-      return compareDefinitions(archive.entries, found, reference, isSameVersion(restored))
-    })
-    rows = (await look("rows", () => compareRows(restored, archive))).rows
+    const found = await definitionsOf(restored)
+    objects = countKinds(found)
+    const isSame = isSameVersion(restored)
+    await look("definitions", () => compareDefinitions(archive.entries, found, reference, isSame))
+    const names = await readNamesThere(restored.session, found)
+    rows = (await look("rows", () => compareRows(restored, archive, names))).rows
     await look("large objects", () => compareLargeObjects(restored, archive))
-    const differing = await look("sequences", () => compareSequences(restored, archive))
-    const names = new Set(differing.problems.map(({ object }) => object))
-    await look("sequences and columns", () => findSequencesBehind(restored, names))
+    const differing = await look("sequences", () => compareSequences(restored, archive, names))
+    const moved = new Set(differing.problems.map(({ object }) => object))
+    await look("sequences and columns", () => findSequencesBehind(restored, moved))
   }
   await look("constraints", () => findInvalidConstraints(restored, archive?.entries ?? []))
   await look("keys", () => findDisabledKeys(restored))

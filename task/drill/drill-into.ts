@@ -26,6 +26,7 @@ export type DrillIntoOptions = {
   readonly identities: readonly string[]
   readonly signedBy: readonly string[]
   readonly skipExtensions: readonly string[]
+  readonly searchPath: readonly string[] | undefined
   readonly expectations: readonly Expectation[]
   readonly jobs: number | "auto"
 }
@@ -89,7 +90,7 @@ export async function drillInto(
 
 /** As of a `restore` without further flags. */
 function restoreOptions(options: DrillIntoOptions): Omit<RestoreChosenOptions, "into"> {
-  const { connection, clientFolders, identities, signedBy, jobs } = options
+  const { connection, clientFolders, identities, signedBy, searchPath, jobs } = options
   return {
     connection,
     clientFolders,
@@ -102,6 +103,7 @@ function restoreOptions(options: DrillIntoOptions): Omit<RestoreChosenOptions, "
     grants: "keep",
     tablespaces: "keep",
     leaveOut: leaveOut(options),
+    searchPath,
     clean: false,
     locale: "original",
     analyze: true,

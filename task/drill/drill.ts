@@ -29,6 +29,8 @@ export type DrillOptions = {
   /** Folders with PostgreSQL's programs, searched first. */
   readonly clientFolders: readonly string[]
   readonly skipExtensions: readonly string[]
+  /** As RestoreOptions has it. */
+  readonly searchPath: readonly string[] | undefined
   /** The file with queries of the user's own. */
   readonly expectFile: string | undefined
   readonly jobs: number | "auto"

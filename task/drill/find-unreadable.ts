@@ -2,6 +2,7 @@ import * as z from "zod"
 import { formatRelationName } from "../archive/relation-name.ts"
 import type { Problem } from "../core/check.ts"
 import { QueryError } from "../postgres/conversation.ts"
+import { isText } from "./names-there.ts"
 import { type Findings, inSql, ofNoExtension, ofUsers, type Restored } from "./restored.ts"
 import { withSessions } from "./with-sessions.ts"
 
@@ -15,7 +16,8 @@ const kinds = { r: "table", p: "table", v: "view", m: "materialized view" } as c
  * what belongs to extensions is left out: it may need what they have loaded.
  */
 export async function findUnreadable(restored: Restored): Promise<Findings> {
-  const relations = z.array(relationRow).parse(await restored.session.query(relationQuery))
+  const all = z.array(relationRow).parse(await restored.session.query(relationQuery))
+  const relations = all.filter(({ schema, name }) => isText(schema + name))
   const problems: Problem[] = []
   const notes: string[] = []
   await withSessions(restored, relations, async (relation, session) => {

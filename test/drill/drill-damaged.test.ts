@@ -82,3 +82,33 @@ test.skipIf(needsOlder)(
     else expect(drill?.server).toMatch(new RegExp(`^${older}\\.`))
   },
 )
+
+test("tables are found by names that are no text in UTF-8, too", async () => {
+  const scene = await setDrillScene()
+  await scene.server.psql(
+    `DROP DATABASE ${scene.database};
+     CREATE DATABASE ${scene.database} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`,
+  )
+  await scene.server.psql(
+    `SET client_encoding TO 'UTF8'; CREATE TABLE "Straße" (id serial PRIMARY KEY, t text);
+     INSERT INTO "Straße" (t) VALUES ('ü'), ('ß'); CREATE VIEW "größe" AS SELECT t || 'ä' AS x FROM "Straße"`,
+    scene.database,
+  )
+  await scene.json(["backup", "--no-verify"])
+  expect(await drillOf(scene)).toMatchObject({ kind: "drilled", drill: { rows: 2, notes: [] } })
+})
+
+test("functions that look names up without a schema have what --search-path says", async () => {
+  const scene = await setDrillScene()
+  await scene.server.psql(
+    `CREATE FUNCTION plain(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT i';
+     CREATE FUNCTION outer_one(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN plain(i); END';
+     CREATE TABLE t (i int CHECK (outer_one(i) > 0)); INSERT INTO t VALUES (1)`,
+    scene.database,
+  )
+  await scene.json(["backup", "--no-verify"])
+  expect((await drillOf(scene, [], 6)).problems).toMatchObject([
+    { object: /^TABLE DATA t/, found: /^function plain\(integer\) does not exist/ },
+  ])
+  expect(await drillOf(scene, ["--search-path", "public"])).toMatchObject({ kind: "drilled" })
+})
