@@ -14,6 +14,7 @@ import {
 } from "./catalog.ts"
 import { clockAheadSeconds, describeClock } from "./clocks.ts"
 import { placeInWords, type UnlistedPlace, unlistedPlace } from "./list.ts"
+import { type BackupMeasures, measureBackups } from "./measure-backups.ts"
 import { nothingFound } from "./nothing-found.ts"
 
 export type StatusOptions = ReadOptions & {
@@ -34,10 +35,13 @@ export type DatabaseStatus = {
   readonly lastDrill: { readonly id: string; readonly kind: CheckKind; readonly at: string } | null
   /** The ids of backups that are dated in the future, which count for nothing. */
   readonly fromTheFuture: readonly string[]
+  readonly measures: BackupMeasures
 }
 
 export type StatusResult = {
   readonly maxAgeHours: number
+  /** All that were asked, also those that did not answer. */
+  readonly storages: readonly string[]
   readonly databases: readonly DatabaseStatus[]
   /** The storages whose clocks differ from this machine's by more than five minutes. */
   readonly clocks: readonly ClockDifference[]
@@ -56,9 +60,20 @@ export type ClockDifference = { readonly storage: string; readonly aheadSeconds:
  */
 export async function status(
   storages: readonly Storage[],
+  options: StatusOptions,
+  context: Pick<Context, "now">,
+): Promise<StatusResult> {
+  const { result, unanswered } = await statusOrSilence(storages, options, context)
+  if (unanswered) throw unanswered
+  return result
+}
+
+/** The same for those who must report also that none answers: `unanswered` is then what the first fails of. */
+export async function statusOrSilence(
+  storages: readonly Storage[],
   { maxAgeHours, ...options }: StatusOptions,
   { now }: Pick<Context, "now">,
-): Promise<StatusResult> {
+): Promise<{ readonly result: StatusResult; readonly unanswered: PgstowError | undefined }> {
   const found: DatabaseStatus[] = []
   const clocks: ClockDifference[] = []
   const empty: StatusResult["empty"][number][] = []
@@ -79,8 +94,17 @@ export async function status(
       unlisted.push(unlistedPlace(storage, null, error))
     }
   }
-  if (answered === 0 && failure) throw failure
-  return { maxAgeHours, databases: found, clocks, empty, unlisted }
+  return {
+    result: {
+      maxAgeHours,
+      storages: storages.map(({ url }) => url),
+      databases: found,
+      clocks,
+      empty,
+      unlisted,
+    },
+    unanswered: answered === 0 ? failure : undefined,
+  }
 }
 
 /** What is known of one storage. */
@@ -89,7 +113,7 @@ async function statusOf(
   options: ReadOptions,
   now: Context["now"],
   maxAgeHours: number,
-): Promise<Omit<StatusResult, "maxAgeHours">> {
+): Promise<Omit<StatusResult, "maxAgeHours" | "storages">> {
   const { database } = options
   const { entries, unlisted } = await readStorage(storage, options)
   const hidden = new Set(unlisted.map((each) => each.database))
@@ -115,6 +139,7 @@ async function statusOf(
         overdue: ageHours === null || ageHours > maxAgeHours,
         lastDrill: lastDrillOf(backups),
         fromTheFuture: backups.filter((backup) => isAheadOf(backup, at)).map(({ id }) => id),
+        measures: measureBackups(backups, at),
       }
     })
   // One that does not answer just now may be the one that is wanted.

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
 import { type StatusOptions, status, statusFailure } from "../../task/catalog/status.ts"
 import { formatStatus } from "../../task/commands/status.ts"
-import { formatManifest } from "../../task/core/manifest.ts"
+import { formatManifest, storedBytes } from "../../task/core/manifest.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { override } from "../support/override.ts"
@@ -25,7 +25,7 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
   afterEach(() => storages.close())
 
   test("a database whose newest verified backup is new enough is well", async () => {
-    await storeSample(first, { id: ids[1], checks: ["verified"] })
+    const manifest = await storeSample(first, { id: ids[1], checks: ["verified"] })
     const result = await look([first])
     expect(result.databases).toEqual([
       {
@@ -37,6 +37,22 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
         overdue: false,
         fromTheFuture: [],
         lastDrill: null,
+        measures: {
+          count: { verified: 1, unverified: 0, failed: 0 },
+          unreadable: 0,
+          storedBytes: storedBytes(manifest),
+          newest: {
+            id: ids[1],
+            startedAt: "2026-01-02T03:00:00.000Z",
+            seconds: 83.5,
+            storedBytes: storedBytes(manifest),
+            rawBytes: 4 * storedBytes(manifest),
+            sourceBytes: 9_000_000,
+            rows: null,
+          },
+          newestDrilledAt: null,
+          lastGoodDrillAt: null,
+        },
       },
     ])
     expect(statusFailure(result)).toBeUndefined()
