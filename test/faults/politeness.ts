@@ -41,7 +41,7 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
   })
   undo.defer(() => server.stop())
   bed.guard(server.password)
-  const source = await makeSource(bed, "politeness", server)
+  const source = await makeSource(bed, "polite", server)
   const replica = await startPostgres({ primary: server, settings: { max_standby_streaming_delay: "200ms" } })
   undo.defer(() => replica.stop())
   const env = { ...source.env, PGSTOW_STORAGE: `file://${source.folder}/store` }
