@@ -66,6 +66,9 @@ for (const [signal, kind] of [
   })
 }
 
+// Where it can't be written to, nobody can be told.
+process.stderr.on("error", () => {})
+
 // Where an error that nothing catches ends it.
 process.once("exit", killChildren)
 

@@ -6,7 +6,7 @@ import { formatCount, formatJson, formatText, wrapText } from "../console/format
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
-import { exitCodes, generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
+import { codeOf, exitCodes, generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { announce, failureEvents } from "../notify/announce.ts"
 import { parseChannels } from "../notify/channel.ts"
@@ -41,6 +41,23 @@ const tellMs = 10_000
 /** Runs one command line (without `node` and the script) and returns its exit code. Never throws. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   const terminal = openTerminal(io.stderr, io.env)
+  let lost: PgstowError | undefined
+  io.stdout.on("error", (cause) => {
+    // Whoever reads may stop before the end, as `head` does.
+    if (codeOf(cause) !== "EPIPE")
+      lost ??= new PgstowError("storage", "the output could not be written", {
+        cause,
+        hint: "Look at where standard output goes. What the command has done is done.",
+      })
+  })
+  const exitCode = await runLine(args, io, terminal)
+  await new Promise((resolve) => io.stdout.write("", resolve))
+  if (!lost || exitCode !== 0) return exitCode
+  const log = openLog({ level: "info", terminal, now: io.now })
+  return reportFailure(lost, { json: false, debug: false }, io, log, terminal)
+}
+
+async function runLine(args: readonly string[], io: Io, terminal: Terminal): Promise<number> {
   let exitCode = 0
   const program = makeProgram(async (command, typed) => {
     exitCode = await runCommand(command, typed, io, terminal)

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { describe, expect, inject, onTestFinished, test } from "vitest"
 import { setBucket } from "../support/bucket.ts"
 import { needsUnwritable, unwritableFolder } from "../support/disk.ts"
-import { failureOfRun } from "../support/failure-line.ts"
+import { failureOfRun, logOf } from "../support/failure-line.ts"
 import { freePort } from "../support/postgres.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 import { runOnTerminal } from "../support/terminal.ts"
@@ -467,6 +467,18 @@ test.each([
     exitCode: 2,
   })
 })
+
+test.runIf(process.platform === "linux")(
+  "a reader that stops early is no failure, a full disk is one",
+  () => {
+    const script = `'${process.execPath}' '${inject("program")}' restore --help`
+    const cut = spawnSync("bash", ["-c", `${script} | true; exit "\${PIPESTATUS[0]}"`], { encoding: "utf8" })
+    expect(cut).toMatchObject({ status: 0, stderr: "" })
+    const full = spawnSync("bash", ["-c", `${script} > /dev/full`], { encoding: "utf8" })
+    expect(full.status).toBe(4)
+    expect(logOf(full.stderr).at(-1)?.message).toMatch(/^the output could not be written: ENOSPC/)
+  },
+)
 
 test("a .env that is no file is named", async () => {
   const { folder, run } = await setScene()
