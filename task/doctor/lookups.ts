@@ -30,7 +30,7 @@ function functionFinding({ function: name, extension, names, schemas, usedBy }: 
   const path = [...schemas, "pg_temp"].map((schema) => (schema === "pg_temp" ? schema : identifier(schema)))
   return {
     check: "content.function-paths",
-    severity: "warning",
+    severity: extension === undefined ? "warning" : "notice",
     subject: name,
     what: `the function has no search_path of its own and looks up ${listed(names)}, for ${listed(usedBy.map(({ object }) => object))}`,
     why:

@@ -27,9 +27,9 @@ const tables = `
   pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
 
-/** Waits for the lock of each table: one that is being changed makes it give up. */
+/** Waits for the lock of each table: one that is being changed makes it give up. One that is gone has no size. */
 const measuredQuery = `
-  SELECT format('%I.%I', n.nspname, c.relname) AS table, pg_table_size(c.oid) AS bytes
+  SELECT format('%I.%I', n.nspname, c.relname) AS table, coalesce(pg_table_size(c.oid), 0) AS bytes
     FROM ${tables} ORDER BY 2 DESC LIMIT ${largest}`
 
 /** By what VACUUM and ANALYZE saw last. */

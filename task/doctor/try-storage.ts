@@ -33,7 +33,7 @@ export async function tryStorage(storage: Storage, database: string): Promise<Tr
     try {
       return await run()
     } catch (error) {
-      if (!(error instanceof PgstowError) || !["storage", "damaged"].includes(error.kind)) throw error
+      if (!(error instanceof PgstowError) || isInterruption(error)) throw error
       failures[name] ??= error
       return undefined
     }
@@ -73,6 +73,10 @@ export async function tryStorage(storage: Storage, database: string): Promise<Tr
     await attempt("remove", () => storage.remove([keys.one, keys.parts]))
   }
   return { url: storage.url, failures, notes }
+}
+
+function isInterruption({ kind }: PgstowError): boolean {
+  return kind === "interrupted" || kind === "terminated"
 }
 
 /** With write-once, what an earlier run could not remove is still there. */

@@ -119,6 +119,15 @@ test("with --all each database is looked into, and what is so of the server is s
   }
 })
 
+test("it looks through what programs are run by, as a backup does", async () => {
+  const { run } = await healthy()
+  const { exitCode, stdout } = await run(["doctor", "--exec", "env"])
+  expect({ exitCode, stdout }).toEqual({
+    exitCode: 0,
+    stdout: expect.stringMatching(/^nothing found/) as unknown,
+  })
+})
+
 test("it takes every flag of backup", async () => {
   const { run } = await healthy()
   const flags = async (command: string) =>
