@@ -1,6 +1,7 @@
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
+import { proofOf } from "../core/check.ts"
 import { databaseFolder } from "../core/database-folder.ts"
 import { storedBytes } from "../core/manifest.ts"
 import {
@@ -169,7 +170,7 @@ function decideForDatabase(
   )
   const readable = entries
     .flatMap((entry) => (entry.manifest === undefined || entry.problem ? [] : [entry]))
-    .map((entry) => ({ ...entry, startedAt: startOf(entry.id) }))
+    .map((entry) => ({ ...entry, startedAt: startOf(entry.id), proof: proofOf(entry.findings) }))
   const decided = planCleanup(readable, policy, now).map(
     ({ backup: { database, id, state, manifest }, keep, because }) => ({
       database,

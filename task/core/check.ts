@@ -1,6 +1,6 @@
 import * as z from "zod"
 import { formatTimestamp, parseTimestamp, randomSuffix } from "./backup-id.ts"
-import type { BackupState } from "./retention.ts"
+import type { BackupState, Proof } from "./retention.ts"
 
 /**
  * What a check of a backup may find. `verified` and `failed`: the stored bytes, compared with the manifest.
@@ -183,6 +183,12 @@ function isDrill(kind: CheckKind): boolean {
 
 function latest(findings: readonly Finding[]): Finding | undefined {
   return findings.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0]
+}
+
+/** How well the good checks of a verified backup prove it. */
+export function proofOf(findings: readonly Finding[]): Proof {
+  if (holdingDrill(findings)?.kind === "drilled") return "drilled"
+  return findings.some(({ kind }) => kind === "deep-verified") ? "deep-verified" : "verified"
 }
 
 export function stateOf(finding: Finding | undefined): BackupState {

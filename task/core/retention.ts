@@ -9,7 +9,10 @@ export const retentionPolicySchema = z
     keepLast: limit,
     /** All that were started less than so many times 24 hours ago. */
     keepDays: limit,
-    /** The newest of each of the last so many days (UTC) that have one; the same for the longer ones. */
+    /**
+     * One of each of the last so many days (UTC) that have one: of those that are proven best, the newest. The same for the
+     * longer ones.
+     */
     keepDaily: limit,
     /** Weeks are those of ISO 8601: they begin on Monday. */
     keepWeekly: limit,
@@ -26,7 +29,17 @@ export type RetentionPolicy = Readonly<z.infer<typeof retentionPolicySchema>>
 /** What is known of a backup's bytes: its last check was good, it had none, or its last check found damage. */
 export type BackupState = "verified" | "unverified" | "failed"
 
-export type DatedBackup = { readonly id: string; readonly startedAt: Date; readonly state: BackupState }
+/** How well a verified backup is proven, the best first. */
+export const proofs = ["drilled", "deep-verified", "verified"] as const
+export type Proof = (typeof proofs)[number]
+
+export type DatedBackup = {
+  readonly id: string
+  readonly startedAt: Date
+  readonly state: BackupState
+  /** Of one that is verified; just that, unless given. */
+  readonly proof?: Proof
+}
 
 export type Decision<Backup> = {
   readonly backup: Backup
@@ -97,14 +110,18 @@ function applyRules<Backup extends DatedBackup>(
     ["monthly", rules.keepMonthly, monthOf],
     ["yearly", rules.keepYearly, yearOf],
   ] as const) {
-    const newestOf = new Map<string, Backup>()
-    for (const backup of newestFirst) {
-      const period = periodOf(backup.startedAt)
-      if (!newestOf.has(period)) newestOf.set(period, backup)
+    const byPeriod = Map.groupBy(newestFirst, ({ startedAt }) => periodOf(startedAt))
+    for (const [period, backups] of [...byPeriod].slice(0, count)) {
+      const [newest] = backups
+      const chosen = backups.reduce((best, one) => (rankOf(one) < rankOf(best) ? one : best))
+      keep(chosen, `${name} ${period}${chosen === newest ? "" : `, ${chosen.proof}`}`)
     }
-    for (const [period, backup] of [...newestOf].slice(0, count)) keep(backup, `${name} ${period}`)
   }
   return reasons
+}
+
+function rankOf({ proof = "verified" }: DatedBackup): number {
+  return proofs.indexOf(proof)
 }
 
 /** The reasons to keep a backup that is not verified; `superseded` where a newer one is. */

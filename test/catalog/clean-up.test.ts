@@ -91,6 +91,18 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     expect(await idsIn(first, "shop")).toHaveLength(4)
   })
 
+  test("keeps of a month the backup that was drilled", async () => {
+    await storeSample(first, { id: ids[0], checks: ["verified", "drilled"] })
+    await storeSample(first, { id: ids[1], checks: ["verified"] })
+    await storeSample(first, { id: ids[2], checks: ["verified"] })
+    const [cleaned] = (await cleanup([first], { ...keepTwo, policy: { keepMonthly: 1 } }, context)).storages
+    expect(cleaned?.decisions.map(({ id, keep, because }) => [id, keep, because.at(-1)])).toEqual([
+      [ids[2], true, "the newest verified backup is never removed"],
+      [ids[1], false, "no rule keeps it"],
+      [ids[0], true, "monthly 2026-01, drilled"],
+    ])
+  })
+
   test("a dry run decides the same and touches nothing", async () => {
     await storeAll(first)
     await first.put("orders/20251231T030000Z-zzzzzzzz/main.dump.zst.age", Buffer.from("half of it"))

@@ -11,6 +11,7 @@ import {
   holdingFinding,
   newFinding,
   parseCheck,
+  proofOf,
   stateOf,
 } from "../../task/core/check.ts"
 
@@ -140,6 +141,18 @@ test("of drills the last failure holds until another drill is good, whatever oth
   expect(drillAfter("drilled", "failed")).toBe("drilled")
   expect(drillAfter("drilled", "drill-failed", "verified", "deep-verified")).toBe("drill-failed")
   expect(drillAfter("drill-failed", "drilled", "verified")).toBe("drilled")
+})
+
+test("what proves a backup best is a drill that holds, then a deep check", () => {
+  const proofAfter = (...kinds: CheckKind[]) => {
+    const { begin, findings } = checks()
+    for (const kind of kinds) begin()(kind)
+    return proofOf(findings)
+  }
+  expect(proofAfter("verified")).toBe("verified")
+  expect(proofAfter("deep-verified", "verified")).toBe("deep-verified")
+  expect(proofAfter("drilled", "deep-verified", "verified")).toBe("drilled")
+  expect(proofAfter("drilled", "drill-failed", "verified")).toBe("verified")
 })
 
 test("no clock that is wrong hides a failure, or keeps one that is over", () => {

@@ -8,6 +8,7 @@ import {
   type BackupState,
   type DatedBackup,
   planCleanup,
+  proofs,
   type RetentionPolicy,
   retentionPolicySchema,
 } from "../../task/core/retention.ts"
@@ -15,15 +16,16 @@ import {
 const folder = join(import.meta.dirname, "retention")
 const states = ["verified", "unverified", "failed"] as const satisfies BackupState[]
 
-/** A case: `backups` are written "<id> <state>". */
+/** A case: `backups` are written "<id> <state>", or "<id> verified <proof>". */
 const caseSchema = z.strictObject({
   about: z.string(),
   now: z.iso.datetime().transform((text) => new Date(text)),
   policy: retentionPolicySchema,
   backups: z.array(
     z.string().transform((line): DatedBackup => {
-      const [id = "", state] = line.split(" ")
-      return { id, startedAt: startOf(id), state: z.enum(states).parse(state) }
+      const [id = "", state, proof] = line.split(" ")
+      const dated = { id, startedAt: startOf(id), state: z.enum(states).parse(state) }
+      return proof === undefined ? dated : { ...dated, proof: z.enum(proofs).parse(proof) }
     }),
   ),
 })
@@ -34,9 +36,12 @@ describe("retention decides as written down", () => {
     test(`${basename(file, ".json")}: ${about}`, async () => {
       const rules = Object.entries(policy).map(([rule, count]) => `${rule} ${count}`)
       const rows = planCleanup(backups, policy, now).map(({ backup, keep, because }) =>
-        [backup.id, backup.state.padEnd(10), (keep ? "keep" : "remove").padEnd(6), because.join("; ")].join(
-          "  ",
-        ),
+        [
+          backup.id,
+          (backup.proof ?? backup.state).padEnd(10),
+          (keep ? "keep" : "remove").padEnd(6),
+          because.join("; "),
+        ].join("  "),
       )
       const text = [`${about}\n${rules.join(", ")}, at ${now.toISOString()}\n`, ...rows, ""].join("\n")
       await expect(text).toMatchFileSnapshot(file.replace(/json$/, "txt"))
@@ -66,12 +71,17 @@ const hourMs = 60 * 60 * 1000
 
 /** Up to 60 backups over some three years, many on the same days, some from the future. */
 const history = fc
-  .array(fc.record({ hoursAgo: fc.integer({ min: -48, max: 26_000 }), state: fc.constantFrom(...states) }), {
-    maxLength: 60,
-  })
+  .array(
+    fc.record({
+      hoursAgo: fc.integer({ min: -48, max: 26_000 }),
+      state: fc.constantFrom(...states),
+      proof: fc.constantFrom(...proofs),
+    }),
+    { maxLength: 60 },
+  )
   .map((backups) =>
-    backups.map(({ hoursAgo, state }, index): DatedBackup => {
-      return { id: `backup-${index}`, startedAt: new Date(now.getTime() - hoursAgo * hourMs), state }
+    backups.map(({ hoursAgo, state, proof }, index): DatedBackup => {
+      return { id: `backup-${index}`, startedAt: new Date(now.getTime() - hoursAgo * hourMs), state, proof }
     }),
   )
 const rule = fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined })
@@ -151,6 +161,19 @@ describe("whatever the policy and the history", () => {
       ),
       { numRuns: 500 },
     )
+  })
+
+  test("no period goes without its best proven backup where it keeps one", () => {
+    holds((backups, policy) => {
+      const past = verifiedOnly(backups).filter(({ startedAt }) => startedAt <= now)
+      const kept = keptIds(backups, { ...policy, keepMonthly: 1_000 })
+      const rank = ({ proof = "verified" }: DatedBackup) => proofs.indexOf(proof)
+      const months = Map.groupBy(past, ({ startedAt }) => startedAt.toISOString().slice(0, 7))
+      for (const month of months.values()) {
+        const best = Math.min(...month.map(rank))
+        expect(month.some((one) => rank(one) === best && kept.has(one.id))).toBe(true)
+      }
+    })
   })
 
   test("planning again after the removals removes nothing", () => {
