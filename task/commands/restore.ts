@@ -16,6 +16,7 @@ import { restoreFile } from "../restore/from-sql.ts"
 import type { Prospect } from "../restore/prospect.ts"
 import { rehearse, restore } from "../restore/restore.ts"
 import { countOf, type RestoreResult, restoreFailure } from "../restore/result.ts"
+import { readRunFile } from "../restore/run-file.ts"
 import {
   choiceFlags,
   choiceOf,
@@ -60,6 +61,10 @@ const restoreOptions: OptionGroup = (command) =>
     .option(
       "--search-path <schemas>",
       "what functions without a search_path of their own have meanwhile, in a new database",
+    )
+    .option(
+      "--run <file>",
+      "run this SQL in the new database when all is there, before it gets its name: to mask or reset",
     )
     .option("--no-tablespaces", "everything lies in the database's own tablespace")
     .option("--role <role>", "everything belongs to this role")
@@ -118,6 +123,7 @@ export const restoreCommand = defineCommand({
       .transform((text) => text.split(",").map((schema) => schema.trim()))
       .optional(),
     role: z.string().optional(),
+    run: z.string().optional(),
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
     analyze: z.boolean().default(true),
@@ -128,7 +134,11 @@ export const restoreCommand = defineCommand({
   examples: [
     "pgstow restore latest --into orders_restored --identity pgstow.key",
     "pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue",
+    "pgstow restore latest --into staging --run mask.sql",
     "pgstow restore ./sentinel_backup_20251215_163138.sql.gz --into assets",
+  ],
+  notes: [
+    "The file of --run goes to one psql, as the user that restores, and the first error ends it: the database stays incomplete_… then. psql obeys its backslash commands (\\copy, \\i, \\!) where psql runs, which with --exec is there; so run only files of your own.",
   ],
   async run({ settings, args, flags, ask, width }, context) {
     const { into, clean, table, schema, owner, acl, role, locale, analyze, yes } = flags
@@ -158,6 +168,7 @@ export const restoreCommand = defineCommand({
       },
       notValid: flags.notValid,
       searchPath: flags.searchPath,
+      run: flags.run === undefined ? undefined : await readRunFile(flags.run),
       clean,
       locale,
       analyze,
@@ -243,7 +254,7 @@ export function formatProspect(prospect: Prospect, width = Number.POSITIVE_INFIN
 
 export function formatRestore(result: RestoreResult): string {
   const { id, database, into, state, tables, rawBytes, seconds, errors, byHand } = result
-  const { leftOut, warnings, rename } = result
+  const { leftOut, warnings, ran, rename } = result
   const what = `${id} of ${formatName(database)}`
   const { restoredBytes } = result
   const size = `${formatCount(tables, "table")}, ${formatBytes(restoredBytes ?? rawBytes)}`
@@ -265,6 +276,7 @@ export function formatRestore(result: RestoreResult): string {
     ]),
     ...formatByHand(byHand, into),
     ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
+    ...(ran === null ? [] : [`  ran ${formatName(ran)} in it`]),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
     ...(rename.length > 0
       ? ["to take the original's place, in psql with another database while nobody uses these:"]

@@ -122,6 +122,7 @@ const wholly = {
   byHand: [],
   leftOut: [],
   warnings: [],
+  ran: null,
   renameAsItIs: [],
   failure: null,
 } as const
@@ -169,7 +170,12 @@ function refuseChoices({
   clean,
   owners,
   searchPath,
-}: Pick<RestoreOptions, "selection" | "clean" | "owners" | "searchPath">): void {
+  run,
+}: Pick<RestoreOptions, "selection" | "clean" | "owners" | "searchPath" | "run">): void {
+  if (run !== undefined)
+    throw new PgstowError("usage", "--run is for backups that pgstow made, and this is a plain dump", {
+      hint: "Restore it, and run the file by psql.",
+    })
   if (selection === undefined && !clean && typeof owners === "string" && searchPath === undefined) return
   throw new PgstowError(
     "usage",

@@ -3,6 +3,7 @@ import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { incompleteName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
+import { withDatabase } from "../postgres/connection.ts"
 import { QueryError } from "../postgres/conversation.ts"
 import { createDatabase, type OriginalDatabase, type RefusedSetting } from "../postgres/create-database.ts"
 import { propertyStatements } from "../postgres/database-properties.ts"
@@ -18,6 +19,7 @@ import { analyze, findDamage, type MeasuredJob, type RestoreEnd, type RestoreJob
 import { keepAmounts } from "./keep-amounts.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import type { Questions } from "./options.ts"
+import { runFile } from "./run-file.ts"
 import { type Leaves, tellingLeft } from "./telling-left.ts"
 
 /**
@@ -64,6 +66,12 @@ async function fillAndRename(
   ]
   const { outcome } = filled
   if (outcome.state !== "ok") return { plan, into: incomplete, state: "incomplete", outcome, warnings }
+  const { warnings: said, failure: refusal } = await runOwn(job, incomplete, context)
+  warnings.push(...said)
+  if (refusal) {
+    const failed = { ...outcome, state: "failed", failure: refusal } as const
+    return { plan, into: incomplete, state: "incomplete", outcome: failed, warnings }
+  }
   warnings.push(...(await analyze(job, plan, incomplete, context)))
   const failure = await rename(target, incomplete, name)
   if (!failure) {
@@ -76,6 +84,27 @@ async function fillAndRename(
     state: "incomplete",
     outcome: { ...outcome, state: "failed", failure },
     warnings,
+  }
+}
+
+/** Runs the user's own file, where there is one, and resolves to what was wrong with it. */
+async function runOwn(
+  { options, clients, target }: MeasuredJob,
+  database: string,
+  { env, signal, log, progress }: Context,
+): Promise<{ readonly warnings: readonly string[]; readonly failure?: PgstowError }> {
+  const { run } = options
+  if (!run) return { warnings: [] }
+  const title = `running ${formatName(run.file)} in ${formatName(database)}`
+  log.info(title)
+  progress.update({ stage: title, doneBytes: 0 })
+  try {
+    const there = withDatabase(target.connection, database)
+    return { warnings: await runFile(run, { psql: clients.psql, connection: there, env, signal }) }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    return { warnings: [], failure: error }
   }
 }
 

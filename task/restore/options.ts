@@ -4,6 +4,7 @@ import type { Connection } from "../postgres/connection.ts"
 import type { LocaleChoice } from "../postgres/create-database.ts"
 import type { Owners } from "../postgres/pg-restore.ts"
 import type { Storage } from "../storage/storage.ts"
+import type { RunFile } from "./run-file.ts"
 
 export type RestoreOptions = RestoreChosenOptions & {
   readonly storages: readonly Storage[]
@@ -42,6 +43,8 @@ export type RestoreJobOptions = {
   readonly notValid?: boolean
   /** Into a new database: what functions without a search_path of their own have meanwhile, as schemas. */
   readonly searchPath?: readonly string[] | undefined
+  /** Into a new database: what runs in it when all is there, before it gets its name. */
+  readonly run?: RunFile | undefined
   /** Into an existing database: drop first what is then restored. */
   readonly clean: boolean
   readonly locale: LocaleChoice

@@ -1,6 +1,6 @@
 import { describeBackup } from "../catalog/describe-backup.ts"
 import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
-import { formatName } from "../console/format.ts"
+import { formatBytes, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
@@ -129,7 +129,13 @@ export async function rehearseChosen(
   if (plain) return rehearseImported(storage, manifest, plain, options, context)
   return withTarget(storage, manifest, options, context, async (job, exists) => {
     const outlook = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
-    return prospectOf(job, outlook, { exists, questions: await questionsOf(job, exists) })
+    const { run } = options
+    const then = run
+      ? [
+          `when all is there, ${formatName(run.file)} runs in it (${formatBytes(run.sql.length)}), which is not looked into`,
+        ]
+      : []
+    return prospectOf(job, outlook, { exists, questions: [...(await questionsOf(job, exists)), ...then] })
   })
 }
 
@@ -167,6 +173,10 @@ async function withTarget<T>(
           hint: "Leave --search-path out, or restore into a new database (leave --into out).",
         },
       )
+    if (options.run !== undefined && exists)
+      throw new PgstowError("usage", `--run is for a new database, and ${formatName(name)} is there`, {
+        hint: "Run the file by psql when the restore is done, or restore into a new database (leave --into out).",
+      })
     if (options.clean && !exists)
       throw new PgstowError("usage", `there is no database ${formatName(name)} to clean`, {
         hint: "Leave --clean out: a new database has nothing to drop.",

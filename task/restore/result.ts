@@ -34,6 +34,8 @@ export type RestoreResult = {
   /** What belongs to the tables that were asked for, but not without others. */
   readonly leftOut: readonly string[]
   readonly warnings: readonly string[]
+  /** The file of the user's own that has run in it; null where there was none, or it did not come to its end. */
+  readonly ran: string | null
   /** The statements by which `into`, restored under a name made for it, takes the original's place. */
   readonly rename: readonly string[]
   /** Of an incomplete one: those by which it takes its place all the same, the original's or `name`. */
@@ -48,7 +50,7 @@ export type RestoreResult = {
 
 /** What a job has come to. */
 export function resultOf(
-  { storage, manifest, name }: RestoreJob,
+  { storage, manifest, name, options }: RestoreJob,
   end: RestoreEnd & {
     readonly rename: readonly string[]
     readonly restoredBytes?: number | undefined
@@ -88,6 +90,7 @@ export function resultOf(
         : [],
     leftOut: plan.leftOut.map(({ kind, schema, name }) => `${kind.toLowerCase()} ${schema ?? ""}.${name}`),
     warnings,
+    ran: state === "restored" ? (options.run?.file ?? null) : null,
     rename: state === "restored" ? end.rename : [],
     renameAsItIs: state === "incomplete" ? renameAsItIs(end, name) : [],
     failure: failure ? { kind: failure.kind, message: messageOf(failure), hint: failure.hint ?? null } : null,

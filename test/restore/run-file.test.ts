@@ -1,0 +1,116 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { beforeEach, expect, onTestFinished, test } from "vitest"
+import { failureOfRun } from "../support/failure-line.ts"
+import { type Scene, setScene } from "../support/scene.ts"
+
+let scene: Scene
+let into: string
+beforeEach(async () => {
+  scene = await setScene()
+  const { server, database } = scene
+  into = `${database}_staging`
+  await server.psql(
+    `CREATE SCHEMA app; ALTER DATABASE ${database} SET search_path = app;
+     CREATE TABLE app.people (id int PRIMARY KEY, email text NOT NULL);
+     INSERT INTO app.people SELECT n, 'person' || n || '@example.com' FROM generate_series(1, 100) AS n`,
+    database,
+  )
+  await scene.json(["backup"])
+  onTestFinished(async () => {
+    for (const name of [into, `incomplete_${into}`])
+      await server.psql(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  })
+})
+
+async function runFile(
+  sql: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+) {
+  await writeFile(join(scene.folder, "mask.sql"), sql)
+  return scene.run(["restore", "latest", "--into", into, "--run", "mask.sql", "--yes", ...args], env)
+}
+
+async function databases(): Promise<string> {
+  const { server } = scene
+  return server.psql(
+    `SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname IN ('${into}', 'incomplete_${into}')`,
+  )
+}
+
+const mask = "UPDATE people SET email = 'masked' || id\n  WHERE id > 0"
+const maskedIn = (name: string) =>
+  scene.server.psql("SELECT count(*) FROM app.people WHERE email LIKE 'masked%'", name)
+
+test("the file has run in the restored database, with its own settings, when that has its name", async () => {
+  // It may end without a semicolon, copy rows in, and write psql's commands.
+  const sql = `\\set word masked\nCOPY people FROM STDIN;\n101\tkäse@example.com\n\\.\n${mask}`
+  const { exitCode, stderr } = await runFile(sql)
+  expect([exitCode, stderr]).toMatchObject([0, /running mask\.sql in incomplete_/])
+  expect(await databases()).toBe(into)
+  expect(await maskedIn(into)).toBe("101")
+})
+
+test("a dry run names the file, and neither runs it nor makes anything", async () => {
+  const { exitCode, stdout } = await runFile("SELECT 1 / 0;", ["--dry-run"])
+  expect([exitCode, stdout]).toMatchObject([0, /mask\.sql runs in it \(13 B\)/])
+  expect(await databases()).toBe("")
+})
+
+test.each([
+  [
+    "a statement that fails",
+    `${mask};\n\nUPDATE people SET emial = '';\n${mask};\n`,
+    /^mask\.sql, line 4, failed: column "emial" of relation "people" does not exist$/,
+  ],
+  ["an unknown command of psql", `${mask};\n\\maks\n`, /^mask\.sql, line 3, failed: invalid command \\maks$/],
+  ["a transaction without an end", `BEGIN;\n${mask};\n`, /^mask\.sql ends within a transaction/],
+  ["the same without BEGIN", `\\set AUTOCOMMIT off\n${mask};\n`, /^mask\.sql ends within a transaction/],
+  [
+    "text without an end",
+    `${mask};\nSELECT 'a;\n`,
+    /^mask\.sql, line \d, failed: unterminated quoted string/,
+  ],
+])("%s leaves an incomplete database, and says where", async (_, sql, message) => {
+  const failure = failureOfRun(await runFile(sql))
+  expect(failure.kind).toBe("restoreErrors")
+  expect(failure.message).toMatch(message)
+  expect(failure.hint).toContain(`incomplete_${into}`)
+  expect(await databases()).toBe(`incomplete_${into}`)
+})
+
+test("what can't be run is refused before anything is made", async () => {
+  await mkdir(join(scene.folder, "folder"))
+  const restore = ["restore", "latest", "--into", into, "--run"]
+  const refused: [string, RegExp][] = [
+    ["missing.sql", /^the file to run, missing\.sql, can't be read: no such file/],
+    ["folder", /^the file to run, folder, can't be read: folder is a folder/],
+    ["", /^the file to run, , has no name/],
+  ]
+  for (const [file, message] of refused) {
+    const failure = failureOfRun(await scene.run([...restore, file]))
+    expect(failure.kind).toBe("usage")
+    expect(failure.message).toMatch(message)
+  }
+  expect(failureOfRun(await runFile(" \n")).message).toContain("mask.sql, is empty")
+  await writeFile(join(scene.folder, "mask.sql"), mask)
+  const there = failureOfRun(
+    await scene.run(["restore", "latest", "--into", scene.database, "--run", "mask.sql", "--yes"]),
+  )
+  expect(there.message).toContain("--run is for a new database")
+  expect(await maskedIn(scene.database)).toBe("0")
+  expect(await databases()).toBe("")
+})
+
+test("behind a prefix the file comes from this side, and its errors have its lines", async () => {
+  const { server, folder } = scene
+  const prefix = join(folder, "over-there")
+  await writeFile(prefix, `#!/bin/sh\ncd /\nexec env -i PATH="${server.binDir}:/usr/bin:/bin" "$@"\n`)
+  await chmod(prefix, 0o755)
+  const env = { PGSTOW_EXEC: prefix, PGSTOW_PG_BIN: "" }
+  const failure = failureOfRun(await runFile(`${mask};\nSELECT 1 / 0;\n`, [], env))
+  expect(failure.message).toBe("mask.sql, line 3, failed: division by zero")
+  expect((await runFile(`${mask};\n`, [], env)).exitCode).toBe(0)
+  expect(await maskedIn(into)).toBe("100")
+})
