@@ -118,7 +118,11 @@ function unreached(check: Finding["check"], subject: string, error: PgstowError)
     check,
     severity: "error",
     subject,
-    what: messageOf(error).replaceAll(/\s*\n\s*/g, " "),
+    // The subject stands before it.
+    what: messageOf(error)
+      .replaceAll(/\s*\n\s*/g, " ")
+      .replace(`could not connect to ${subject}: `, "could not connect: ")
+      .replace(`${subject}: `, ""),
     why: "Nothing can be backed up before this is put right, and nothing else of the database was looked at.",
     fix: error.hint ?? "See the server's log, which may say more.",
   }
