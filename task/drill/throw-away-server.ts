@@ -149,7 +149,7 @@ async function ready(server: Child, pidFile: string, signal: AbortSignal): Promi
 
 /**
  * What is told here is what to end; the end of the input, which comes with the end of this process, in whatever way,
- * has it done.
+ * has it done. Then all temporary folders of this process go, whose names begin alike.
  */
 const guardScript = `
   pid=
@@ -163,7 +163,7 @@ const guardScript = `
     kill -KILL "$pid"
   fi
   n=0
-  while [ $n -lt 50 ] && [ -e "$1" ]; do n=$((n + 1)); rm -rf "$1"; sleep 0.1; done`
+  while [ $n -lt 50 ] && [ -e "$1" ]; do n=$((n + 1)); rm -rf "\${1%-*}"-*; sleep 0.1; done`
 
 type Guard = {
   /** What is to be ended from now on. */
