@@ -63,6 +63,7 @@ export async function compareRestored(
     const moved = new Set(differing.problems.map(({ object }) => object))
     await look("sequences and columns", () => findSequencesBehind(restored, moved))
   }
+  if (!archive) notes.push("the backup is SQL: its definitions and rows could not be compared")
   await look("constraints", () => findInvalidConstraints(restored, archive?.entries ?? []))
   await look("keys", () => findDisabledKeys(restored))
   await look("indexes", () => findInvalidIndexes(restored))

@@ -3,7 +3,9 @@ import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { zstdCompressSync } from "node:zlib"
 import { expect, test } from "vitest"
+import * as z from "zod"
 import type { DrillResult } from "../../task/drill/drill.ts"
+import { sample } from "../legacy/samples.ts"
 import { drillOf, editManifest, expectNothingLeft, setDrillScene } from "../support/drill-scene.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { majors, needsOlder, sharedPostgres } from "../support/shared-postgres.ts"
@@ -111,4 +113,29 @@ test("functions that look names up without a schema have what --search-path says
     { object: /^TABLE DATA t/, found: /^function plain\(integer\) does not exist/ },
   ])
   expect(await drillOf(scene, ["--search-path", "public"])).toMatchObject({ kind: "drilled" })
+})
+
+test("a backup that was imported as SQL is restored and read, and its views and indexes looked at", async () => {
+  const scene = await setDrillScene()
+  const imported = ["import", sample("sentinel_backup_20251215_163138.sql.gz"), "--name", "old"]
+  await scene.json(imported)
+  const { kind, drill } = await drillOf(scene)
+  expect(kind).toBe("drilled")
+  expect(drill).toMatchObject({
+    rows: 0,
+    objects: {},
+    notes: ["the backup is SQL: its definitions and rows could not be compared"],
+  })
+  expectNothingLeft(scene)
+})
+
+test("a signed backup is drilled with the public key that it is signed by, and with no other", async () => {
+  const scene = await setDrillScene()
+  await scene.server.psql("CREATE TABLE t AS SELECT 1 AS i", scene.database)
+  const made = z.object({ signer: z.string(), signingKeyFile: z.string() })
+  const makeKey = async (name: string) => made.parse(await scene.json(["keygen", "--signing", "--out", name]))
+  const [mine, other] = [await makeKey("mine.key"), await makeKey("other.key")]
+  await scene.json(["backup", "--no-verify", "--signing-key", mine.signingKeyFile])
+  expect(await drillOf(scene, ["--signed-by", mine.signer])).toMatchObject({ kind: "drilled" })
+  expect((await scene.run(["drill", "--signed-by", other.signer])).exitCode).toBe(13)
 })
