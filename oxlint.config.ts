@@ -77,6 +77,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "verify",
     "restore",
   ],
+  report: ["build", "core", "console", "processes", "storage", "catalog"],
   settings: ["core", "console", "keys", "legacy", "postgres", "storage"],
   schedule: ["legacy", "processes", "settings"],
   commands: [
@@ -91,6 +92,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "legacy",
     "notify",
     "processes",
+    "report",
     "restore",
     "schedule",
     "settings",

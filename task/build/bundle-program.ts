@@ -1,6 +1,7 @@
 import { join } from "node:path"
 import { buildSync } from "esbuild"
 import { bundleOptions } from "./bundle.ts"
+import { bundlePage } from "./bundle-page.ts"
 
 /** What pgstow needs. */
 const leastMajor = 24
@@ -22,6 +23,7 @@ const require = pgstowCreateRequire(import.meta.url);`
 
 /** Bundles the program into one file that runs alone. An older Node than it needs says so in one line, and exits 2. */
 export function bundleProgram(outfile: string): void {
+  const { script, style } = bundlePage()
   buildSync({
     ...bundleOptions,
     entryPoints: [join(import.meta.dirname, "../main.ts")],
@@ -29,5 +31,7 @@ export function bundleProgram(outfile: string): void {
     target: oldestReader,
     format: "cjs",
     banner: { js: firstStage },
+    // Where these are, the program has no need of esbuild, which is then left out.
+    define: { PGSTOW_PAGE_SCRIPT: JSON.stringify(script), PGSTOW_PAGE_STYLE: JSON.stringify(style) },
   })
 }

@@ -57,6 +57,8 @@ export type StorageCatalog = {
   readonly entries: readonly CatalogEntry[]
   /** The databases whose backups can't be listed, and why. */
   readonly unlisted: readonly UnlistedDatabase[]
+  /** The folders that have no manifest: no backups, but what is left of one, or will be one. */
+  readonly bare: readonly BackupName[]
 }
 
 export type UnlistedDatabase = { readonly database: string; readonly problem: PgstowError }
@@ -103,7 +105,11 @@ export async function readStorage(
   const entries = await mapConcurrently(names, requestsAtOnce, (name) =>
     readEntry(storage, name, signedBy, proveAnswering),
   )
-  return { entries: entries.filter((entry) => entry !== undefined).sort(newestFirst), unlisted }
+  return {
+    entries: entries.filter((entry) => entry !== undefined).sort(newestFirst),
+    unlisted,
+    bare: names.filter((_, index) => entries[index] === undefined),
+  }
 }
 
 /** The same, of whoever made them: newest first. Rejects also where a database's backups can't be listed. */

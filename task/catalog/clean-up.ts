@@ -114,7 +114,7 @@ async function cleanStorage(
     const ahead = clockAheadSeconds(storage, now())
     const at = (ahead !== null && ahead > 0 ? storage.clock() : undefined) ?? now()
     done.clockAheadSeconds = ahead
-    done.decisions = decide(backups, policy, at)
+    done.decisions = decideCleanup(backups, policy, at)
     // The oldest first: an interruption leaves the newest of what was to go.
     for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {
       const remove = async () => (dryRun ? (decision.storedBytes ?? 0) : removeBackup(storage, decision))
@@ -151,7 +151,12 @@ const noListNote =
 const versionsNote =
   "The bucket keeps versions: what was removed takes up its space until a lifecycle rule for noncurrent versions removes it."
 
-function decide(entries: readonly CatalogEntry[], policy: RetentionPolicy, now: Date): CleanupDecision[] {
+/** What the policy says of every backup of a storage: by database, newest first. */
+export function decideCleanup(
+  entries: readonly CatalogEntry[],
+  policy: RetentionPolicy,
+  now: Date,
+): CleanupDecision[] {
   const byDatabase = Map.groupBy(entries, ({ database }) => database)
   return [...byDatabase.keys()]
     .sort()

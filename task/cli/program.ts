@@ -13,6 +13,7 @@ import { listCommand } from "../commands/list.ts"
 import { migrateCommand } from "../commands/migrate.ts"
 import { outputOptions } from "../commands/options.ts"
 import { removeCommand } from "../commands/remove.ts"
+import { reportCommand } from "../commands/report.ts"
 import { restoreCommand } from "../commands/restore.ts"
 import { scheduleCommand } from "../commands/schedule.ts"
 import { showCommand } from "../commands/show.ts"
@@ -27,6 +28,7 @@ const commands: readonly Command[] = [
   listCommand,
   showCommand,
   statusCommand,
+  reportCommand,
   verifyCommand,
   drillCommand,
   restoreCommand,

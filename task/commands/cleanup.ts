@@ -7,18 +7,12 @@ import { PgstowError } from "../errors.ts"
 import { readSettings } from "../settings/config.ts"
 import { policyOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
-import { signerOptions, storageOptions } from "./options.ts"
+import { keepOptions, signerOptions, storageOptions } from "./options.ts"
 
 const retentionOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Retention (only verified backups count; the newest of them always stays):")
     .option("--database <name>", "only this database's backups")
-    .option("--keep-last <n>", "the last n (PGSTOW_KEEP_LAST)")
-    .option("--keep-days <n>", "those of the last n days (PGSTOW_KEEP_DAYS)")
-    .option("--keep-daily <n>", "one a day for n days (PGSTOW_KEEP_DAILY)")
-    .option("--keep-weekly <n>", "one a week for n weeks (PGSTOW_KEEP_WEEKLY)")
-    .option("--keep-monthly <n>", "one a month for n months (PGSTOW_KEEP_MONTHLY)")
-    .option("--keep-yearly <n>", "one a year for n years (PGSTOW_KEEP_YEARLY)")
     .option("--dry-run", "only say what would be removed, and why")
 
 export const cleanupCommand = defineCommand({
@@ -29,7 +23,7 @@ export const cleanupCommand = defineCommand({
     syntax: "[days]",
     description: "keep the backups of this many days: short for --keep-days",
   },
-  options: [storageOptions, signerOptions, retentionOptions],
+  options: [storageOptions, signerOptions, retentionOptions, keepOptions],
   flags: z.object({ database: z.string().optional(), dryRun: z.boolean().default(false) }),
   examples: [
     "pgstow cleanup --dry-run --keep-daily 7 --keep-weekly 5 --keep-monthly 12",

@@ -86,6 +86,16 @@ export const choiceOptions: OptionGroup = (command) =>
     .option("--database <name>", "of which database; not needed where there is only one")
     .option("--at <time>", "the last one started at or before this time: 2026-01-02T03:00Z")
 
+/** What retention keeps; below the heading of whoever takes them. */
+export const keepOptions: OptionGroup = (command) =>
+  command
+    .option("--keep-last <n>", "the last n (PGSTOW_KEEP_LAST)")
+    .option("--keep-days <n>", "those of the last n days (PGSTOW_KEEP_DAYS)")
+    .option("--keep-daily <n>", "one a day for n days (PGSTOW_KEEP_DAILY)")
+    .option("--keep-weekly <n>", "one a week for n weeks (PGSTOW_KEEP_WEEKLY)")
+    .option("--keep-monthly <n>", "one a month for n months (PGSTOW_KEEP_MONTHLY)")
+    .option("--keep-yearly <n>", "one a year for n years (PGSTOW_KEEP_YEARLY)")
+
 /** For commands whose argument is a database. */
 export const databaseOption: OptionGroup = (command) =>
   command

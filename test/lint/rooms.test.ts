@@ -15,7 +15,7 @@ const layers = [
   ["postgres", "catalog"],
   ["verify", "settings"],
   ["backup", "restore", "schedule"],
-  ["doctor", "drill"],
+  ["doctor", "drill", "report"],
   ["commands"],
   ["cli"],
 ]

