@@ -15,6 +15,7 @@ import { databaseFolder, databaseOf } from "../core/database-folder.ts"
 import { heldProof } from "../core/held-proof.ts"
 import { formatManifest, type Manifest, ManifestError, parseManifest } from "../core/manifest.ts"
 import { mapConcurrently } from "../core/map-concurrently.ts"
+import { holdingPins, type Pin, type PinNote, pinNoteOf } from "../core/pin.ts"
 import type { BackupState } from "../core/retention.ts"
 import { PgstowError } from "../errors.ts"
 import { readAtMost } from "../storage/read-at-most.ts"
@@ -37,6 +38,8 @@ type EntryBase = BackupName & {
   readonly finding: Finding | undefined
   /** What the drills found. */
   readonly drill: Finding | undefined
+  /** The pins that hold: retention keeps a backup with any. Undefined where that is not known. */
+  readonly pins: readonly Pin[] | undefined
 }
 
 export type ReadableEntry = EntryBase & {
@@ -240,11 +243,25 @@ export async function putCheck(
 
 /** What the checks of a backup found, in no certain order. */
 export async function readFindings(storage: Storage, name: BackupName): Promise<Finding[]> {
+  return (await readNotes(storage, name)).findings
+}
+
+/** The pins of a backup that hold, in no certain order. */
+export async function readPins(storage: Storage, name: BackupName): Promise<Pin[]> {
+  return holdingPins((await readNotes(storage, name)).pinNotes)
+}
+
+/** What the names of the files among a backup's checks say. */
+async function readNotes(
+  storage: Storage,
+  name: BackupName,
+): Promise<{ readonly findings: Finding[]; readonly pinNotes: PinNote[] }> {
   const folder = keyOf(name, checksFolder)
-  const findings = await Array.fromAsync(storage.list(folder), ({ key }) =>
-    findingOf(key.slice(folder.length)),
-  )
-  return findings.filter((known) => known !== undefined)
+  const names = await Array.fromAsync(storage.list(folder), ({ key }) => key.slice(folder.length))
+  return {
+    findings: names.flatMap((file) => findingOf(file) ?? []),
+    pinNotes: names.flatMap((file) => pinNoteOf(file) ?? []),
+  }
 }
 
 /** The records of all checks of a backup, oldest first. Those that can't be read are left out. */
@@ -313,13 +330,14 @@ async function readEntry(
     return problemOf(error, proveAnswering)
   })
   if (manifest === undefined) return undefined
-  const findings = await readFindings(storage, name).catch((error) => problemOf(error, proveAnswering))
-  const known = findings instanceof PgstowError ? [] : findings
+  const notes = await readNotes(storage, name).catch((error: unknown) => problemOf(error, proveAnswering))
+  const known = notes instanceof PgstowError ? [] : notes.findings
+  const pins = notes instanceof PgstowError ? undefined : holdingPins(notes.pinNotes)
   const finding = holdingFinding(known)
   const drill = holdingDrill(known)
-  const entry = { storage, ...name, state: stateOf(finding), findings: known, finding, drill }
+  const entry = { storage, ...name, state: stateOf(finding), findings: known, finding, drill, pins }
   if (manifest instanceof PgstowError) return { ...entry, problem: manifest }
-  return findings instanceof PgstowError ? { ...entry, manifest, problem: findings } : { ...entry, manifest }
+  return notes instanceof PgstowError ? { ...entry, manifest, problem: notes } : { ...entry, manifest }
 }
 
 /** Gives `error` where it is the problem of one backup; throws it where all of the storage has it. */

@@ -12,7 +12,14 @@ import {
 } from "../core/retention.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { NotRemovedError, type Storage } from "../storage/storage.ts"
-import { type BackupName, type CatalogEntry, type ReadOptions, readStorage, removeBackup } from "./catalog.ts"
+import {
+  type BackupName,
+  type CatalogEntry,
+  type ReadOptions,
+  readPins,
+  readStorage,
+  removeBackup,
+} from "./catalog.ts"
 import { clockAheadSeconds } from "./clocks.ts"
 import { type Debris, findDebris, noteDebris, removeDebris } from "./debris.ts"
 
@@ -72,7 +79,7 @@ export async function cleanup(
 export function checkPolicy(policy: RetentionPolicy): void {
   if (!retentionPolicySchema.safeParse(policy).success)
     throw new PgstowError("usage", "nothing says which backups to keep", {
-      hint: "Give --keep-last, --keep-days, --keep-daily, --keep-weekly, --keep-monthly or --keep-yearly (PGSTOW_KEEP_LAST, …), for example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
+      hint: "Give --keep-last, --keep-days, --keep-hourly, --keep-daily, --keep-weekly, --keep-monthly or --keep-yearly (PGSTOW_KEEP_LAST, …), for example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
     })
 }
 
@@ -117,6 +124,12 @@ async function cleanStorage(
     done.decisions = decideCleanup(backups, policy, at)
     // The oldest first: an interruption leaves the newest of what was to go.
     for (const decision of done.decisions.filter(({ keep }) => !keep).toReversed()) {
+      if (!dryRun && (await readPins(storage, decision)).length > 0) {
+        done.decisions = done.decisions.map((each) =>
+          each === decision ? { ...each, keep: true, because: ["pinned meanwhile"] } : each,
+        )
+        continue
+      }
       const remove = async () => (dryRun ? (decision.storedBytes ?? 0) : removeBackup(storage, decision))
       if (await free(remove)) done.removedBackups += 1
     }
@@ -175,7 +188,12 @@ function decideForDatabase(
   )
   const readable = entries
     .flatMap((entry) => (entry.manifest === undefined || entry.problem ? [] : [entry]))
-    .map((entry) => ({ ...entry, startedAt: startOf(entry.id), proof: proofOf(entry.findings) }))
+    .map((entry) => ({
+      ...entry,
+      startedAt: startOf(entry.id),
+      proof: proofOf(entry.findings),
+      isPinned: (entry.pins ?? []).length > 0,
+    }))
   const decided = planCleanup(readable, policy, now).map(
     ({ backup: { database, id, state, manifest }, keep, because }) => ({
       database,

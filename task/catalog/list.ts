@@ -30,6 +30,8 @@ export type ListedBackup = {
   readonly lastCheck: { readonly kind: CheckKind; readonly at: string } | null
   /** What the drills found: the last that failed, until another is good. */
   readonly lastDrill: { readonly kind: CheckKind; readonly at: string } | null
+  /** Whether retention keeps it for ever; null where that is not known. */
+  readonly pinned: boolean | null
   readonly problem: string | null
 }
 
@@ -119,7 +121,7 @@ async function readPlace(
 }
 
 function describe(entry: CatalogEntry): ListedBackup {
-  const { storage, database, id, state, finding, drill, manifest, problem } = entry
+  const { storage, database, id, state, finding, drill, pins, manifest, problem } = entry
   return {
     storage: storage.url,
     database,
@@ -133,6 +135,7 @@ function describe(entry: CatalogEntry): ListedBackup {
     state,
     lastCheck: finding ? { kind: finding.kind, at: finding.at.toISOString() } : null,
     lastDrill: drill ? { kind: drill.kind, at: drill.at.toISOString() } : null,
+    pinned: pins === undefined ? null : pins.length > 0,
     problem: problem ? messageOf(problem) : null,
   }
 }

@@ -13,7 +13,7 @@ export type RemoveOptions = {
   readonly database?: string | undefined
   /** The public keys of which one must have signed a backup for it to count as good, if there are any. */
   readonly signedBy?: readonly string[] | undefined
-  /** Also the newest good backup of its database. */
+  /** Also the newest good backup of its database, and one that is pinned. */
   readonly force: boolean
   /** Asked before anything is removed, with every copy that would be; rejects where the answer is no. */
   readonly confirm: (copies: readonly [CatalogEntry, ...CatalogEntry[]]) => Promise<void>
@@ -33,7 +33,7 @@ export type RemovedCopy = {
  * Removes one backup from every storage that has it, each copy on its own: where one can't be removed, `error` says why.
  *
  * Throws a PgstowError, and removes nothing: "storage" where one can't be read, or a database's folder in one, since a copy may be there; "usage" where
- * it is the newest good backup of its database, or not named by an id; and what findBackup throws.
+ * it is the newest good backup of its database, or pinned, or not named by an id; and what findBackup throws.
  */
 export async function remove(
   storages: readonly Storage[],
@@ -60,6 +60,7 @@ export async function remove(
     throw new PgstowError("usage", `${first.id} is the newest good backup of ${first.database}`, {
       hint: "Make a new backup first, or say --force.",
     })
+  if (!force) refusePinned(copies)
   await confirm(copies)
   const removed: RemovedCopy[] = []
   for (const { storage } of copies) {
@@ -67,6 +68,19 @@ export async function remove(
     removed.push(await removeCopy(storage, first))
   }
   return { database: first.database, id: first.id, storages: removed }
+}
+
+function refusePinned(copies: readonly CatalogEntry[]): void {
+  const pinned = copies.find(({ pins }) => pins === undefined || pins.length > 0)
+  if (!pinned) return
+  const { id, storage, pins } = pinned
+  if (pins === undefined)
+    throw new PgstowError("usage", `whether ${id} is pinned in ${storage.url} can't be read`, {
+      hint: "See why by `pgstow list`, or say --force.",
+    })
+  throw new PgstowError("usage", `${id} is pinned in ${storage.url}`, {
+    hint: `See why by \`pgstow show ${id}\`; then unpin it (\`pgstow unpin ${id}\`), or say --force.`,
+  })
 }
 
 async function removeCopy(storage: Storage, name: BackupName): Promise<RemovedCopy> {

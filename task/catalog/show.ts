@@ -7,6 +7,7 @@ import type { Storage } from "../storage/storage.ts"
 import { type ReadOptions, readChecks } from "./catalog.ts"
 import { findBackup, readCatalog } from "./find-backup.ts"
 import { signerOf } from "./manifest-signature.ts"
+import { type ShownPin, showPins } from "./pin.ts"
 
 export type ShowResult = {
   readonly storage: string
@@ -16,6 +17,8 @@ export type ShowResult = {
   readonly rawBytes: number
   /** Oldest first. */
   readonly checks: readonly Check[]
+  /** The pins that hold, oldest first. */
+  readonly pins: readonly ShownPin[]
   /** The ids of newer backups that were passed over: damaged, or not readable. */
   readonly passedOver: readonly string[]
   /** The public key that it says it is signed by; null where it is not signed. */
@@ -44,6 +47,7 @@ export async function show(
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),
     checks: entry.problem ? [] : await readChecks(storage, entry),
+    pins: entry.pins && entry.pins.length > 0 ? await showPins(storage, entry, entry.pins) : [],
     signer: signerOf(manifest) ?? null,
     trusted: (options.signedBy ?? []).length > 0,
     passedOver: [...new Set(passedOver.map(({ id }) => id))],

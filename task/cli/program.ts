@@ -12,12 +12,14 @@ import { keygenCommand } from "../commands/keygen.ts"
 import { listCommand } from "../commands/list.ts"
 import { migrateCommand } from "../commands/migrate.ts"
 import { outputOptions } from "../commands/options.ts"
+import { pinCommand } from "../commands/pin.ts"
 import { removeCommand } from "../commands/remove.ts"
 import { reportCommand } from "../commands/report.ts"
 import { restoreCommand } from "../commands/restore.ts"
 import { scheduleCommand } from "../commands/schedule.ts"
 import { showCommand } from "../commands/show.ts"
 import { statusCommand } from "../commands/status.ts"
+import { unpinCommand } from "../commands/unpin.ts"
 import { verifyCommand } from "../commands/verify.ts"
 import { version } from "../version.ts"
 
@@ -36,6 +38,8 @@ const commands: readonly Command[] = [
   catCommand,
   globalsCommand,
   cleanupCommand,
+  pinCommand,
+  unpinCommand,
   removeCommand,
   doctorCommand,
   keygenCommand,

@@ -11,7 +11,9 @@ import { keepOptions, signerOptions, storageOptions } from "./options.ts"
 
 const retentionOptions: OptionGroup = (command) =>
   command
-    .optionsGroup("Retention (only verified backups count; the newest of them always stays):")
+    .optionsGroup(
+      "Retention (only verified backups count; the newest of them always stays, and what is pinned):",
+    )
     .option("--database <name>", "only this database's backups")
     .option("--dry-run", "only say what would be removed, and why")
 

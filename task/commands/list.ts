@@ -101,11 +101,23 @@ function formatCopies({ storages, backups }: ListResult, width: number | undefin
   )
 }
 
-function stateInWords({ problem, lastCheck, lastDrill, storedBytes, encrypted }: ListedBackup): string {
+function stateInWords({
+  problem,
+  lastCheck,
+  lastDrill,
+  storedBytes,
+  encrypted,
+  pinned,
+}: ListedBackup): string {
   const unreadable = storedBytes === null ? "unreadable" : "checks unreadable"
   const check = problem === null ? (lastCheck?.kind ?? "unverified") : unreadable
   const drill = lastDrill && lastDrill.kind !== check ? [lastDrill.kind] : []
-  return [check, ...drill, ...(encrypted === false ? ["unencrypted"] : [])].join(", ")
+  return [
+    check,
+    ...drill,
+    ...(pinned ? ["pinned"] : []),
+    ...(encrypted === false ? ["unencrypted"] : []),
+  ].join(", ")
 }
 
 function orDash<Value>(value: Value | null, format: (value: Value) => string): string {

@@ -91,6 +91,7 @@ export const keepOptions: OptionGroup = (command) =>
   command
     .option("--keep-last <n>", "the last n (PGSTOW_KEEP_LAST)")
     .option("--keep-days <n>", "those of the last n days (PGSTOW_KEEP_DAYS)")
+    .option("--keep-hourly <n>", "one an hour for n hours that have one (PGSTOW_KEEP_HOURLY)")
     .option("--keep-daily <n>", "one a day for n days (PGSTOW_KEEP_DAILY)")
     .option("--keep-weekly <n>", "one a week for n weeks (PGSTOW_KEEP_WEEKLY)")
     .option("--keep-monthly <n>", "one a month for n months (PGSTOW_KEEP_MONTHLY)")

@@ -13,7 +13,7 @@ const removeOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Remove:")
     .option("--database <name>", "of which database; not needed where only one has such an id")
-    .option("--force", "also the newest good backup of its database")
+    .option("--force", "also the newest good backup of its database, and a pinned one")
     .option("--yes", "do not ask")
 
 export const removeCommand = defineCommand({

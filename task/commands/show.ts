@@ -58,6 +58,7 @@ export function formatShow(
     ["database", formatName(manifest.database)],
     ["storage", storage],
     ["state", state],
+    ...result.pins.map((pin): [string, string] => ["pinned", pinInWords(pin)]),
     ["started", formatTime(new Date(manifest.startedAt))],
     ["took", formatDuration(seconds)],
     ["stored", `${formatBytes(result.storedBytes)} of ${formatBytes(result.rawBytes)} raw`],
@@ -113,6 +114,10 @@ export function formatShow(
     objects,
     ...(checks.length > 0 ? ["", ...checks.flatMap(checkInWords)] : []),
   ].join("\n")
+}
+
+function pinInWords({ at, by, reason }: ShowResult["pins"][number]): string {
+  return `${formatTime(new Date(at))}${by === null ? "" : ` by ${by}`}: ${reason ?? "its reason can't be read"}`
 }
 
 function signatureInWords({ signer, trusted }: ShowResult): string {

@@ -10,9 +10,10 @@ export const retentionPolicySchema = z
     /** All that were started less than so many times 24 hours ago. */
     keepDays: limit,
     /**
-     * One of each of the last so many days (UTC) that have one: of those that are proven best, the newest. The same for the
+     * One of each of the last so many hours (UTC) that have one: of those that are proven best, the newest. The same for the
      * longer ones.
      */
+    keepHourly: limit,
     keepDaily: limit,
     /** Weeks are those of ISO 8601: they begin on Monday. */
     keepWeekly: limit,
@@ -21,7 +22,7 @@ export const retentionPolicySchema = z
   })
   .refine(
     (policy) => Object.values(policy).some((rule) => rule !== undefined),
-    "a retention policy must say what to keep: keepLast, keepDays, keepDaily, keepWeekly, keepMonthly or keepYearly",
+    "a retention policy must say what to keep: keepLast, keepDays, keepHourly, keepDaily, keepWeekly, keepMonthly or keepYearly",
   )
 
 export type RetentionPolicy = Readonly<z.infer<typeof retentionPolicySchema>>
@@ -39,6 +40,8 @@ export type DatedBackup = {
   readonly state: BackupState
   /** Of one that is verified; just that, unless given. */
   readonly proof?: Proof
+  /** Whether its user keeps it for ever. It counts towards what the policy keeps as any other. */
+  readonly isPinned?: boolean
 }
 
 export type Decision<Backup> = {
@@ -72,12 +75,13 @@ export function planCleanup<Backup extends DatedBackup>(
 
   return newestFirst.map((backup) => {
     const superseded = newestVerified !== undefined && backup.startedAt < newestVerified.startedAt
-    const because =
+    const byPolicy =
       backup.startedAt > now
         ? ["started in the future: a clock is wrong"]
         : backup.state === "verified"
           ? (keptByRules.get(backup) ?? [])
           : unprovenKept(backup, superseded, rules, now)
+    const because = backup.isPinned ? ["pinned", ...byPolicy] : byPolicy
     return because.length > 0
       ? { backup, keep: true, because }
       : { backup, keep: false, because: [removable[backup.state]] }
@@ -105,6 +109,7 @@ function applyRules<Backup extends DatedBackup>(
   for (const backup of newestFirst.slice(0, keepLast)) keep(backup, `last ${keepLast}`)
   for (const backup of newestFirst) for (const reason of young(backup, keepDays, now)) keep(backup, reason)
   for (const [name, count = 0, periodOf] of [
+    ["hourly", rules.keepHourly, hourOf],
     ["daily", rules.keepDaily, dayOf],
     ["weekly", rules.keepWeekly, weekOf],
     ["monthly", rules.keepMonthly, monthOf],
@@ -144,6 +149,8 @@ function young({ startedAt }: DatedBackup, days: number | undefined, now: Date):
 
 const dayMs = 24 * 60 * 60 * 1000
 
+/** "2026-02-01T03". */
+const hourOf = (time: Date) => time.toISOString().slice(0, 13)
 const dayOf = (time: Date) => time.toISOString().slice(0, 10)
 const monthOf = (time: Date) => time.toISOString().slice(0, 7)
 const yearOf = (time: Date) => time.toISOString().slice(0, 4)

@@ -47,6 +47,7 @@ export function unitFor(most: number): Unit {
 const rules = [
   ["keepLast", "the last"],
   ["keepDays", "days"],
+  ["keepHourly", "hourly"],
   ["keepDaily", "daily"],
   ["keepWeekly", "weekly"],
   ["keepMonthly", "monthly"],

@@ -93,6 +93,7 @@ const settings = {
   maxAgeHours: { env: "PGSTOW_MAX_AGE_HOURS", schema: wholeNumber(1, 100_000).default(26) },
   keepLast: { env: "PGSTOW_KEEP_LAST", schema: keep },
   keepDays: { env: "PGSTOW_KEEP_DAYS", schema: keep },
+  keepHourly: { env: "PGSTOW_KEEP_HOURLY", schema: keep },
   keepDaily: { env: "PGSTOW_KEEP_DAILY", schema: keep },
   keepWeekly: { env: "PGSTOW_KEEP_WEEKLY", schema: keep },
   keepMonthly: { env: "PGSTOW_KEEP_MONTHLY", schema: keep },

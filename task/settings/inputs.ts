@@ -195,6 +195,6 @@ export async function legacyKeysOf(
 }
 
 export function policyOf(settings: Settings): RetentionPolicy {
-  const { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
-  return { keepLast, keepDays, keepDaily, keepWeekly, keepMonthly, keepYearly }
+  const { keepLast, keepDays, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings
+  return { keepLast, keepDays, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly }
 }

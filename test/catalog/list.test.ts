@@ -44,6 +44,7 @@ test("every backup is told with its time, sizes and state", async () => {
     state: "verified",
     lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
     lastDrill: null,
+    pinned: false,
     problem: null,
   })
   expect(formatList(result, { width: 80 }).split("\n")).toEqual([

@@ -56,14 +56,16 @@ test("a policy that keeps nothing, or a wrong one, is refused", () => {
     { keepLast: 0 },
     { keepDays: -1 },
     { keepDaily: 1.5 },
-    { keepLast: 1, keepHourly: 1 },
+    { keepLast: 1, keepMinutely: 1 },
   ]
   for (const policy of wrong) {
     expect(retentionPolicySchema.safeParse(policy).success, JSON.stringify(policy)).toBe(false)
     // planCleanup must refuse what the types forbid, too: it decides what is deleted.
     expect(() => planCleanup([], policy as RetentionPolicy, new Date())).toThrow(z.ZodError)
   }
-  expect(() => retentionPolicySchema.parse({})).toThrow("must say what to keep: keepLast, keepDays")
+  expect(() => retentionPolicySchema.parse({})).toThrow(
+    "must say what to keep: keepLast, keepDays, keepHourly",
+  )
 })
 
 const now = new Date("2026-06-15T12:00:00Z")
@@ -85,11 +87,20 @@ const history = fc
     }),
   )
 const rule = fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined })
-const ruleNames = ["keepLast", "keepDays", "keepDaily", "keepWeekly", "keepMonthly", "keepYearly"] as const
+const ruleNames = [
+  "keepLast",
+  "keepDays",
+  "keepHourly",
+  "keepDaily",
+  "keepWeekly",
+  "keepMonthly",
+  "keepYearly",
+] as const
 const policies = fc
   .record({
     keepLast: rule,
     keepDays: rule,
+    keepHourly: rule,
     keepDaily: rule,
     keepWeekly: rule,
     keepMonthly: rule,
@@ -134,6 +145,15 @@ describe("whatever the policy and the history", () => {
     holds((backups, policy) => {
       const unproven = backups.filter(({ state }) => state !== "verified")
       expect(keptIds(unproven, policy).size).toBe(unproven.length)
+    })
+  })
+
+  test("what is pinned is kept, and changes nothing for what is not", () => {
+    holds((backups, policy) => {
+      const pinned = backups.map((backup, index) => ({ ...backup, isPinned: index % 3 === 0 }))
+      const kept = keptIds(backups, policy)
+      const keptThen = keptIds(pinned, policy)
+      for (const { id, isPinned } of pinned) expect(keptThen.has(id)).toBe(isPinned || kept.has(id))
     })
   })
 

@@ -116,7 +116,7 @@ const cases: Record<string, Case> = {
     args: ["cleanup"],
     kind: "usage",
     names: /nothing says which backups to keep/,
-    hint: /--keep-last, --keep-days, --keep-daily/,
+    hint: /--keep-last, --keep-days, --keep-hourly, --keep-daily/,
   },
   "a backup to remove that is not named": {
     args: ["remove"],

@@ -284,7 +284,7 @@ async function retention(world: World, { index, random }: Trial, tally: Tally): 
 }
 
 function randomPolicy(random: Random): Policy {
-  const rules = ["last", "days", "daily", "weekly", "monthly", "yearly"] as const
+  const rules = ["last", "days", "hourly", "daily", "weekly", "monthly", "yearly"] as const
   const chosen = random.shuffle(rules).slice(0, random.between(1, 3))
   return Object.fromEntries(chosen.map((rule) => [rule, random.between(1, rule === "days" ? 60 : 6)]))
 }

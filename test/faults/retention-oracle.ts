@@ -3,6 +3,7 @@ import type { ForgedState } from "./forge.ts"
 export type Policy = {
   readonly last?: number
   readonly days?: number
+  readonly hourly?: number
   readonly daily?: number
   readonly weekly?: number
   readonly monthly?: number
@@ -42,6 +43,7 @@ export function keptBy(policy: Policy, backups: readonly Dated[], now: Date): Se
           newerGood === 0 ||
           newerGood < (policy.last ?? 0) ||
           isYoung(backup) ||
+          isNewestOfPeriod(backup, hourOf, policy.hourly ?? 0) ||
           isNewestOfPeriod(backup, dayOf, policy.daily ?? 0) ||
           isNewestOfPeriod(backup, weekOf, policy.weekly ?? 0) ||
           isNewestOfPeriod(backup, monthOf, policy.monthly ?? 0) ||
@@ -52,6 +54,8 @@ export function keptBy(policy: Policy, backups: readonly Dated[], now: Date): Se
   )
 }
 
+/** Hours since 1970. */
+const hourOf = (time: Date) => String(Math.floor(time.getTime() / (60 * 60 * 1000)))
 const dayOf = (time: Date) => time.toISOString().slice(0, 10)
 const monthOf = (time: Date) => time.toISOString().slice(0, 7)
 const yearOf = (time: Date) => time.toISOString().slice(0, 4)

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
 import { listBackups } from "../../task/catalog/catalog.ts"
+import { pin } from "../../task/catalog/pin.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
+import { quiet } from "../support/quiet.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
 
@@ -52,6 +54,15 @@ it("one database is cleaned alone, and nothing is reported where nothing was rem
   await cleanUp("shop")
   expect(await left("orders")).toHaveLength(3)
   expect(aws.events()).toHaveLength(1)
+})
+
+it("a pinned backup stays, and is not reported as removed", async () => {
+  const storage = openStorage(`file://${folder}`, { env: {} })
+  const context = { now: () => new Date(), signal: new AbortController().signal, log: quiet.log }
+  await pin([storage], { backup: ids[0], database: "orders", reason: "the audit" }, context)
+  await cleanUp("orders")
+  expect(await left("orders")).toEqual([ids[2], ids[0]])
+  expect(aws.events()).toMatchObject([{ type: "Cleanup Succeeded", database: "orders", removed: [ids[1]] }])
 })
 
 it("a storage that can't be read fails the invocation", async () => {
