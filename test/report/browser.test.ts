@@ -76,9 +76,9 @@ async function laidOut(tab: Page): Promise<void> {
     for (const { style } of document.querySelectorAll("section.database")) style.contentVisibility = "visible"
     document.documentElement.scrollHeight`)
   await tab.setViewportSize({ width: tab.viewportSize()?.width ?? 800, height })
-  await tab.waitForFunction(
-    `[...document.querySelectorAll("canvas")].every(({ style, width }) => style.display === "block" && width > 0)`,
-  )
+  // Not by the page itself, whose policy forbids it to wait for an expression.
+  const areDrawn = `[...document.querySelectorAll("canvas")].every(({ style, width }) => style.display === "block" && width > 0)`
+  await expect.poll(() => tab.evaluate<boolean>(areDrawn), { timeout: 30_000 }).toBe(true)
 }
 
 for (const width of [375, 800, 1400])

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
-import { afterEach, beforeEach, expect, test } from "vitest"
+import { readFileSync } from "node:fs"
+import { afterEach, beforeEach, expect, inject, test } from "vitest"
 import { bundlePage } from "../../task/build/bundle-page.ts"
 import { putCheck } from "../../task/catalog/catalog.ts"
 import { collect } from "../../task/report/collect.ts"
@@ -102,4 +103,10 @@ test("what could not be read is on the page", async () => {
   const page = await pageOf([storage, storages.open()])
   expect(page).toContain("Not all could be read")
   expect(page).toMatch(/Nothing there: [^<]*file:/)
+})
+
+test("the program as it is built has the page's script in it once, and not the bundler", () => {
+  const program = readFileSync(inject("program"), "utf8")
+  expect(program.split("prefers-color-scheme: dark").length - 1).toBe(1)
+  expect(program).not.toContain("ESBUILD_BINARY_PATH")
 })
