@@ -2,25 +2,20 @@ import * as z from "zod"
 import { formatBytes, formatDuration, formatName } from "../console/format.ts"
 import { formatProblem } from "../core/check.ts"
 import { type DrillResult, drill, drillFailure } from "../drill/drill.ts"
-import { messageOf, PgstowError } from "../errors.ts"
+import { messageOf, type PgstowError } from "../errors.ts"
 import type { PgstowEvent } from "../notify/events.ts"
-import {
-  choiceFlags,
-  choiceOf,
-  connectionFlags,
-  connectionOf,
-  identitiesOf,
-  signedByOf,
-  storagesOf,
-} from "../settings/inputs.ts"
+import { choiceFlags, choiceOf, identitiesOf, signedByOf, storagesOf, targetOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { drillInWords } from "./drill-in-words.ts"
-import { choiceOptions, each, keyOptions, serverOptions, signerOptions, storageOptions } from "./options.ts"
+import { choiceOptions, each, keyOptions, signerOptions, storageOptions } from "./options.ts"
 
 const drillOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Drill:")
-    .option("--target", "restore into the server that is given, in place of one that the drill starts itself")
+    .option(
+      "--target <url>",
+      "restore into this server, in place of one that the drill starts; a password only in PGSTOW_TARGET",
+    )
     .option("--expect <file>", 'also ask these queries: a JSON array of { "sql": …, "expect": … }')
     .option("--skip-extension <name>", "without this extension and what needs it; may be repeated", each)
     .option(
@@ -28,17 +23,20 @@ const drillOptions: OptionGroup = (command) =>
       "what functions without a search_path of their own have while it restores",
     )
     .option("--jobs <n>", "streams at once, each with a connection (PGSTOW_JOBS)")
+    .option(
+      "--pg-bin <folder>",
+      "look for PostgreSQL's programs, the server's too, here first; may be repeated (PGSTOW_PG_BIN)",
+      each,
+    )
 
 export const drillCommand = defineCommand({
   name: "drill",
   summary: "restore a backup into a throw-away server, compare, and keep the finding",
   group: "Look:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
-  options: [storageOptions, signerOptions, choiceOptions, keyOptions, drillOptions, serverOptions],
+  options: [storageOptions, signerOptions, choiceOptions, keyOptions, drillOptions],
   flags: z.object({
-    ...connectionFlags.shape,
     ...choiceFlags.shape,
-    target: z.boolean().default(false),
     expect: z.string().optional(),
     skipExtension: z.array(z.string()).default([]),
     searchPath: z
@@ -49,26 +47,19 @@ export const drillCommand = defineCommand({
   examples: [
     "pgstow drill --identity pgstow.key",
     "pgstow drill 20260102T03 --database orders --expect orders.json --identity pgstow.key",
-    "pgstow drill --target --host staging.example.com --username admin --identity pgstow.key",
+    "pgstow drill --target postgresql://admin@staging.example.com/postgres --identity pgstow.key",
   ],
   notes: [
     "It exits with 6 when the drill failed, by the backup or by what the server lacks; `pgstow show` has the finding.",
   ],
   async run({ settings, args, flags, typed }, context) {
-    const given = ["host", "port", "username", "dbname", "sslmode", "sslrootcert", "exec"].find((flag) =>
-      typed.has(flag),
-    )
-    if (!flags.target && given !== undefined)
-      throw new PgstowError("usage", `--${given} is about a server, and the drill starts one itself`, {
-        hint: "Add --target to restore into the server that is given, or leave it out.",
-      })
     const result = await drill(
       {
         ...choiceOf(args, flags),
         storages: storagesOf(settings, context),
         signedBy: signedByOf(settings),
         identities: await identitiesOf(settings, context),
-        target: flags.target ? await connectionOf(settings, flags, context) : undefined,
+        target: targetOf(settings, typed, context),
         clientFolders: settings.pgBin,
         skipExtensions: flags.skipExtension,
         searchPath: flags.searchPath,

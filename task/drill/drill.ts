@@ -123,9 +123,17 @@ async function withServer<Value>(
   context: Context,
   use: (server: Server) => Promise<Value>,
 ): Promise<Value & { readonly startSeconds: number | null }> {
-  if (target)
-    return { ...(await use({ connection: target, isThrowAway: false, context })), startSeconds: null }
   const { log, signal, progress } = context
+  // Programs are run here, whatever the source's are run through.
+  const here = { ...context, prefix: undefined, env: withoutServer(context.env) }
+  if (target) {
+    const { PGPASSWORD, PGPASSFILE } = context.env
+    const reaching = { ...here, env: { ...here.env, PGPASSWORD, PGPASSFILE } }
+    return {
+      ...(await use({ connection: target, isThrowAway: false, context: reaching })),
+      startSeconds: null,
+    }
+  }
   const major = majorOf(manifest)
   const programs = chooseServerPrograms(await findServerPrograms(context, clientFolders), major)
   if (major !== undefined && programs.major !== major)
@@ -137,7 +145,6 @@ async function withServer<Value>(
   const startSeconds = (performance.now() - begunAt) / 1000
   try {
     signal.throwIfAborted()
-    const here = { ...context, prefix: undefined, env: withoutServer(context.env) }
     return {
       ...(await use({ connection: server.connection, isThrowAway: true, context: here })),
       startSeconds,
@@ -154,7 +161,7 @@ function majorOf({ source }: Manifest): number | undefined {
   return Number.isNaN(major) ? undefined : major
 }
 
-/** What libpq would read of other servers. */
+/** Without what libpq would read of other servers. */
 function withoutServer(env: Context["env"]): Context["env"] {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^PG(?!STOW_)/.test(name)))
 }

@@ -89,19 +89,17 @@ test("a sequence that was behind in the original is a note, and invalid constrai
   ])
 })
 
-test("a given server gets a database that is dropped, and no role; without --target none is taken", async () => {
+test("a given server gets a database that is dropped, and no role; a password is not taken as a flag", async () => {
   const scene = await setDrillScene()
   await scene.server.psql("CREATE TABLE t AS SELECT 1 AS i; CREATE VIEW v AS SELECT i FROM t", scene.database)
   await scene.json(["backup", "--no-verify"])
   const state =
     "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname ~ 'pgstow_drill'"
-  expect(await drillOf(scene, ["--target"])).toMatchObject({ kind: "drilled", startSeconds: null })
+  const env = { PGSTOW_TARGET: scene.server.url("postgres") }
+  expect(await drillOf(scene, [], 0, env)).toMatchObject({ kind: "drilled", startSeconds: null })
   expect(await scene.server.psql(state)).toBe("")
-  const failure = failureOfRun(await scene.run(["drill", "--host", "localhost"]))
-  expect(failure).toMatchObject({
-    exitCode: 2,
-    message: "--host is about a server, and the drill starts one itself",
-  })
+  const failure = failureOfRun(await scene.run(["drill", "--target", scene.server.url("postgres")]))
+  expect(failure).toMatchObject({ exitCode: 2, message: /^--target holds a password/ })
 })
 
 describe("what is in the way is said before anything is made:", () => {

@@ -40,6 +40,9 @@ describe.for([15, newest])("the database that PostgreSQL %i's own regression tes
 
     const [stock, restored] = ["regression", "restored"].map((name) => ({ server, name }))
     expect(stock && restored && (await compareDatabases(stock, restored))).toEqual([])
-    expect(await drillOf(scene, ["--target"], 0, env)).toMatchObject({ kind: "drilled", problems: [] })
+    expect(await drillOf(scene, [], 0, { PGSTOW_TARGET: server.url("postgres") })).toMatchObject({
+      kind: "drilled",
+      problems: [],
+    })
   })
 })
