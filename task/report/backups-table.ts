@@ -54,7 +54,7 @@ export function backupsTable(
       backup.seconds === null ? "" : clockOf(backup.seconds),
       backup.rows === null ? "" : formatWhole(backup.rows),
       orEmpty(rateOf(backup), units.rate.of),
-      perCopy(backup.copies, ({ state }) => state, several),
+      perCopy(backup.copies, stateInWords, several),
       ...(several ? [backup.copies.map(({ storage }) => storage + 1).join(" ")] : []),
       ...(hasPolicy ? [perCopy(backup.copies, keptInWords, several)] : []),
     ]
@@ -77,6 +77,10 @@ function perCopy(
   const words = new Set(copies.map(tell))
   if (words.size === 1 || !several) return [...words].join("; ")
   return copies.map((copy) => `${copy.storage + 1}: ${tell(copy)}`).join("; ")
+}
+
+function stateInWords({ state, pinned }: ReportedCopy): string {
+  return pinned ? `${state}, pinned` : state
 }
 
 function keptInWords({ kept }: ReportedCopy): string {

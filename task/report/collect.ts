@@ -137,7 +137,8 @@ async function readDatabase(
   const decisions = policy === null ? [] : decideCleanup(entries, policy, at)
   const decided = new Map(decisions.map(({ id, keep, because }) => [id, { keep, because }]))
   const backups = entries.map((entry) => {
-    const { id, manifest } = entry
+    const { id, manifest, pins } = entry
+    const pinned = pins === undefined ? null : pins.length > 0
     const state = stateOfCopy(entry)
     return {
       id,
@@ -147,7 +148,7 @@ async function readDatabase(
       rawBytes: manifest ? rawBytes(manifest) : null,
       rows: manifest?.tableRows?.reduce((sum, { rows }) => sum + rows, 0) ?? null,
       state,
-      copies: [{ storage: index, state, kept: decided.get(id) ?? null }],
+      copies: [{ storage: index, state, pinned, kept: decided.get(id) ?? null }],
       isAhead: isAheadOf(entry, at),
       isVerified: manifest !== undefined && entry.state === "verified",
     }

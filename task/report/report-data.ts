@@ -54,6 +54,8 @@ export type ReportedBackup = {
 export type ReportedCopy = {
   readonly storage: number
   readonly state: ReportedState
+  /** Whether its user keeps it for ever; null where that is not known. */
+  readonly pinned: boolean | null
   /** Whether retention keeps it, and why; null where there is no policy. */
   readonly kept: { readonly keep: boolean; readonly because: readonly string[] } | null
 }

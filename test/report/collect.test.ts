@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf, putCheck, readFindings } from "../../task/catalog/catalog.ts"
+import { pin } from "../../task/catalog/pin.ts"
 import type { RetentionPolicy } from "../../task/core/retention.ts"
 import { PgstowError } from "../../task/errors.ts"
 import { collect } from "../../task/report/collect.ts"
@@ -48,8 +49,8 @@ test("a backup is told with its sizes, time and state, its copies as one", async
     rows: null,
     state: "verified",
     copies: [
-      { storage: 0, state: "verified", kept },
-      { storage: 1, state: "verified", kept },
+      { storage: 0, state: "verified", pinned: false, kept },
+      { storage: 1, state: "verified", pinned: false, kept },
     ],
   })
   expect(databases[0]?.backups[0]).toMatchObject({ id: ids[1], state: "failed", copies: [{ storage: 1 }] })
@@ -148,6 +149,16 @@ test("what retention would remove is told with the reason", async () => {
   expect(report?.backups.map(({ copies }) => copies[0]?.kept?.keep)).toEqual([true, false, false])
   expect(report?.backups[1]?.copies[0]?.kept?.because).toEqual(["no rule keeps it"])
   expect(report?.outlook.keptBytes).toBe(1_360_037)
+})
+
+test("a pinned backup is told as such, with a policy and without", async () => {
+  for (const id of ids) await storeSample(first, { id, checks: ["verified"] })
+  const context = { ...testContext(), now }
+  await pin([first], { backup: ids[0], database: undefined, reason: "before the migration" }, context)
+  const [plain] = (await collected([first])).databases
+  expect(plain?.backups.map(({ copies }) => copies[0]?.pinned)).toEqual([false, false, true])
+  const [kept] = (await collected([first], { keepLast: 1 })).databases
+  expect(kept?.backups[2]?.copies[0]?.kept).toEqual({ keep: true, because: ["pinned"] })
 })
 
 test("a storage that does not answer, or one folder of it, hides nothing of the others", async () => {

@@ -10,7 +10,7 @@ function daily(count: number, newestBytes: number, perDay: number, keep?: boolea
   return Array.from({ length: count }, (_, age) => ({
     startedAt: new Date(now.getTime() - age * 86_400_000).toISOString(),
     storedBytes: newestBytes - age * perDay,
-    copies: [{ storage: 0, state: "verified" as const, kept }],
+    copies: [{ storage: 0, state: "verified" as const, pinned: false, kept }],
   }))
 }
 

@@ -14,7 +14,7 @@ function backupsOn(
     .map(([day, state]) => ({
       startedAt: `${day}T03:00:00.000Z`,
       state,
-      copies: [{ storage: 0, state, kept: keptFor(because?.(day), because !== undefined) }],
+      copies: [{ storage: 0, state, pinned: false, kept: keptFor(because?.(day), because !== undefined) }],
     }))
 }
 
