@@ -3,6 +3,7 @@ import { backupCommand } from "../commands/backup.ts"
 import { catCommand } from "../commands/cat.ts"
 import { cleanupCommand } from "../commands/cleanup.ts"
 import { type Command, commandGroups } from "../commands/command.ts"
+import { diffCommand } from "../commands/diff.ts"
 import { doctorCommand } from "../commands/doctor.ts"
 import { drillCommand } from "../commands/drill.ts"
 import { exportCommand } from "../commands/export.ts"
@@ -29,6 +30,7 @@ const commands: readonly Command[] = [
   importCommand,
   listCommand,
   showCommand,
+  diffCommand,
   statusCommand,
   reportCommand,
   verifyCommand,
