@@ -35,6 +35,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "processes",
     "storage",
     "streams",
+    "archive",
     "postgres",
     "catalog",
     "legacy",

@@ -119,7 +119,8 @@ export class BackupTasks extends Construct {
   }
 
   /** Stores, and can neither read what is stored nor remove it. */
-  private backupTask(stack: NestedStack, { name, all, exclude, size, connection }: BackupDatabase): void {
+  private backupTask(stack: NestedStack, database: BackupDatabase): void {
+    const { name, all, exclude, size, connection } = database
     const { recipients, storage } = this.props
     const task = this.task(stack, `backup-${name}`, {
       kind: "backup",
@@ -129,6 +130,7 @@ export class BackupTasks extends Construct {
         ...(all
           ? { PGSTOW_ALL: "true", ...(exclude.length > 0 ? { PGSTOW_EXCLUDE: exclude.join(" ") } : {}) }
           : { PGSTOW_NAME: name }),
+        ...patternVariables(database),
         PGSTOW_RECIPIENTS: recipients.join(" "),
         // What it stored it may not read: a function verifies it as soon as the manifest is there.
         PGSTOW_VERIFY: "false",
@@ -223,6 +225,26 @@ export class BackupTasks extends Construct {
       )
     return task
   }
+}
+
+/** Which tables a backup holds. Names with spaces stand in double quotes. */
+function patternVariables({
+  tables,
+  schemas,
+  excludeTables,
+  excludeSchemas,
+  excludeTableData,
+}: BackupDatabase): Record<string, string> {
+  const all = {
+    PGSTOW_TABLE: tables,
+    PGSTOW_SCHEMA: schemas,
+    PGSTOW_EXCLUDE_TABLE: excludeTables,
+    PGSTOW_EXCLUDE_SCHEMA: excludeSchemas,
+    PGSTOW_EXCLUDE_TABLE_DATA: excludeTableData,
+  }
+  return Object.fromEntries(
+    Object.entries(all).flatMap(([name, some]) => (some.length > 0 ? [[name, some.join(" ")]] : [])),
+  )
 }
 
 function secretOf(connection: DatabaseConnection): ISecret | undefined {

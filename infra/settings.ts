@@ -1,6 +1,7 @@
 import * as z from "zod"
 import { chooseDatabases } from "../task/core/choose-databases.ts"
 import { retentionPolicySchema } from "../task/core/retention.ts"
+import { splitPatterns } from "../task/core/table-patterns.ts"
 import { PgstowError } from "../task/errors.ts"
 import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
 import { problemOfSize } from "./task-size.ts"
@@ -13,6 +14,11 @@ const examples: Readonly<Record<string, string>> = {
   "databases[].restoreConnection": '{ "urlSecret": "pgstow/orders-admin" }',
   "databases[].all": "true",
   "databases[].exclude": '["rdsadmin", "test_*"]',
+  "databases[].tables": '["public.*"]',
+  "databases[].schemas": '["app"]',
+  "databases[].excludeTables": '["tmp_*"]',
+  "databases[].excludeSchemas": '["scratch"]',
+  "databases[].excludeTableData": '["audit.*", "public.sessions"]',
   "databases[].schedule": '"cron(0 3 * * ? *)"',
   "databases[].timeZone": '"Europe/Berlin"',
   "databases[].maxAgeHours": "26",
@@ -115,6 +121,18 @@ const sizeSchema = z.strictObject({ cpu: z.int(), memoryMiB: z.int() }).superRef
   if (message !== undefined) context.addIssue({ code: "custom", message })
 })
 
+/** What pg_dump takes, joined by spaces in a variable of the task. */
+const patterns = z
+  .array(
+    z
+      .string()
+      .refine(
+        (pattern) => splitPatterns(pattern).length === 1,
+        "must be patterns as pg_dump takes them, names with spaces in double quotes",
+      ),
+  )
+  .default([])
+
 /** What a database's backups are like, whoever says it: the settings, or another CDK app. */
 export const databaseOptionsShape = {
   /** The name that the catalog keeps the backups under. Names folders, task definitions and schedules. */
@@ -131,6 +149,16 @@ export const databaseOptionsShape = {
   all: z.boolean().default(false),
   /** With `all`: databases to leave out, * for anything. @default none */
   exclude: z.array(z.string().regex(/^\S+$/, "must be names or patterns without spaces")).default([]),
+  /** Only these tables, views and sequences, by patterns as pg_dump has them. @default all */
+  tables: patterns,
+  /** Only these schemas. @default all */
+  schemas: patterns,
+  /** But not these tables. @default none */
+  excludeTables: patterns,
+  /** But not these schemas. @default none */
+  excludeSchemas: patterns,
+  /** Of these tables the definitions, and no rows. @default none */
+  excludeTableData: patterns,
   /** When to back up: EventBridge's cron or rate. @default every night at 3 */
   schedule: z
     .string()
@@ -152,6 +180,7 @@ export const databaseOptionsShape = {
 export const databaseOptionsSchema = z
   .object(databaseOptionsShape)
   .superRefine(needsMaxAge)
+  .superRefine(refusesSchemasBesideTables)
   .transform((options) => ({ ...options, maxAgeHours: options.maxAgeHours ?? 26 }))
 
 export type DatabaseOptions = z.output<typeof databaseOptionsSchema>
@@ -164,6 +193,7 @@ const databaseSchema = z
     restoreConnection: connectionSchema.optional(),
   })
   .superRefine(needsMaxAge)
+  .superRefine(refusesSchemasBesideTables)
 
 /** The options of databases, each with another name: what another app says of them, or these settings. */
 export const databasesSchema = z.array(databaseOptionsSchema).superRefine(needsOwnNames)
@@ -407,6 +437,21 @@ function exampleOf(path: readonly PropertyKey[]): string | undefined {
     if (example !== undefined) return `"${key.slice(at)}": ${example}`
   }
   return undefined
+}
+
+/** pg_dump would pass over them, and so every backup is refused. */
+function refusesSchemasBesideTables(
+  options: Readonly<Record<"tables" | "schemas" | "excludeSchemas", readonly string[]>>,
+  context: z.RefinementCtx,
+): void {
+  if (options.tables.length === 0) return
+  for (const name of ["schemas", "excludeSchemas"] as const)
+    if (options[name].length > 0)
+      context.addIssue({
+        code: "custom",
+        path: [name],
+        message: 'has no effect beside "tables": put the schema into the table\'s pattern, as "app.*"',
+      })
 }
 
 function needsMaxAge(

@@ -13,7 +13,7 @@ type Named = { readonly schema?: string | undefined; readonly name: string }
  */
 export function manifestProblems(
   entries: readonly TocEntry[],
-  { objects }: Pick<Manifest, "objects">,
+  { objects, partial }: Pick<Manifest, "objects" | "partial">,
 ): Problem[] {
   const key = ({ schema = "", name }: Named) => [schema, name].map(inQuotes).join(".")
   const ofKind = (kind: string) =>
@@ -24,12 +24,19 @@ export function manifestProblems(
     objects.filter((object) => object.kind === "segment"),
     ({ schema, table }) => key({ schema, name: table }),
   )
+  const leftOut = new Set(partial?.withoutRows.map(({ schema, table }) => key({ schema, name: table })))
   const wrongSegments = [...segments].flatMap(([table, ofTable]) =>
-    segmentProblems(tables.get(table), ownRows.has(table), ofTable),
+    leftOut.has(table)
+      ? ofTable.map(({ name }) => ({
+          object: name,
+          expected: `no rows of ${table}, which were left out`,
+          found: "rows",
+        }))
+      : segmentProblems(tables.get(table), ownRows.has(table), ofTable),
   )
   // pg_dump has an entry for the rows of every table that it does not leave to segments, empty ones too.
   const missing = [...tables].flatMap(([table, entry]) => {
-    if (ownRows.has(table) || segments.has(table)) return []
+    if (ownRows.has(table) || segments.has(table) || leftOut.has(table)) return []
     // It leaves an unlogged table's rows out at a replica, and a partitioned table has none.
     if (entry.definition.startsWith("CREATE UNLOGGED") || isPartitioned(entry)) return []
     return [{ object: main, expected: `the rows of ${formatRelationName(entry)}`, found: "none" }]

@@ -3,7 +3,7 @@ import { clockAheadSeconds, describeClock } from "../catalog/clocks.ts"
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { shrinkWarnings } from "../core/compare-backups.ts"
-import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
+import { type Manifest, partialInWords, rawBytes, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { databaseIn } from "../postgres/connection.ts"
 import { LockWaitError } from "../postgres/dump-failure.ts"
@@ -15,6 +15,8 @@ import { writeBackup } from "./write-backup.ts"
 export type BackupResult = {
   readonly id: string
   readonly database: string
+  /** What it holds and what not, in words, where something was left out. */
+  readonly partial: string | null
   readonly storedBytes: number
   readonly rawBytes: number
   /** From the start until the manifests were written; reading back comes on top. */
@@ -58,6 +60,7 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   return {
     id: manifest.id,
     database: manifest.database,
+    partial: partialInWords(manifest) ?? null,
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),
     seconds: (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000,
@@ -77,7 +80,13 @@ async function compareWithEarlier(
 ): Promise<Pick<BackupResult, "lastStoredBytes" | "warnings">> {
   for (const storage of verify ? storages : []) {
     try {
-      const earlier = await manifestsBefore(storage, manifest, comparedWith, signedBy)
+      const earlier = await manifestsBefore(
+        storage,
+        manifest,
+        comparedWith,
+        signedBy,
+        (one) => partialInWords(one) === partialInWords(manifest),
+      )
       const [last] = earlier
       if (!last) continue
       const warnings = shrinkWarnings(manifest, earlier, shrinkWarning)

@@ -3,10 +3,13 @@ import type { Context } from "../context.ts"
 import type { ManifestObject } from "../core/manifest.ts"
 import { mapConcurrently } from "../core/map-concurrently.ts"
 import type { PlannedSegment, SourceTable } from "../core/plan.ts"
+import type { TablePatterns } from "../core/table-patterns.ts"
 import type { Clients } from "../postgres/clients.ts"
 import type { Connection } from "../postgres/connection.ts"
 import { startCopyOut } from "../postgres/copy-out.ts"
 import { startDump } from "../postgres/pg-dump.ts"
+import type { PlannedTable } from "../postgres/tables.ts"
+import { checkContents, tocKeeper } from "./check-contents.ts"
 import type { BackupWriter } from "./writer.ts"
 
 export type ObjectsOptions = {
@@ -22,6 +25,8 @@ export type ObjectsOptions = {
   readonly expectedBytes: number
   /** The largest first. */
   readonly segments: readonly PlannedSegment[]
+  /** Of a partial backup: what it is to hold, by patterns, and what that comes to, of every table that there is. */
+  readonly choice: { readonly patterns: TablePatterns; readonly tables: readonly PlannedTable[] } | undefined
   /** How many streams at once. */
   readonly jobs: number
   readonly lockWaitSeconds: number
@@ -34,12 +39,14 @@ export async function storeObjects(
   { env, log }: Pick<Context, "env" | "log">,
 ): Promise<ManifestObject[]> {
   const { clients, connection, snapshot, serverMajor, source, segments, jobs, lockWaitSeconds } = options
+  const { choice } = options
   const { encoding } = source
   const onWarning = (warning: string) => log.warn(warning)
   const withoutRowsOf: SourceTable[] = [...new Set(segments.map(({ table }) => table))]
   const bytesElsewhere = withoutRowsOf.reduce((sum, { bytes }) => sum + bytes, 0)
 
   const storeMain = async (): Promise<ManifestObject> => {
+    const kept = choice && tocKeeper()
     const stored = await writer.store({
       baseName: "main.dump",
       expectedBytes: Math.max(0, options.expectedBytes - bytesElsewhere),
@@ -47,10 +54,21 @@ export async function storeObjects(
         startDump(
           clients,
           connection,
-          { snapshot, encoding, lockWaitSeconds, withoutRowsOf, env, onWarning, signal },
+          {
+            snapshot,
+            encoding,
+            lockWaitSeconds,
+            patterns: choice?.patterns,
+            withoutRowsOf,
+            env,
+            onWarning,
+            signal,
+          },
           stdout,
         ),
+      onBytes: kept?.take,
     })
+    if (choice && kept) checkContents(kept.toc(), choice.tables, withoutRowsOf)
     return { ...stored, kind: "main" }
   }
   const storeGlobals = async (): Promise<ManifestObject> => {

@@ -1,3 +1,4 @@
+import type { TablePatterns } from "../core/table-patterns.ts"
 import type { SigningKey } from "../keys/signing-key.ts"
 import type { Connection } from "../postgres/connection.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -15,6 +16,8 @@ export type BackupOptions = {
   readonly signingKey?: SigningKey | undefined
   /** The public keys of which one must have signed the backups that it is compared with; any count where there are none. */
   readonly signedBy?: readonly string[] | undefined
+  /** Which tables it holds; all, unless given. */
+  readonly patterns?: TablePatterns | undefined
   /** How many streams at once, each with a connection; `auto` is what the machine and the server bear. */
   readonly jobs: number | "auto"
   /** zstd's. */

@@ -3,8 +3,10 @@ import { signManifest } from "../catalog/manifest-signature.ts"
 import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { backupId } from "../core/backup-id.ts"
-import { formatVersion, type Manifest } from "../core/manifest.ts"
+import { formatVersion, type Manifest, partialFormatVersion } from "../core/manifest.ts"
 import { bigTableBytes, defaultJobs, type PlannedSegment, planSegments } from "../core/plan.ts"
+import { leavesOut, noPatterns, patternsInWords, type TablePatterns } from "../core/table-patterns.ts"
+import type { ChosenTables } from "../postgres/chosen-tables.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import { readCollationChange } from "../postgres/collation-version.ts"
 import { type Connection, describe, takesSettings, withSettings } from "../postgres/connection.ts"
@@ -20,7 +22,7 @@ import { openSession, type Session } from "../postgres/session.ts"
 import { openSnapshot } from "../postgres/snapshot.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { readTableRows } from "../postgres/table-rows.ts"
-import { explainLockWait, readTables } from "../postgres/tables.ts"
+import { explainLockWait, type PlannedTable, readPlannedTables, readTables } from "../postgres/tables.ts"
 import { readHidden, readUnloggedTables } from "../postgres/unread-rows.ts"
 import { machine } from "../processes/machine.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -51,7 +53,7 @@ export async function writeBackup(
   unable: ReadonlyMap<Storage, unknown> | undefined,
   context: Context,
 ): Promise<WrittenBackup> {
-  const { storages, recipients, compressLevel, lockWaitSeconds } = options
+  const { storages, recipients, compressLevel, lockWaitSeconds, patterns = noPatterns } = options
   const { env, log, now } = context
   const startedAt = now()
   const found = await findClients(context, options.clientFolders)
@@ -72,12 +74,16 @@ export async function writeBackup(
     const failures = unable ?? (await probeStorages(storages, name.database, context))
     const snapshot = await openSnapshot(session, {
       lockWaitSeconds,
+      patterns,
       onVanished: (table) => log.info(`the table ${table} was dropped as the backup began, and is not in it`),
     })
-    const streams = await planStreams(session, database, options)
+    const { chosen } = snapshot
+    const tables = leavesOut(patterns) ? await readPlannedTables(session, chosen) : undefined
+    const streams = await planStreams(session, database, options, chosen)
     const { jobs, segments } = streams
     logBegin(database, name, streams, context)
-    const { facts, warnings } = await readFacts(session, isInRecovery, database.source.settings)
+    if (tables) log.info(`the backup is partial: ${patternsInWords(patterns)}`)
+    const { facts, warnings } = await readFacts(session, isInRecovery, database.source.settings, chosen)
     for (const warning of warnings) log.warn(warning)
     const globals = globalsSql(await readGlobals(session, log.warn))
     const zstd = await findZstd(env)
@@ -96,6 +102,7 @@ export async function writeBackup(
           globals,
           expectedBytes: dataBytes,
           segments,
+          choice: tables && { patterns, tables },
           jobs,
           lockWaitSeconds,
         },
@@ -111,6 +118,7 @@ export async function writeBackup(
         startedAt: startedAt.toISOString(),
         source: { ...database.source, clientVersion: clients.version },
         ...facts,
+        ...(tables && { partial: partialOf(patterns, tables) }),
         snapshot: { time: snapshot.time, lsn: snapshot.lsn },
         objects,
       }
@@ -144,6 +152,22 @@ function logBegin(
   })
 }
 
+function partialOf(
+  { tables, schemas, excludeTables, excludeSchemas, excludeTableData }: TablePatterns,
+  planned: readonly PlannedTable[],
+): NonNullable<Manifest["partial"]> {
+  return {
+    tables: [...tables],
+    schemas: [...schemas],
+    excludeTables: [...excludeTables],
+    excludeSchemas: [...excludeSchemas],
+    excludeTableData: [...excludeTableData],
+    withoutRows: planned
+      .filter(({ isIn, isLeftEmpty }) => isIn && isLeftEmpty)
+      .map(({ schema, name }) => ({ schema, table: name })),
+  }
+}
+
 /** Signed where there is a key to sign by. */
 function manifestOf(
   stated: Omit<Manifest, "format" | "writtenBy" | "finishedAt" | "compression" | "encryption">,
@@ -152,7 +176,7 @@ function manifestOf(
 ): Manifest {
   const { database, id, startedAt, objects, ...facts } = stated
   const manifest: Manifest = {
-    format: formatVersion,
+    format: facts.partial ? partialFormatVersion : formatVersion,
     database,
     id,
     writtenBy: `pgstow ${version}`,
@@ -212,10 +236,11 @@ async function planStreams(
   session: Session,
   { server, source }: Database,
   options: BackupOptions,
+  chosen: ChosenTables,
 ): Promise<Streams> {
   const resources = { ...machine(), freeConnections: server.freeConnections }
   const jobs = options.jobs === "auto" ? defaultJobs(resources) : options.jobs
-  const tables = await readTables(session, bigTableBytes)
+  const tables = await readTables(session, bigTableBytes, chosen)
   const { encoding } = source
   return {
     jobs,
@@ -231,12 +256,13 @@ async function readFacts(
   session: Session,
   isInRecovery: boolean,
   settings: readonly string[],
+  chosen: ChosenTables,
 ): Promise<{ readonly facts: Facts; readonly warnings: readonly string[] }> {
-  const tableRows = await readTableRows(session)
+  const tableRows = await readTableRows(session, chosen)
   const operatorPaths = await readOperatorPaths(session)
   const functionPaths = await readFunctionPaths(session, settings)
-  const withoutRows = isInRecovery ? await readUnloggedTables(session) : []
-  const warnings = [...(await readHidden(session)), ...(await readCollationChange(session))]
+  const withoutRows = isInRecovery ? await readUnloggedTables(session, chosen) : []
+  const warnings = [...chosen.notes, ...(await readHidden(session)), ...(await readCollationChange(session))]
   const missing = `a standby has no rows of unlogged tables, so these are not in the backup: ${withoutRows.join(", ")}`
   return {
     facts: {

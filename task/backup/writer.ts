@@ -36,6 +36,8 @@ export type ObjectSource = {
   | {
       /** Starts the program whose output it is. */
       readonly start: StartProducer
+      /** Gets its bytes. Then they pass through here, which costs more. */
+      readonly onBytes?: ((chunk: Buffer) => void) | undefined
     }
   | { readonly source: AsyncIterable<Buffer> }
 )
@@ -88,7 +90,7 @@ export function backupWriter(options: BackupWriterOptions, context: Context): Ba
     const key = keyOf(name, objectName)
     const { stream, rawBytes } =
       "start" in piece
-        ? compressOutput(piece.start, { level, zstd, signal })
+        ? compressOutput(piece.start, { level, zstd, signal, onBytes: piece.onBytes })
         : compressStream(piece.source, level)
     rawBytesOf.push(rawBytes)
     const shown = watched(stream, report)

@@ -124,13 +124,14 @@ export async function listBackups(storage: Storage, database?: string): Promise<
 
 /**
  * The manifests of the last `count` backups of a database that were started before the one with this id and can be read:
- * newest first. Where there are `signedBy`, of those that one of these keys has signed.
+ * newest first. Where there are `signedBy`, of those that one of these keys has signed; only those that are `like` it.
  */
 export async function manifestsBefore(
   storage: Storage,
   { database, id }: BackupName,
   count: number,
   signedBy: readonly string[] = [],
+  like: (earlier: Manifest) => boolean = () => true,
 ): Promise<Manifest[]> {
   const { names } = await backupFolders(storage, database)
   const earlier = names.filter((name) => isBackupId(name.id) && name.id < id)
@@ -141,7 +142,7 @@ export async function manifestsBefore(
     const entries = await mapConcurrently(newest.slice(next, next + count), requestsAtOnce, (name) =>
       readEntry(storage, name, signedBy, proveAnswering),
     )
-    found.push(...entries.flatMap((entry) => entry?.manifest ?? []))
+    found.push(...entries.flatMap((entry) => (entry?.manifest && like(entry.manifest) ? entry.manifest : [])))
   }
   return found.slice(0, count)
 }

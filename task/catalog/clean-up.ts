@@ -193,6 +193,7 @@ function decideForDatabase(
       startedAt: startOf(entry.id),
       proof: proofOf(entry.findings),
       isPinned: (entry.pins ?? []).length > 0,
+      isPartial: entry.manifest.partial !== undefined,
     }))
   const decided = planCleanup(readable, policy, now).map(
     ({ backup: { database, id, state, manifest }, keep, because }) => ({

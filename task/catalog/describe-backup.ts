@@ -1,6 +1,6 @@
 import { formatBytes, formatDuration, formatName } from "../console/format.ts"
 import { startOf } from "../core/backup-id.ts"
-import { type Manifest, storedBytes } from "../core/manifest.ts"
+import { type Manifest, partialInWords, storedBytes } from "../core/manifest.ts"
 import type { BackupName } from "./catalog.ts"
 
 /**
@@ -13,7 +13,9 @@ export function describeBackup(
   now: Date,
 ): string {
   const size = manifest ? [formatBytes(storedBytes(manifest))] : []
-  return [`${id} of ${formatName(database)}`, formatAge(id, now), ...size].join(", ")
+  const scope = manifest && partialInWords(manifest)
+  const partial = scope === undefined ? [] : [`partial (${formatName(scope)})`]
+  return [`${id} of ${formatName(database)}`, formatAge(id, now), ...size, ...partial].join(", ")
 }
 
 /** How old a backup is, by when it was started: "5 h 10 min old". */

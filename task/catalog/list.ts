@@ -1,6 +1,6 @@
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import type { CheckKind } from "../core/check.ts"
-import { rawBytes, storedBytes } from "../core/manifest.ts"
+import { partialInWords, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -23,6 +23,8 @@ export type ListedBackup = {
   readonly storedBytes: number | null
   readonly rawBytes: number | null
   readonly encrypted: boolean | null
+  /** What it holds and what not, in words, where something was left out. */
+  readonly partial: string | null
   /** The public key that it says it is signed by. Whether that is true is known only where such keys were given. */
   readonly signer: string | null
   readonly state: BackupState
@@ -132,6 +134,7 @@ function describe(entry: CatalogEntry): ListedBackup {
     rawBytes: manifest ? rawBytes(manifest) : null,
     signer: (manifest && signerOf(manifest)) ?? null,
     encrypted: manifest ? manifest.encryption.algorithm !== "none" : null,
+    partial: (manifest && partialInWords(manifest)) ?? null,
     state,
     lastCheck: finding ? { kind: finding.kind, at: finding.at.toISOString() } : null,
     lastDrill: drill ? { kind: drill.kind, at: drill.at.toISOString() } : null,

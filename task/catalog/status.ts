@@ -2,6 +2,7 @@ import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { startOf } from "../core/backup-id.ts"
 import type { CheckKind } from "../core/check.ts"
+import { partialInWords } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import {
@@ -30,6 +31,8 @@ export type DatabaseStatus = {
   readonly id: string | null
   readonly startedAt: string | null
   readonly ageHours: number | null
+  /** What it holds and what not, in words, where something was left out. */
+  readonly partial: string | null
   readonly overdue: boolean
   /** The last drill of any of its backups, and how it ended; null where there was none. */
   readonly lastDrill: { readonly id: string; readonly kind: CheckKind; readonly at: string } | null
@@ -136,6 +139,7 @@ async function statusOf(
         id: newest?.id ?? null,
         startedAt: startedAt?.toISOString() ?? null,
         ageHours,
+        partial: (newest?.manifest && partialInWords(newest.manifest)) ?? null,
         overdue: ageHours === null || ageHours > maxAgeHours,
         lastDrill: lastDrillOf(backups),
         fromTheFuture: backups.filter((backup) => isAheadOf(backup, at)).map(({ id }) => id),

@@ -11,6 +11,7 @@ import type { Settings } from "../settings/config.ts"
 import {
   connectionFlags,
   connectionOf,
+  patternsOf,
   policyOf,
   recipientsOf,
   signedByOf,
@@ -47,6 +48,27 @@ export const backupOptions: OptionGroup = (command) =>
       each,
     )
     .option("--exclude <pattern>", "with --all: but not these; may be repeated (PGSTOW_EXCLUDE)", each)
+    .option(
+      "--table <pattern>",
+      "only these tables, as pg_dump takes it; may be repeated (PGSTOW_TABLE)",
+      each,
+    )
+    .option(
+      "--schema <pattern>",
+      "only these schemas, as pg_dump takes it; may be repeated (PGSTOW_SCHEMA)",
+      each,
+    )
+    .option("--exclude-table <pattern>", "but not these tables; may be repeated (PGSTOW_EXCLUDE_TABLE)", each)
+    .option(
+      "--exclude-schema <pattern>",
+      "but not these schemas; may be repeated (PGSTOW_EXCLUDE_SCHEMA)",
+      each,
+    )
+    .option(
+      "--exclude-table-data <pattern>",
+      "no rows of these tables; may be repeated (PGSTOW_EXCLUDE_TABLE_DATA)",
+      each,
+    )
     .option("--cleanup", "clean up after a good backup, by the policy of PGSTOW_KEEP_... (PGSTOW_CLEANUP)")
 
 export const backupCommand = defineCommand({
@@ -59,6 +81,7 @@ export const backupCommand = defineCommand({
     "pgstow backup --storage file:///var/backups/pgstow --recipient age1...",
     "pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow",
     "pgstow backup --all --exclude 'test_*'",
+    "pgstow backup --exclude-table-data 'audit.*' --exclude-table 'tmp_*'",
     'pgstow backup --exec "docker exec -i db" --username postgres --dbname orders',
   ],
   async run({ settings, flags, report }, context) {
@@ -73,6 +96,7 @@ export const backupCommand = defineCommand({
       recipients,
       signingKey: await signingKeyOf(settings, context),
       signedBy: signedByOf(settings),
+      patterns: patternsOf(settings),
       jobs: settings.jobs,
       compressLevel: settings.compressLevel,
       lockWaitSeconds: settings.lockWait,
@@ -157,7 +181,7 @@ async function backUpAll(
 }
 
 function succeeded(result: BackupResult): PgstowEvent {
-  const { database, id, storedBytes, rawBytes, seconds, lastStoredBytes, warnings } = result
+  const { database, id, partial, storedBytes, rawBytes, seconds, lastStoredBytes, warnings } = result
   const storages = result.storages.map(({ storage }) => storage)
   const last = lastStoredBytes === null ? {} : { lastStoredBytes }
   return {
@@ -169,15 +193,17 @@ function succeeded(result: BackupResult): PgstowEvent {
     rawBytes,
     seconds,
     warnings,
+    ...(partial === null ? {} : { partial }),
     ...last,
   }
 }
 
 export function formatBackup(result: BackupResult): string {
-  const { id, database, seconds, storages, warnings } = result
+  const { id, database, partial, seconds, storages, warnings } = result
   const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
   return [
     `${id} of ${formatName(database)}: ${size} in ${formatSpeed(result.rawBytes, seconds)}`,
+    ...(partial === null ? [] : [`  partial: ${formatName(partial)}`]),
     ...storages.map(({ storage, state, error }) =>
       formatName(`  ${storage}: ${state}${error === null ? "" : `: ${error}`}`),
     ),

@@ -101,14 +101,8 @@ function formatCopies({ storages, backups }: ListResult, width: number | undefin
   )
 }
 
-function stateInWords({
-  problem,
-  lastCheck,
-  lastDrill,
-  storedBytes,
-  encrypted,
-  pinned,
-}: ListedBackup): string {
+function stateInWords(backup: ListedBackup): string {
+  const { problem, lastCheck, lastDrill, storedBytes, encrypted, pinned, partial } = backup
   const unreadable = storedBytes === null ? "unreadable" : "checks unreadable"
   const check = problem === null ? (lastCheck?.kind ?? "unverified") : unreadable
   const drill = lastDrill && lastDrill.kind !== check ? [lastDrill.kind] : []
@@ -116,6 +110,7 @@ function stateInWords({
     check,
     ...drill,
     ...(pinned ? ["pinned"] : []),
+    ...(partial === null ? [] : ["partial"]),
     ...(encrypted === false ? ["unencrypted"] : []),
   ].join(", ")
 }

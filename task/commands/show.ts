@@ -12,7 +12,7 @@ import {
 } from "../console/format.ts"
 import type { Check } from "../core/check.ts"
 import { formatProblem } from "../core/check.ts"
-import type { Manifest, ManifestObject } from "../core/manifest.ts"
+import { type Manifest, type ManifestObject, partialInWords } from "../core/manifest.ts"
 import { choiceFlags, choiceOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
 import { drillInWords } from "./drill-in-words.ts"
@@ -59,6 +59,13 @@ export function formatShow(
     ["storage", storage],
     ["state", state],
     ...result.pins.map((pin): [string, string] => ["pinned", pinInWords(pin)]),
+    ["partial", formatName(partialInWords(manifest) ?? "")],
+    [
+      "no rows of",
+      (manifest.partial?.withoutRows ?? [])
+        .map(({ schema, table }) => formatName(formatRelationName({ schema, name: table })))
+        .join(", "),
+    ],
     ["started", formatTime(new Date(manifest.startedAt))],
     ["took", formatDuration(seconds)],
     ["stored", `${formatBytes(result.storedBytes)} of ${formatBytes(result.rawBytes)} raw`],

@@ -1,5 +1,5 @@
 import * as z from "zod"
-import { type StatusResult, statusFailure, statusOrSilence } from "../catalog/status.ts"
+import { type DatabaseStatus, type StatusResult, statusFailure, statusOrSilence } from "../catalog/status.ts"
 import { formatDuration, formatName, formatTable, formatTime } from "../console/format.ts"
 import { terminalOutput } from "../console/terminal-output.ts"
 import { PgstowError } from "../errors.ts"
@@ -96,15 +96,24 @@ export function formatStatus({ databases }: StatusResult, width?: number): strin
       { title: "LAST DRILL" },
       { title: "STORAGE" },
     ],
-    databases.map(({ database, id, startedAt, ageHours, overdue, fromTheFuture, lastDrill, storage }) => [
+    databases.map(({ database, id, startedAt, ageHours, lastDrill, storage, ...rest }) => [
       formatName(database),
       id ?? "-",
       startedAt === null ? "-" : formatTime(new Date(startedAt)),
       ageHours === null ? "-" : formatDuration(ageHours * 3600),
-      [overdue ? "OVERDUE" : "", fromTheFuture.length > 0 ? "FUTURE" : ""].filter(Boolean).join(" ") || "ok",
+      markOf(rest),
       lastDrill === null ? "-" : `${lastDrill.kind} ${formatTime(new Date(lastDrill.at))}`,
       storage,
     ]),
     width,
   )
+}
+
+function markOf({
+  overdue,
+  fromTheFuture,
+  partial,
+}: Pick<DatabaseStatus, "overdue" | "fromTheFuture" | "partial">): string {
+  const wrong = [...(overdue ? ["OVERDUE"] : []), ...(fromTheFuture.length > 0 ? ["FUTURE"] : [])]
+  return [wrong.join(" ") || "ok", ...(partial === null ? [] : ["partial"])].join(", ")
 }

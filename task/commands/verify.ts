@@ -133,8 +133,9 @@ function formatCopies({ results }: CopiesResult): string {
 }
 
 export function formatVerify(result: VerifyResult): string {
-  const { storage, database, id, kind, problems, objects, bytes, seconds } = result
-  const what = `${id} of ${formatName(database)} in ${storage}`
+  const { storage, database, id, partial, kind, problems, objects, bytes, seconds } = result
+  const scope = partial === null ? "" : ` (partial: ${formatName(partial)})`
+  const what = `${id} of ${formatName(database)}${scope} in ${storage}`
   const size = `${formatCount(objects, "object")}, ${formatBytes(bytes)}`
   if (problems.length === 0) return `${kind}: ${what}: ${size} in ${formatSpeed(bytes, seconds)}`
   return [

@@ -1,8 +1,12 @@
 import * as z from "zod"
 import { isBackupId } from "./backup-id.ts"
+import { patternsInWords } from "./table-patterns.ts"
 
 /** The version of the format that this program writes. Described to the byte in `task/FORMAT.md`. */
 export const formatVersion = 1
+
+/** That of a backup from which something was left out: older programs, which would take it for all there was, refuse it. */
+export const partialFormatVersion = 2
 
 const count = z.int().nonnegative()
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits")
@@ -39,13 +43,15 @@ const storedObject = z.discriminatedUnion("kind", [
   }),
 ])
 
-const manifestSchema = z.object({
+const patterns = z.array(z.string().min(1)).default([])
+
+const fields = z.object({
   /**
    * The public key that the manifest is signed by, a space, and its signature in base64. First, so that it is a line by
    * itself: what is signed is all other bytes.
    */
   signature: z.string().optional(),
-  format: z.literal(formatVersion),
+  format: z.union([z.literal(formatVersion), z.literal(partialFormatVersion)]),
   id: z.string().refine(isBackupId, "must be a backup id"),
   /** The name that the catalog keeps the backup under: the database's own, or the one given. */
   database: z.string().min(1),
@@ -123,6 +129,18 @@ const manifestSchema = z.object({
     .optional(),
   /** The tables, by their names in SQL, whose rows a standby does not have: unlogged ones. Missing where there is none. */
   withoutRows: z.array(z.string()).optional(),
+  /** What was chosen, or left out, by patterns as pg_dump has them. Only where something was, and then the format is 2. */
+  partial: z
+    .object({
+      tables: patterns,
+      schemas: patterns,
+      excludeTables: patterns,
+      excludeSchemas: patterns,
+      excludeTableData: patterns,
+      /** The tables of which `main` has the definition, and the backup no rows. */
+      withoutRows: z.array(z.object({ schema: z.string().min(1), table: z.string().min(1) })).default([]),
+    })
+    .optional(),
   /** What the backup is a picture of. `lsn` is null where the server would not say. */
   snapshot: z.object({ time, lsn: z.string().nullable() }),
   compression: z.object({ algorithm: z.literal("zstd"), level: z.int() }),
@@ -143,6 +161,14 @@ const manifestSchema = z.object({
       "names an object twice",
     ),
 })
+
+const manifestSchema = fields.refine(
+  ({ format, partial }) => (format === partialFormatVersion) === (partial !== undefined),
+  {
+    path: ["format"],
+    message: "must be 2 where the backup is partial, and 1 where it is not",
+  },
+)
 
 export type Manifest = z.infer<typeof manifestSchema>
 export type ManifestObject = Manifest["objects"][number]
@@ -168,10 +194,10 @@ export function parseManifest(text: string): Manifest {
     throw new ManifestError("damaged", "the manifest is not JSON")
   }
   const format = z.object({ format: z.int() }).safeParse(json)
-  if (format.success && format.data.format !== formatVersion)
+  if (format.success && ![formatVersion, partialFormatVersion].includes(format.data.format))
     throw new ManifestError(
       "newer",
-      `the manifest has format version ${format.data.format}; this pgstow reads version ${formatVersion}`,
+      `the manifest has format version ${format.data.format}; this pgstow reads versions ${formatVersion} and ${partialFormatVersion}`,
     )
   const manifest = manifestSchema.safeParse(json)
   if (manifest.success) return manifest.data
@@ -181,6 +207,11 @@ export function parseManifest(text: string): Manifest {
 
 export function formatManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`
+}
+
+/** What a partial backup holds and what not, in words: "only tables audit.*"; undefined of a whole one. */
+export function partialInWords({ partial }: Pick<Manifest, "partial">): string | undefined {
+  return partial && patternsInWords(partial)
 }
 
 /** The bytes that a backup takes up, without its manifest. */

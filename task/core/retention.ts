@@ -42,6 +42,8 @@ export type DatedBackup = {
   readonly proof?: Proof
   /** Whether its user keeps it for ever. It counts towards what the policy keeps as any other. */
   readonly isPinned?: boolean
+  /** Whether something was left out of it. */
+  readonly isPartial?: boolean
 }
 
 export type Decision<Backup> = {
@@ -56,7 +58,8 @@ export type Decision<Backup> = {
  *
  * Only verified backups count towards what the policy keeps, and the newest of them is always kept. A backup
  * that is not verified is kept at least until a newer one is: it may be all there is. A backup from the future
- * is kept and counts for nothing: it must not push out those whose time is right.
+ * is kept and counts for nothing: it must not push out those whose time is right. Partial backups and whole ones are
+ * counted apart: neither is a reason to remove the other.
  *
  * Throws a ZodError where `policy` is empty or holds anything but positive whole numbers.
  */
@@ -65,10 +68,24 @@ export function planCleanup<Backup extends DatedBackup>(
   policy: RetentionPolicy,
   now: Date,
 ): Decision<Backup>[] {
+  retentionPolicySchema.parse(policy)
+  const byScope = Map.groupBy(backups, ({ isPartial = false }) => isPartial)
+  return [...byScope.values()]
+    .flatMap((alike) => planAlike(alike, policy, now))
+    .toSorted((a, b) => compareNewestFirst(a.backup, b.backup))
+}
+
+function compareNewestFirst(a: DatedBackup, b: DatedBackup): number {
+  return b.startedAt.getTime() - a.startedAt.getTime() || (a.id < b.id ? 1 : -1)
+}
+
+function planAlike<Backup extends DatedBackup>(
+  backups: readonly Backup[],
+  policy: RetentionPolicy,
+  now: Date,
+): Decision<Backup>[] {
   const rules = retentionPolicySchema.parse(policy)
-  const newestFirst = backups.toSorted(
-    (a, b) => b.startedAt.getTime() - a.startedAt.getTime() || (a.id < b.id ? 1 : -1),
-  )
+  const newestFirst = backups.toSorted(compareNewestFirst)
   const verified = newestFirst.filter(({ state, startedAt }) => state === "verified" && startedAt <= now)
   const keptByRules = applyRules(verified, rules, now)
   const [newestVerified] = verified

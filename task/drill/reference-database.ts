@@ -5,8 +5,9 @@ import { type Clients, chooseForRestore } from "../postgres/clients.ts"
 import { type Connection, childEnv, withDatabase } from "../postgres/connection.ts"
 import { createDatabase } from "../postgres/create-database.ts"
 import { restoreHead } from "../postgres/pg-restore.ts"
-import type { Session } from "../postgres/session.ts"
+import { openSession, type Session } from "../postgres/session.ts"
 import { placeFile } from "../processes/place-file.ts"
+import { makeMissingSchemas } from "../restore/make-missing-schemas.ts"
 import { definitionsAmong } from "./compare-definitions.ts"
 import { dumpDefinitions } from "./dump-definitions.ts"
 import type { RestoredArchive } from "./restored.ts"
@@ -39,6 +40,7 @@ export async function definitionsByReference(
   const chosen = chooseForRestore(clients, archiveMajor, serverMajor)
   const inside = withDatabase(connection, name)
   await createDatabase(outside, name, source, { choice: "original" })
+  await makeSchemas(chosen, inside, { manifest, entries, env, signal })
   const head = await placeFile(
     joined.ownHead,
     { prefix: chosen.pgRestore.prefix, env: childEnv(inside, env) },
@@ -66,6 +68,24 @@ export async function definitionsByReference(
     env,
     signal,
   })
+}
+
+async function makeSchemas(
+  clients: Clients,
+  inside: Connection,
+  {
+    manifest,
+    entries,
+    env,
+    signal,
+  }: { readonly manifest: Manifest; readonly entries: readonly TocEntry[] } & Pick<Context, "env" | "signal">,
+): Promise<void> {
+  const session = await openSession(clients, inside, { env, signal })
+  try {
+    await makeMissingSchemas(session, manifest, entries)
+  } finally {
+    await session.close()
+  }
 }
 
 /** What the database is called that stands beside the one of a drill. */

@@ -24,6 +24,8 @@ type Happening =
       readonly storedBytes: number
       readonly rawBytes: number
       readonly seconds: number
+      /** What it holds and what not, in words, where something was left out. */
+      readonly partial?: string
       /** What the backup before took up, where there is one. */
       readonly lastStoredBytes?: number
       /** What is wrong with the backup although it is there, a sentence each. */

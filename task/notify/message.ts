@@ -38,7 +38,7 @@ export function messageFor(event: ToldEvent): Message {
   })
   switch (event.type) {
     case "Backup Succeeded": {
-      const { id, storages, storedBytes, rawBytes, seconds, lastStoredBytes, warnings = [] } = event
+      const { id, storages, partial, storedBytes, rawBytes, seconds, lastStoredBytes, warnings = [] } = event
       const title = `Backup of ${database} succeeded`
       return message(
         warnings.length > 0 ? "warning" : "success",
@@ -50,6 +50,7 @@ export function messageFor(event: ToldEvent): Message {
               : `${formatBytes(storedBytes)} stored in ${formatDuration(seconds)}.`,
           fields: [
             field("Backup", id),
+            ...(partial === undefined ? [] : [field("Partial", formatName(partial))]),
             field("Stored", `${formatBytes(storedBytes)}${change(storedBytes, lastStoredBytes)}`),
             field("Before compression", formatBytes(rawBytes)),
             field("Took", formatSpeed(rawBytes, seconds)),

@@ -1,6 +1,8 @@
 import type { Writable } from "node:stream"
 import { identifier } from "../core/quote.ts"
+import { patternsWithFlags, type TablePatterns } from "../core/table-patterns.ts"
 import { type Child, startChild } from "../processes/child.ts"
+import { withoutSystem } from "./chosen-tables.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 import { explainDumpFailure } from "./dump-failure.ts"
@@ -16,6 +18,8 @@ export type DumpOptions = {
   readonly encoding: string
   /** How long the dump waits for its lock on a table before it fails. */
   readonly lockWaitSeconds: number
+  /** Which tables are wanted; all, unless given. */
+  readonly patterns?: TablePatterns | undefined
   /** The tables whose rows are left out. Their names must be in UTF-8 in the database too, or ASCII. */
   readonly withoutRowsOf?: readonly { readonly schema: string; readonly name: string }[]
 }
@@ -34,6 +38,9 @@ export function startDump(
   const excluded = (options.withoutRowsOf ?? []).map(
     ({ schema, name }) => `--exclude-table-data=${identifier(schema)}.${identifier(name)}`,
   )
+  const chosen = options.patterns
+    ? patternsWithFlags(withoutSystem(options.patterns)).map(({ flag, pattern }) => `${flag}=${pattern}`)
+    : []
   const wanted = [
     `--snapshot=${options.snapshot}`,
     `--encoding=${options.encoding}`,
@@ -43,6 +50,7 @@ export function startDump(
     "--format=custom",
     "--compress=0",
     ...wanted,
+    ...chosen,
     ...excluded,
     "--no-password",
     "--dbname",

@@ -1,4 +1,6 @@
 import * as z from "zod"
+import { noPatterns, type TablePatterns } from "../core/table-patterns.ts"
+import { type ChosenTables, chooseTables } from "./chosen-tables.ts"
 import { QueryError } from "./conversation.ts"
 import type { Session } from "./session.ts"
 import { noTimeLimits } from "./session-settings.ts"
@@ -18,11 +20,15 @@ export type Snapshot = {
   readonly time: string
   /** How far the write-ahead log had come; null where the server does not say. */
   readonly lsn: string | null
+  /** What of it is wanted. */
+  readonly chosen: ChosenTables
 }
 
 export type SnapshotOptions = {
   /** How long the session waits for the lock of a table, and for any later one. */
   readonly lockWaitSeconds: number
+  /** Which tables are wanted: no others are locked. All, unless given. */
+  readonly patterns?: TablePatterns
   /** Called with the name in SQL of each table that was dropped before it could be locked, and so is not in it. */
   readonly onVanished?: (name: string) => void
 }
@@ -58,8 +64,9 @@ async function takeSnapshot(
   options: SnapshotOptions,
   vanished: Set<string>,
 ): Promise<Snapshot> {
+  const { patterns = noPatterns } = options
   await begin(session, options)
-  const names = await readTableNames(session)
+  const names = await readTableNames(session, await chooseTables(session, patterns))
   await session.execute("ROLLBACK")
   await begin(session, options)
   for (const name of await lockTablesThere(session, names)) vanished.add(name)
@@ -69,13 +76,14 @@ async function takeSnapshot(
             to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS time`,
   )
   const [{ id, time }] = z.tuple([z.object({ id: z.string(), time: z.iso.datetime() })]).parse(rows)
+  const chosen = await chooseTables(session, patterns)
   const locked = new Set(names)
   await lockTables(
     session,
-    (await readTableNames(session)).filter((name) => !locked.has(name)),
+    (await readTableNames(session, chosen)).filter((name) => !locked.has(name)),
   )
-  await refuseChangedTables(session)
-  return { id, time, lsn }
+  await refuseChangedTables(session, chosen)
+  return { id, time, lsn, chosen }
 }
 
 async function begin(session: Session, { lockWaitSeconds }: SnapshotOptions): Promise<void> {

@@ -1,6 +1,7 @@
 import * as z from "zod"
 import type { SourceTable } from "../core/plan.ts"
 import { PgstowError } from "../errors.ts"
+import { allTables, type ChosenTables } from "./chosen-tables.ts"
 import { describe, filledIn } from "./connection.ts"
 import { QueryError } from "./conversation.ts"
 import { grantHint, LockWaitError } from "./dump-failure.ts"
@@ -26,9 +27,12 @@ const hashedByEnum = `EXISTS (
  * The names in SQL of the tables to lock. Those of an extension are its own affair: who backs up may have no right
  * to them. A database without an encoding can have names that are no text here: pg_dump locks these tables.
  */
-export async function readTableNames(session: Session): Promise<string[]> {
+export async function readTableNames(
+  session: Session,
+  { isIn }: ChosenTables = allTables,
+): Promise<string[]> {
   const rows = await session.query(`
-    SELECT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables} AND NOT ${ofExtension}
+    SELECT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables} AND NOT ${ofExtension} AND ${isIn}
        AND (getdatabaseencoding() <> 'SQL_ASCII' OR (n.nspname || c.relname) ~ '^[ -~]*$') ORDER BY c.oid`)
   return z
     .array(z.object({ name: z.string() }))
@@ -86,10 +90,13 @@ export async function lockTablesThere(session: Session, names: readonly string[]
  * Refuses a transaction whose snapshot is older than the last change of a table that it sees: TRUNCATE and what
  * rewrites a table leave nothing for such a snapshot to see. The tables must be locked.
  */
-export async function refuseChangedTables(session: Session): Promise<void> {
+export async function refuseChangedTables(
+  session: Session,
+  { isIn }: ChosenTables = allTables,
+): Promise<void> {
   // Functions look into the catalog as it is, where queries see that of the snapshot.
   const rows = await session.query(`
-    SELECT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables} AND NOT ${ofExtension}
+    SELECT format('%I.%I', n.nspname, c.relname) AS name FROM ${ownTables} AND NOT ${ofExtension} AND ${isIn}
        AND (pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
             OR to_regclass(format('%I.%I', n.nspname, c.relname)) IS DISTINCT FROM c.oid)`)
   const [changed] = z.array(z.object({ name: z.string() })).parse(rows)
@@ -99,8 +106,12 @@ export async function refuseChangedTables(session: Session): Promise<void> {
     })
 }
 
-/** What the session's snapshot shows of the tables that take up so many bytes and more. */
-export async function readTables(session: Session, leastBytes: number): Promise<SourceTable[]> {
+/** What the session's snapshot shows of the tables that take up so many bytes and more, and whose rows are wanted. */
+export async function readTables(
+  session: Session,
+  leastBytes: number,
+  { hasRows }: ChosenTables = allTables,
+): Promise<SourceTable[]> {
   const notGenerated = session.serverMajor >= 12 ? "AND a.attgenerated = ''" : ""
   // OFFSET keeps the sizes from being asked of any other table, which may be locked.
   const rows = await session.query(`
@@ -111,11 +122,45 @@ export async function readTables(session: Session, leastBytes: number): Promise<
            ARRAY(SELECT a.attname::text FROM pg_attribute a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ${notGenerated}
                   ORDER BY a.attnum) AS columns
-      FROM (SELECT c.oid, n.nspname, relname, relam, relpersistence FROM ${ownTables} OFFSET 0) AS c,
+      FROM (SELECT c.oid, n.nspname, relname, relam, relpersistence FROM ${ownTables} AND ${hasRows} OFFSET 0) AS c,
            LATERAL (SELECT pg_table_size(c.oid) AS bytes, pg_relation_size(c.oid) AS main_bytes OFFSET 0) AS size
      WHERE bytes >= ${leastBytes}`)
   return z.array(tableRow).parse(rows)
 }
+
+/** A table as the dump must have it: by its oid. */
+export type PlannedTable = {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  readonly isIn: boolean
+  /** Not at a standby, of an unlogged one. */
+  readonly hasRows: boolean
+  /** Its rows were left out by a pattern. */
+  readonly isLeftEmpty: boolean
+}
+
+/** What of every table, but for those of extensions, is to be in the backup. */
+export async function readPlannedTables(
+  session: Session,
+  { isIn, hasRows }: ChosenTables,
+): Promise<PlannedTable[]> {
+  const rows = await session.query(`
+    SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, ${isIn} AS "isIn",
+           ${hasRows} AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) AS "hasRows",
+           NOT ${hasRows} AS "isLeftEmpty"
+      FROM ${ownTables} AND NOT ${ofExtension} ORDER BY c.oid`)
+  return z.array(plannedRow).parse(rows)
+}
+
+const plannedRow = z.object({
+  oid: z.int(),
+  schema: z.string(),
+  name: z.string(),
+  isIn: z.boolean(),
+  hasRows: z.boolean(),
+  isLeftEmpty: z.boolean(),
+})
 
 const tableRow = z.object({
   schema: z.string(),

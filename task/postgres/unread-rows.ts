@@ -1,12 +1,16 @@
 import * as z from "zod"
+import { allTables, type ChosenTables } from "./chosen-tables.ts"
 import type { Session } from "./session.ts"
 
 /** The unlogged tables of the session's database, by their names in SQL: a standby has their definitions alone. */
-export async function readUnloggedTables(session: Session): Promise<string[]> {
+export async function readUnloggedTables(
+  session: Session,
+  { hasRows }: ChosenTables = allTables,
+): Promise<string[]> {
   const rows = await session.query(`
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1`)
+     WHERE c.relkind = 'r' AND c.relpersistence = 'u' AND ${hasRows} ORDER BY 1`)
   return z
     .array(z.object({ name: z.string() }))
     .parse(rows)

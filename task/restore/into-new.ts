@@ -17,6 +17,7 @@ import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
 import { analyze, findDamage, type MeasuredJob, type RestoreEnd, type RestoreJob } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
+import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import type { Questions } from "./options.ts"
 import { runFile } from "./run-file.ts"
@@ -155,13 +156,21 @@ async function fill(
     if (await tryDropping(target, database)) leaves(undefined)
     throw error
   })
+  const schemas = job.manifest.partial
+    ? await makeMissingSchemas(await target.inside(database), job.manifest, plan.entries)
+    : []
   await target.leave()
   const loaded = await restoreInStages(kept.job, plan, database, context, statements)
   const made = options.notValid
     ? await makeNotValid(job, plan, database, loaded)
     : { outcome: loaded, warnings: [] }
   const { outcome } = made
-  const warnings = [...kept.warnings, ...loaded.warnings, ...made.warnings]
+  const bare = schemas.map(formatName).join(", ")
+  const notices =
+    schemas.length === 0
+      ? []
+      : [`the backup has tables of schemas, and not these: made, without their owners and grants: ${bare}`]
+  const warnings = [...notices, ...kept.warnings, ...loaded.warnings, ...made.warnings]
   if (outcome.state === "failed") return { outcome, warnings }
   warnings.push(...(await findLostOperators(job, plan, database)))
   warnings.push(...(await detachSubscriptions(target, plan, database)))

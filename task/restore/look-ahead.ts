@@ -22,6 +22,7 @@ import { foreseeRoles } from "./foresee-roles.ts"
 import { missingTablespaces, type RestoreJob, restoresAsSuperuser } from "./job.ts"
 import { noticesOfLookups } from "./notices-of-lookups.ts"
 import type { RestoreJobOptions } from "./options.ts"
+import { whatIsMissing } from "./what-is-missing.ts"
 
 /** What a restore is going to do, and what of that will fail. */
 export type Outlook = {
@@ -101,6 +102,7 @@ export async function lookAhead(
     ],
     rolesToMake,
     notes: [
+      ...whatIsMissing(manifest),
       ...tablespaces.warnings,
       ...extensions.older.map((sentence) => `${sentence}: what needs the newer one will fail`),
       ...(await partitionsElsewhere(job, plan, session, exists)),

@@ -29,6 +29,7 @@ import { questionsOf } from "./questions-of.ts"
 import { readArchive } from "./read-archive.ts"
 import { type RestoreResult, resultOf } from "./result.ts"
 import { takePlace } from "./take-place.ts"
+import { whatIsMissing } from "./what-is-missing.ts"
 
 /**
  * Restores a backup, or some of it, into a new database or one that exists.
@@ -56,6 +57,7 @@ export async function restoreChosen(
   return withTarget(storage, manifest, options, context, async (job, exists) => {
     const { name, target } = job
     const asking = { ...options, ask: askingOf(manifest, options.ask, now()) }
+    for (const missing of whatIsMissing(manifest)) log.warn(missing)
     const first = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
     await askOfForeseen(first.foreseen, asking, context)
     log.info(`restoring ${manifest.id} of ${formatName(manifest.database)} from ${storage.url}`, {

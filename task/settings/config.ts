@@ -1,5 +1,6 @@
 import * as z from "zod"
 import { logLevels } from "../console/log.ts"
+import { splitPatterns } from "../core/table-patterns.ts"
 import { PgstowError } from "../errors.ts"
 
 const text = z.string().min(1).optional()
@@ -9,6 +10,12 @@ const listBy = (separator: RegExp) =>
     .transform((value) => (typeof value === "string" ? value.split(separator) : value))
     .transform((parts) => parts.filter((part) => part.trim() !== ""))
 const words = listBy(/\s+/)
+/** Patterns of names. An empty one, of a shell's variable that is not set, must not mean everything. */
+const patterns = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) => (typeof value === "string" ? splitPatterns(value) : value))
+  .refine((all) => all.every((one) => one.trim() !== ""), "is empty")
+  .default([])
 const yesNo = z.union([z.boolean(), z.stringbool()], { error: "must be true or false" })
 const wholeNumber = (
   lowest: number,
@@ -66,6 +73,12 @@ const settings = {
   all: { env: "PGSTOW_ALL", schema: yesNo.default(false) },
   include: { env: "PGSTOW_INCLUDE", schema: words.default([]) },
   exclude: { env: "PGSTOW_EXCLUDE", schema: words.default([]) },
+  /** What of a database is backed up: patterns as pg_dump has them. */
+  table: { env: "PGSTOW_TABLE", schema: patterns },
+  schema: { env: "PGSTOW_SCHEMA", schema: patterns },
+  excludeTable: { env: "PGSTOW_EXCLUDE_TABLE", schema: patterns },
+  excludeSchema: { env: "PGSTOW_EXCLUDE_SCHEMA", schema: patterns },
+  excludeTableData: { env: "PGSTOW_EXCLUDE_TABLE_DATA", schema: patterns },
   compressLevel: { env: "PGSTOW_COMPRESS_LEVEL", schema: wholeNumber(1, 19).default(1) },
   /** How many streams a backup has at once; auto is what the machine and the server bear. */
   jobs: {

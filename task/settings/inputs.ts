@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises"
 import * as z from "zod"
 import type { Context } from "../context.ts"
 import type { RetentionPolicy } from "../core/retention.ts"
+import type { TablePatterns } from "../core/table-patterns.ts"
 import { makeReadable, PgstowError } from "../errors.ts"
 import { readAwsSecret } from "../keys/aws-secret.ts"
 import { loadIdentities } from "../keys/identity.ts"
@@ -143,6 +144,18 @@ function timeOf(text: string): Date {
 /** A file of an older system in place of a backup's id, which has neither of these characters. */
 export function legacyFileIn([argument]: readonly string[]): string | undefined {
   return argument !== undefined && /[./]/.test(argument) ? argument : undefined
+}
+
+/** What of a database is to be backed up. */
+export function patternsOf(settings: Settings): TablePatterns {
+  const { table, schema, excludeTable, excludeSchema, excludeTableData } = settings
+  return {
+    tables: table,
+    schemas: schema,
+    excludeTables: excludeTable,
+    excludeSchemas: excludeSchema,
+    excludeTableData,
+  }
 }
 
 /** Whom to seal for; undefined where backups are to be readable by anyone. */

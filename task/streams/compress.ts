@@ -13,6 +13,8 @@ export type Compression = {
   readonly zstd: string | undefined
   /** Ends the stream, with its reason. */
   readonly signal?: AbortSignal | undefined
+  /** Gets the bytes before compression, which then goes on in Node. */
+  readonly onBytes?: ((chunk: Buffer) => void) | undefined
 }
 
 /** Starts a program with this as its stdout, to be ended by this signal. */
@@ -34,7 +36,7 @@ export type Compressed = {
  */
 export function compressOutput(start: StartProducer, compression: Compression): Compressed {
   const count = { rawBytes: 0 }
-  const { zstd } = compression
+  const zstd = compression.onBytes ? undefined : compression.zstd
   return {
     stream: zstd ? compressBeside(zstd, start, compression, count) : compressHere(start, compression, count),
     rawBytes: () => count.rawBytes,
@@ -94,14 +96,17 @@ async function* compressBeside(
 
 async function* compressHere(
   start: StartProducer,
-  { level, signal }: Compression,
+  { level, signal, onBytes }: Compression,
   count: { rawBytes: number },
 ): AsyncGenerator<Buffer, void, undefined> {
   const group = childGroup(signal)
   const producer = group.add(start("pipe", group.signal))
   async function* output() {
     const raw: AsyncIterable<Buffer> = producer.stdout
-    yield* raw
+    for await (const chunk of raw) {
+      onBytes?.(chunk)
+      yield chunk
+    }
     signal?.throwIfAborted()
     await producer.ended
     const lost = producer.lost(count.rawBytes)

@@ -2,7 +2,7 @@ import { type BackupName, type CatalogEntry, proveThere, putCheck } from "../cat
 import { type Catalog, findBackup, readCatalog } from "../catalog/find-backup.ts"
 import type { Context } from "../context.ts"
 import type { Check, CheckKind, Finding, Problem } from "../core/check.ts"
-import { type Manifest, storedBytes } from "../core/manifest.ts"
+import { type Manifest, partialInWords, storedBytes } from "../core/manifest.ts"
 import { type FailureKind, messageOf, PgstowError } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { version } from "../version.ts"
@@ -13,6 +13,8 @@ export type VerifyResult = {
   readonly storage: string
   readonly database: string
   readonly id: string
+  /** What the backup holds and what not, in words, where something was left out. */
+  readonly partial: string | null
   /** What the check found: "failed" and "deep-failed" have problems. */
   readonly kind: CheckKind
   readonly problems: readonly Problem[]
@@ -59,6 +61,7 @@ export async function verify(
     storage: storage.url,
     database: manifest.database,
     id: manifest.id,
+    partial: partialInWords(manifest) ?? null,
     kind,
     problems,
     objects: manifest.objects.length,

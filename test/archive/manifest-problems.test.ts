@@ -58,6 +58,17 @@ describe.for(majors)("a dump of PostgreSQL %i", (major) => {
   const problems = (segments: readonly SegmentObject[], more: readonly ManifestObject[] = []) =>
     manifestProblems(entries, { objects: [main, ...segments, ...more] }).map(formatProblem)
 
+  test("of a partial backup has no rows of the tables that the manifest says were left out", () => {
+    const none = { tables: [], schemas: [], excludeTables: [], excludeSchemas: [] }
+    const withoutRows = [{ schema: "public", table: "whole" }]
+    const partial = { ...none, excludeTableData: ["whole"], withoutRows }
+    const objects = [main, first, second, third]
+    expect(manifestProblems(entries, { objects, partial })).toEqual([])
+    expect(manifestProblems(entries, { objects })).toHaveLength(1)
+    const stray = manifestProblems(entries, { objects: [...objects, whole], partial }).map(formatProblem)
+    expect(stray.join()).toContain("no rows")
+  })
+
   test("fits the manifest that it was written with", () => {
     expect(problems(all)).toEqual([])
     expect(problems([segment(1, {}), whole])).toEqual([])

@@ -120,7 +120,7 @@ describe.each(storageKinds)("the catalog in $kind", ({ start }) => {
         JSON.stringify({ ...good, snapshot: undefined }),
         "the manifest is damaged: snapshot",
       ],
-      ["newer format", JSON.stringify({ format: 2, shape: "unknown" }), "the manifest has format version 2"],
+      ["newer format", JSON.stringify({ format: 3, shape: "unknown" }), "the manifest has format version 3"],
       ["no object", JSON.stringify({ ...good, objects: [] }), "the manifest is damaged: objects"],
       [
         "an object outside the folder",

@@ -41,6 +41,7 @@ test("every backup is told with its time, sizes and state", async () => {
     rawBytes: 5_440_148,
     signer: null,
     encrypted: true,
+    partial: null,
     state: "verified",
     lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
     lastDrill: null,

@@ -34,6 +34,7 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
         id: ids[1],
         startedAt: "2026-01-02T03:00:00.000Z",
         ageHours: 26,
+        partial: null,
         overdue: false,
         fromTheFuture: [],
         lastDrill: null,

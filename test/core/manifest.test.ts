@@ -32,9 +32,26 @@ describe("a manifest", () => {
   )
 
   it("of a newer format is told from a damaged one", () => {
-    expect(() => parseManifest(JSON.stringify({ ...manifest, format: 2 }))).toThrow("format version 2")
+    expect(() => parseManifest(JSON.stringify({ ...manifest, format: 3 }))).toThrow("format version 3")
     expect(() => parseManifest(JSON.stringify({ ...manifest, objects: [segment] }))).toThrow(
       "one main object",
     )
   })
+})
+
+it("a partial backup's manifest has a format that older programs refuse", () => {
+  const partial = {
+    tables: [],
+    schemas: [],
+    excludeTables: ["tmp_*"],
+    excludeSchemas: [],
+    excludeTableData: [],
+    withoutRows: [],
+  }
+  const read = (changes: object) => parseManifest(JSON.stringify({ ...manifest, ...changes }))
+  expect(read({ format: 2, partial }).partial).toEqual(partial)
+  expect(read({ format: 2, partial: { excludeTables: ["tmp_*"] } }).partial).toEqual(partial)
+  for (const wrong of [{ format: 1, partial }, { format: 2 }])
+    expect(() => read(wrong)).toThrow("must be 2 where the backup is partial")
+  expect(() => read({ format: 3, partial })).toThrow("this pgstow reads versions 1 and 2")
 })

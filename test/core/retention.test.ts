@@ -49,6 +49,28 @@ describe("retention decides as written down", () => {
   }
 })
 
+test("partial backups and whole ones push each other out by no rule", () => {
+  const on = (day: number, isPartial: boolean, state: BackupState = "verified"): DatedBackup => ({
+    id: `2026010${day}T030000Z-aaaaaaa${day}`,
+    startedAt: new Date(`2026-01-0${day}T03:00:00Z`),
+    state,
+    isPartial,
+  })
+  const backups = [on(1, false), on(2, false, "unverified"), on(3, true), on(4, true), on(5, true, "failed")]
+  const kept = (policy: RetentionPolicy) =>
+    planCleanup(backups, policy, new Date("2026-01-09T00:00:00Z")).map(({ backup, keep }) => [
+      backup.startedAt.getUTCDate(),
+      keep,
+    ])
+  expect(kept({ keepLast: 1 })).toEqual([
+    [5, true],
+    [4, true],
+    [3, false],
+    [2, true],
+    [1, true],
+  ])
+})
+
 test("a policy that keeps nothing, or a wrong one, is refused", () => {
   const wrong: unknown[] = [
     {},

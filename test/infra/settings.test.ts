@@ -198,6 +198,18 @@ describe("settings", () => {
       '"all": true',
     ],
     [
+      "a pattern that a space cuts in two",
+      { databases: [{ ...orders, excludeTableData: ["Old Orders"] }] },
+      "databases[0].excludeTableData[0]: must be patterns as pg_dump takes them, names with spaces in double quotes",
+      '"excludeTableData": ["audit.*", "public.sessions"]',
+    ],
+    [
+      "schemas beside tables",
+      { databases: [{ ...orders, tables: ["a"], excludeSchemas: ["b"] }] },
+      'databases[0].excludeSchemas: has no effect beside "tables"',
+      '"excludeSchemas": ["scratch"]',
+    ],
+    [
       "databases to leave out of one",
       { databases: [{ ...orders, exclude: ["rdsadmin"] }] },
       'databases[0].exclude: is of no use without "all": true',

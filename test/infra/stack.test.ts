@@ -768,6 +768,8 @@ describe("a server as a whole", () => {
     exclude: ["rdsadmin", "test_*", "orders"],
     connection: { urlSecret: "pgstow/main" },
     retention: { keepLast: 3 },
+    excludeTables: ["tmp_*"],
+    excludeTableData: ["audit.*", '"Old Orders"'],
   }
   let whole: Synthesized
 
@@ -780,6 +782,8 @@ describe("a server as a whole", () => {
     for (const variable of [
       { Name: "PGSTOW_ALL", Value: "true" },
       { Name: "PGSTOW_EXCLUDE", Value: "rdsadmin test_* orders" },
+      { Name: "PGSTOW_EXCLUDE_TABLE", Value: "tmp_*" },
+      { Name: "PGSTOW_EXCLUDE_TABLE_DATA", Value: 'audit.* "Old Orders"' },
     ])
       expect(text).toContain(JSON.stringify(variable))
     expect(text).not.toContain(JSON.stringify({ Name: "PGSTOW_NAME", Value: "main" }))

@@ -50,6 +50,7 @@ test("a good backup gets a record that says so", async () => {
   expect(result).toMatchObject({
     id,
     database: "orders",
+    partial: null,
     kind: "verified",
     problems: [],
     objects: 2,
