@@ -265,6 +265,20 @@ async function readNotes(
   }
 }
 
+/** The record of one check of a backup; undefined where it can't be read, or is gone. */
+export async function readCheck(
+  storage: Storage,
+  name: BackupName,
+  finding: Finding,
+): Promise<Check | undefined> {
+  const key = keyOf(name, checksFolder + checkFileName(finding))
+  const bytes = await readAtMost(storage, key, maxManifestBytes).catch((error: unknown) => {
+    if (error instanceof ObjectNotFoundError) return undefined
+    throw error
+  })
+  return bytes && parseCheck(bytes.toString())
+}
+
 /** The records of all checks of a backup, oldest first. Those that can't be read are left out. */
 export async function readChecks(storage: Storage, name: BackupName): Promise<Check[]> {
   const keys = await Array.fromAsync(storage.list(keyOf(name, checksFolder)), ({ key }) => key)

@@ -5,7 +5,7 @@ import {
   listDatabases,
   newestFirst,
   type ReadOptions,
-  readChecks,
+  readCheck,
   readStorage,
   requestsAtOnce,
 } from "../catalog/catalog.ts"
@@ -213,32 +213,33 @@ async function checksOf(
   entries: readonly CatalogEntry[],
 ): Promise<Pick<Copies, "drills" | "problems">> {
   const findings = entries
-    .flatMap((entry) => entry.findings.map((finding) => ({ entry, kind: finding.kind, at: finding.at })))
-    .sort((a, b) => b.at.getTime() - a.at.getTime())
-  const wanted = new Set(
-    [
-      ...findings.filter(({ kind }) => kind.startsWith("drill")).slice(0, drillsShown),
-      ...findings.filter(({ kind }) => kind.endsWith("failed")).slice(0, problemsShown),
-    ].map(({ entry }) => entry),
-  )
-  const read = await mapConcurrently([...wanted], requestsAtOnce, async (entry) => ({
+    .flatMap((entry) => entry.findings.map((finding) => ({ entry, finding })))
+    .sort((a, b) => b.finding.at.getTime() - a.finding.at.getTime())
+  const wanted = new Set([
+    ...findings.filter(({ finding }) => finding.kind.startsWith("drill")).slice(0, drillsShown),
+    ...findings.filter(({ finding }) => finding.kind.endsWith("failed")).slice(0, problemsShown),
+  ])
+  const read = await mapConcurrently([...wanted], requestsAtOnce, async ({ entry, finding }) => ({
     id: entry.id,
-    checks: await readChecks(storage, entry).catch((error: unknown) => {
+    finding,
+    check: await readCheck(storage, entry, finding).catch((error: unknown) => {
       if (error instanceof PgstowError && error.kind === "storage") return error
       throw error
     }),
   }))
   return {
-    drills: read.flatMap(({ id, checks }) =>
-      checks instanceof PgstowError ? [] : checks.flatMap((check) => drillIn(check, id, index)),
+    drills: read.flatMap(({ id, check }) =>
+      check === undefined || check instanceof PgstowError ? [] : drillIn(check, id, index),
     ),
-    problems: read.flatMap(({ id, checks }): ReportedProblem[] =>
-      checks instanceof PgstowError
-        ? [{ at: null, id, storages: [index], what: messageOf(checks) }]
-        : checks.flatMap(({ kind, at, problems }) =>
-            problems.length === 0 ? [] : [{ at, id, storages: [index], what: inWords(kind, problems) }],
-          ),
-    ),
+    problems: read.flatMap(({ id, finding, check }): ReportedProblem[] => {
+      if (check === undefined) {
+        const what = `${finding.kind}: its record can't be read`
+        return [{ at: finding.at.toISOString(), id, storages: [index], what }]
+      }
+      if (check instanceof PgstowError) return [{ at: null, id, storages: [index], what: messageOf(check) }]
+      const { kind, at, problems } = check
+      return problems.length === 0 ? [] : [{ at, id, storages: [index], what: inWords(kind, problems) }]
+    }),
   }
 }
 

@@ -203,6 +203,7 @@ test.skipIf(needsChromium)(
     expect(said).toEqual([])
     await tab.context().close()
   },
+  180_000,
 )
 
 async function findChromium(): Promise<string | undefined> {

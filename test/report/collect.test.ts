@@ -143,6 +143,19 @@ test("drills are told with what they measured", async () => {
   ])
 })
 
+test("a failure whose record can't be read is told all the same", async () => {
+  await storeSample(first, { id: ids[0] })
+  await first.put(
+    `orders/${ids[0]}/checks/20260102T000000Z-failed-zzzzzzzz-after-none.json`,
+    Buffer.from("{"),
+  )
+  const [report] = (await collected([first])).databases
+  expect(report?.backups[0]?.state).toBe("failed")
+  expect(report?.problems).toEqual([
+    { at: "2026-01-02T00:00:00.000Z", id: ids[0], storages: [0], what: "failed: its record can't be read" },
+  ])
+})
+
 test("what retention would remove is told with the reason", async () => {
   for (const id of ids) await storeSample(first, { id, checks: ["verified"] })
   const [report] = (await collected([first], { keepLast: 1 })).databases
