@@ -78,7 +78,7 @@ export async function cleanup(
 /** Throws a usage error where a policy says nothing of what to keep. */
 export function checkPolicy(policy: RetentionPolicy): void {
   if (!retentionPolicySchema.safeParse(policy).success)
-    throw new PgstowError("usage", "nothing says which backups to keep", {
+    throw new PgstowError("usage", "no retention rule was given", {
       hint: "Give --keep-last, --keep-days, --keep-hourly, --keep-daily, --keep-weekly, --keep-monthly or --keep-yearly (PGSTOW_KEEP_LAST, …), for example: pgstow cleanup --keep-daily 7 --keep-weekly 4 --keep-monthly 12.",
     })
 }

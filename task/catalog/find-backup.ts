@@ -130,12 +130,12 @@ function scopeOf(catalog: Catalog, database: string | undefined, several: boolea
     if (backedUp.includes(database))
       return { entries: entries.filter((entry) => entry.database === database), name }
     throw new PgstowError("notFound", `there is no backup of ${name}`, {
-      hint: `There are those of ${listed(backedUp.map(quoted))}.`,
+      hint: `Backups exist for ${listed(backedUp.map(quoted))}.`,
     })
   }
   if (backedUp.length > 1 && !several)
     throw new PgstowError("usage", `${where} has backups of ${backedUp.length} databases`, {
-      hint: `Say of which with --database: ${listed(backedUp.map(quoted))}.`,
+      hint: `Choose one with --database: ${listed(backedUp.map(quoted))}.`,
     })
   return { entries, name: several ? where : `${backedUp.map(quoted)} in ${where}` }
 }

@@ -22,7 +22,7 @@ export async function nothingFound(storage: Storage, database?: string): Promise
   const there = await databasesThere(storage)
   if (database !== undefined && there.length > 0)
     return new PgstowError("notFound", `there is no backup of ${quoted(database)} in ${storage.url}`, {
-      hint: `There are those of ${listed(there.map(quoted))}.`,
+      hint: `Backups exist for ${listed(there.map(quoted))}.`,
     })
   const below = await placesIn(storage)
   const hint =

@@ -23,7 +23,7 @@ export const catCommand = defineCommand({
   async run({ settings, args, flags, stdout }, context) {
     const [, object] = args
     if (stdout.isTTY && object !== "globals" && !object?.startsWith("globals."))
-      throw new PgstowError("usage", "a backup is not for a terminal to show", {
+      throw new PgstowError("usage", "a backup is binary, and this is a terminal", {
         hint: "Send it into a file (>orders.dump) or a program (| pg_restore -d orders_restored).",
       })
     const result = await cat(

@@ -107,7 +107,7 @@ function formatFacts(
     )
   if (expected)
     lines.push(
-      `the next, by that: about ${formatDuration(expected.seconds)} and ${formatBytes(expected.storedBytes)}; in S3 Standard (us-east-1) ${formatDollars(expected.dollarsPerMonth)} a month, ${formatDollars(expected.dollarsPerMonth * 30)} for 30 of them`,
+      `estimate for the next backup: ${formatDuration(expected.seconds)} and ${formatBytes(expected.storedBytes)}; in S3 Standard (us-east-1) ${formatDollars(expected.dollarsPerMonth)} a month, ${formatDollars(expected.dollarsPerMonth * 30)} for 30 of them`,
     )
   return lines.flatMap((line) => wrapText(formatName(line), width, "  "))
 }

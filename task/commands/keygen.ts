@@ -33,7 +33,7 @@ export const keygenCommand = defineCommand({
     }
     const result = await keygen({ out: out ?? defaultFile }, context)
     context.log.info(
-      `the identity is in ${result.identityFile}: whoever loses it loses the backups, so keep a copy elsewhere`,
+      `the identity is in ${result.identityFile}: without it no backup can be opened, so keep a copy elsewhere`,
     )
     return { title: "made an identity", result, text: result.recipient, isAnswer: true }
   },

@@ -275,7 +275,7 @@ export function formatRestore(result: RestoreResult): string {
       ...(count > examples.length ? [`    and ${count - examples.length} more`] : []),
     ]),
     ...formatByHand(byHand, into),
-    ...leftOut.map((entry) => `  left out, as it needs what was not asked for: ${formatName(entry)}`),
+    ...leftOut.map((entry) => `  left out because it depends on what is not restored: ${formatName(entry)}`),
     ...(ran === null ? [] : [`  ran ${formatName(ran)} in it`]),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
     ...(rename.length > 0

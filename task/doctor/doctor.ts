@@ -79,7 +79,7 @@ export function doctorFailure({ findings }: DoctorResult): PgstowError | undefin
   const kind = failureKindOf(findings)
   if (kind === undefined) return undefined
   return new PgstowError(kind, `the doctor found ${countsOf(findings)}`, {
-    hint: "Each is said above, with what puts it right.",
+    hint: "See above: each comes with its fix.",
   })
 }
 

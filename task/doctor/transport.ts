@@ -92,7 +92,7 @@ function tlsFindings({ host, isEncrypted, verifies }: Transport): Finding[] {
         verifies === "nothing"
           ? "the connection is encrypted, and the server's certificate is not verified"
           : "the server's certificate is verified, but not the name in it",
-      why: "Who can stand in between can pose as the server. Hosted services publish the authority to trust: give its file where it is none of the system's.",
+      why: "Anyone on the network path can pose as the server. Hosted services publish the authority to trust: give its file if the system does not trust it already.",
       fix: "--sslmode verify-full --sslrootcert system",
     },
   ]

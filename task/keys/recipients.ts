@@ -49,7 +49,7 @@ function faultOf(recipient: string): string {
     return `age1${kind}1… is a kind that pgstow can't encrypt for`
   const rest = recipient.slice(isOther ? `age1${kind}1`.length : "age1".length)
   const wrong = Array.from(rest).find((character) => !characters.includes(character))
-  if (wrong !== undefined) return `no recipient has the character ${JSON.stringify(wrong)} there`
+  if (wrong !== undefined) return `a recipient has no ${JSON.stringify(wrong)} there`
   if (!isOther && recipient.length !== plainLength)
     return `it has ${recipient.length} characters in place of ${plainLength}`
   return "some of its characters are missing, wrong or in another order"

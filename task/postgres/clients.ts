@@ -31,13 +31,23 @@ const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql" }
 
 /**
  * Every version of the client programs that this machine has, or that the prefix finds. Where one major version is
- * there several times, the first stands first: `extraDirs`, then PATH, then the usual places.
+ * there several times, the first stands first: `extraDirs`, then PATH, then the usual places. Throws a usage error where
+ * one of `extraDirs` has not all of them.
  */
 export async function findClients(
   { env, prefix }: { readonly env: Environment; readonly prefix?: Prefix | undefined },
   extraDirs: readonly string[] = [],
 ): Promise<Clients[]> {
   if (prefix) return findElsewhere(prefix, env, extraDirs)
+  for (const folder of extraDirs)
+    if (!(await isComplete(folder)))
+      throw new PgstowError(
+        "usage",
+        `the folder ${folder} does not hold ${Object.values(programs).join(", ")}`,
+        {
+          hint: "Name one that does with --pg-bin or PGSTOW_PG_BIN, or leave it out to use those on the PATH.",
+        },
+      )
   const named = env.PATH?.split(delimiter) ?? []
   const usual = await Array.fromAsync(glob(usualFolders))
   const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]

@@ -70,8 +70,8 @@ export async function cat(options: CatOptions, context: Context): Promise<CatRes
     if (cause instanceof PgstowError || codeOf(cause) === undefined) throw cause
     if (codeOf(cause) !== "EPIPE")
       throw new PgstowError("storage", "the output could not be written", { cause })
-    throw new PgstowError("unexpected", "what reads the output stopped before its end", {
-      hint: "See why it did. This says nothing of the backup.",
+    throw new PgstowError("unexpected", "the program that reads the output stopped early", {
+      hint: "The backup itself is not affected.",
     })
   }
   return {

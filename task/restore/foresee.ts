@@ -489,16 +489,16 @@ function foreseeGuarded(intention: Intention, server: TargetServer): Foreseen[] 
 export function refusalOf(foreseen: readonly Foreseen[]): PgstowError | undefined {
   const [first, ...others] = foreseen
   if (!first) return undefined
-  const anyway = "or go on in spite of it by --anyway."
+  const anyway = "or go on regardless with --anyway."
   const waysOf = ({ waysOut }: Foreseen) => waysOut.map((way) => way.replace(/;$/, "")).join(", or ")
   if (others.length === 0)
-    return new PgstowError(first.kind, first.why, { hint: `Ways out: ${waysOf(first)}, ${anyway}` })
+    return new PgstowError(first.kind, first.why, { hint: `Options: ${waysOf(first)}, ${anyway}` })
   const numbered = (text: (one: Foreseen) => string) =>
     foreseen.map((one, index) => `(${index + 1}) ${text(one)}`).join("; ")
   return new PgstowError(
     foreseen.some(({ kind }) => kind === "usage") ? "usage" : "postgres",
     `${formatCount(foreseen.length, "thing")} would fail: ${numbered(({ why }) => why)}`,
-    { hint: `Ways out: ${numbered(waysOf)}; ${anyway}` },
+    { hint: `Options: ${numbered(waysOf)}; ${anyway}` },
   )
 }
 

@@ -127,7 +127,7 @@ export async function askFirst(
       ...contents.biggest.map((table) => `  ${formatName(table.name)}  ${formatBytes(table.sizeBytes)}`),
       `To be restored there: ${formatName(title)}.`,
       options.clean
-        ? `What it holds is dropped there, and restored as it was. All else stays.`
+        ? `Everything that is in the backup is dropped there and restored. The rest stays.`
         : "Nothing is dropped there. Where something that is restored exists already, nothing is changed at all.",
       "Type the database's name to go on: ",
     ].join("\n"),

@@ -168,15 +168,11 @@ async function withTarget<T>(
   try {
     const exists = await databaseExists(await target.outside(), name)
     if (options.searchPath !== undefined && exists)
-      throw new PgstowError(
-        "usage",
-        `--search-path is for a new database, and ${formatName(name)} is there`,
-        {
-          hint: "Leave --search-path out, or restore into a new database (leave --into out).",
-        },
-      )
+      throw new PgstowError("usage", `--search-path is for a new database, and ${formatName(name)} exists`, {
+        hint: "Leave --search-path out, or restore into a new database (leave --into out).",
+      })
     if (options.run !== undefined && exists)
-      throw new PgstowError("usage", `--run is for a new database, and ${formatName(name)} is there`, {
+      throw new PgstowError("usage", `--run is for a new database, and ${formatName(name)} exists`, {
         hint: "Run the file by psql when the restore is done, or restore into a new database (leave --into out).",
       })
     if (options.clean && !exists)

@@ -68,7 +68,7 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
   const settingsFile = resolve(options.settingsFile)
   const { env } = adoptLegacyNames(parseEnv(await settingsIn(settingsFile)))
   if (((await stat(settingsFile)).mode & 0o077) !== 0)
-    log.warn(`others than its owner may read ${settingsFile}, and secrets are in it: chmod 600 it`)
+    log.warn(`${settingsFile} holds secrets, and others can read it: chmod 600 ${settingsFile}`)
   const settings = readSettings({}, env)
   const { storage, logFile, exec } = settings
   const signingKeyFile = signingKeyFileOf(settings)

@@ -222,7 +222,7 @@ describe.each(storageKinds)("cleanup of $kind", ({ start }) => {
     await storeAll(first)
     const nothing = () => cleanup([first], { policy: {}, dryRun: false }, context)
     await expect(nothing).rejects.toMatchObject({ kind: "usage" })
-    await expect(nothing).rejects.toThrow("nothing says which backups to keep")
+    await expect(nothing).rejects.toThrow("no retention rule was given")
     expect(await idsIn(first)).toHaveLength(4)
   })
 

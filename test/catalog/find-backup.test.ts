@@ -157,7 +157,7 @@ describe("the database", () => {
   test("may be left out where there is one only", async () => {
     const catalog = await catalogOf([{ id: first }, { id: second, database: "shop" }])
     const error = errorOf(catalog, "latest")
-    expect(error).toMatchObject({ kind: "usage", hint: 'Say of which with --database: "orders", "shop".' })
+    expect(error).toMatchObject({ kind: "usage", hint: 'Choose one with --database: "orders", "shop".' })
     expect(idsOf(catalog, "latest", "shop").found).toBe(second)
   })
 
@@ -168,7 +168,7 @@ describe("the database", () => {
       "latest",
       "ordrs",
     )
-    expect(error).toMatchObject({ kind: "notFound", hint: 'There are those of "orders", "shop".' })
+    expect(error).toMatchObject({ kind: "notFound", hint: 'Backups exist for "orders", "shop".' })
     expect(error.message).toBe(`there is no backup of "ordrs" in ${storage.url}`)
   })
 
@@ -194,7 +194,7 @@ test("a database's folder that can't be listed is told, and never taken for one 
   // Of two databases, only one can be seen: it is not the one that is meant for that.
   expect(errorOf(catalog, "latest")).toMatchObject({
     kind: "usage",
-    hint: 'Say of which with --database: "orders", "shop".',
+    hint: 'Choose one with --database: "orders", "shop".',
   })
 })
 

@@ -76,7 +76,7 @@ describe.each(kinds)("nothing found in $kind", ({ missing, start }) => {
   test("another database: those that there are", async () => {
     expect(await said("pgstow", "order")).toEqual({
       message: 'there is no backup of "order" in URL',
-      hint: 'There are those of "orders", "shop".',
+      hint: 'Backups exist for "orders", "shop".',
     })
   })
 

@@ -160,7 +160,7 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
     expect(both?.message).toBe(nothing(second))
     const misspelt = statusFailure(await look([first], { database: "order" }))
     expect(misspelt?.exitCode).toBe(8)
-    expect(misspelt?.hint).toBe('There are those of "orders".')
+    expect(misspelt?.hint).toBe('Backups exist for "orders".')
   })
 
   test("a backup dated in the future hides nothing, and is told with an exit code of its own", async () => {

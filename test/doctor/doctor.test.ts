@@ -43,7 +43,7 @@ test("after a backup it says what the next one comes to", async () => {
     stdout: expect.stringMatching(/^nothing found/) as unknown,
   })
   expect(stdout).toMatch(
-    /\nlast backup: \d{8}T\d{6}Z-\w+, [\d.]+ KiB stored in [\d.]+ s, in file:\/\/\S+\nthe next, by that: about [\d.]+ s and [\d.]+ KiB; in S3 Standard \(us-east-1\) under \$0\.001 a month, under \$0\.001 for 30 of them\n$/,
+    /\nlast backup: \d{8}T\d{6}Z-\w+, [\d.]+ KiB stored in [\d.]+ s, in file:\/\/\S+\nestimate for the next backup: [\d.]+ s and [\d.]+ KiB; in S3 Standard \(us-east-1\) under \$0\.001 a month, under \$0\.001 for 30 of them\n$/,
   )
 })
 

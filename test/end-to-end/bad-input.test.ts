@@ -115,7 +115,7 @@ const cases: Record<string, Case> = {
   "a cleanup that is not told what to keep": {
     args: ["cleanup"],
     kind: "usage",
-    names: /nothing says which backups to keep/,
+    names: /no retention rule was given/,
     hint: /--keep-last, --keep-days, --keep-hourly, --keep-daily/,
   },
   "a backup to remove that is not named": {
@@ -252,7 +252,7 @@ const cases: Record<string, Case> = {
   "a recipient that is none": {
     args: ["backup", "--recipient", "age1nonsense"],
     kind: "key",
-    names: /^the recipient, age1nonsense, is not valid: no recipient has the character "o" there$/,
+    names: /^the recipient, age1nonsense, is not valid: a recipient has no "o" there$/,
     hint: /keygen/,
   },
   "a secret key as a recipient": {

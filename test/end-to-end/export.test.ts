@@ -140,5 +140,5 @@ test("cat's output that ends early is an error", async () => {
   const scene = await backUp()
   expect(await scene.bash(`${program} cat latest 2>&1 >/dev/full || true`)).toContain("could not be written")
   const stopped = await scene.bash(`{ ${program} cat latest 2>&3 | head -c 5 >/dev/null; } 3>&1 || true`)
-  expect(stopped).toContain("stopped before its end")
+  expect(stopped).toContain("the program that reads the output stopped early")
 })

@@ -114,7 +114,7 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", async (majo
     expect(failure).toMatchObject({
       exitCode: 3,
       message: `the user ${user} may not set default privileges of postgres`,
-      hint: "Ways out: --no-acl, or go on in spite of it by --anyway.",
+      hint: "Options: --no-acl, or go on regardless with --anyway.",
     })
     expect((await scene.run([...restore, "--no-acl"], env)).exitCode).toBe(0)
   })

@@ -55,6 +55,6 @@ describe.for(majors)("functions without a search_path of their own, with Postgre
     const into = await scene.server.createDatabase()
     const refused = await scene.run(["restore", "latest", "--into", into, "--search-path", "app"])
     const { kind, message } = failureOfRun(refused)
-    expect([kind, message]).toEqual(["usage", `--search-path is for a new database, and ${into} is there`])
+    expect([kind, message]).toEqual(["usage", `--search-path is for a new database, and ${into} exists`])
   })
 })
