@@ -54,7 +54,8 @@ export function backupsTable(
       backup.seconds === null ? "" : clockOf(backup.seconds),
       backup.rows === null ? "" : formatWhole(backup.rows),
       orEmpty(rateOf(backup), units.rate.of),
-      perCopy(backup.copies, stateInWords, several),
+      perCopy(backup.copies, stateInWords, several) +
+        (backup.partial === null ? "" : `; partial: ${backup.partial}`),
       ...(several ? [backup.copies.map(({ storage }) => storage + 1).join(" ")] : []),
       ...(hasPolicy ? [perCopy(backup.copies, keptInWords, several)] : []),
     ]

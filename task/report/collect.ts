@@ -16,7 +16,7 @@ import { nothingFound } from "../catalog/nothing-found.ts"
 import type { Context } from "../context.ts"
 import { isBackupId, startOf } from "../core/backup-id.ts"
 import { type Check, formatProblem } from "../core/check.ts"
-import { rawBytes, storedBytes } from "../core/manifest.ts"
+import { partialInWords, rawBytes, storedBytes } from "../core/manifest.ts"
 import { mapConcurrently } from "../core/map-concurrently.ts"
 import type { RetentionPolicy } from "../core/retention.ts"
 import { messageOf, PgstowError } from "../errors.ts"
@@ -147,6 +147,7 @@ async function readDatabase(
       storedBytes: manifest ? storedBytes(manifest) : null,
       rawBytes: manifest ? rawBytes(manifest) : null,
       rows: manifest?.tableRows?.reduce((sum, { rows }) => sum + rows, 0) ?? null,
+      partial: (manifest && partialInWords(manifest)) ?? null,
       state,
       copies: [{ storage: index, state, pinned, kept: decided.get(id) ?? null }],
       isAhead: isAheadOf(entry, at),
@@ -325,6 +326,7 @@ function asOne(copies: readonly ReportedBackup[]): ReportedBackup {
     storedBytes: told.storedBytes,
     rawBytes: told.rawBytes,
     rows: told.rows,
+    partial: told.partial,
     state: bestOf(copies.map(({ state }) => state)),
     copies: copies.flatMap((copy) => copy.copies),
   }

@@ -46,6 +46,8 @@ export type ReportedBackup = {
   readonly rawBytes: number | null
   /** About how many rows its tables had, as the server's statistics guessed. */
   readonly rows: number | null
+  /** What it holds and what not, in words, where something was left out. */
+  readonly partial: string | null
   /** The best that is known of any copy. */
   readonly state: ReportedState
   readonly copies: readonly ReportedCopy[]

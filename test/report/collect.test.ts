@@ -2,11 +2,12 @@ import { rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { keyOf, putCheck, readFindings } from "../../task/catalog/catalog.ts"
+import { keyOf, putCheck, putManifest, readFindings } from "../../task/catalog/catalog.ts"
 import { pin } from "../../task/catalog/pin.ts"
 import type { RetentionPolicy } from "../../task/core/retention.ts"
 import { PgstowError } from "../../task/errors.ts"
 import { collect } from "../../task/report/collect.ts"
+import { makePage } from "../../task/report/page.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { testContext } from "../support/context.ts"
 import { override } from "../support/override.ts"
@@ -47,6 +48,7 @@ test("a backup is told with its sizes, time and state, its copies as one", async
     storedBytes: 1_360_037,
     rawBytes: 5_440_148,
     rows: null,
+    partial: null,
     state: "verified",
     copies: [
       { storage: 0, state: "verified", pinned: false, kept },
@@ -172,6 +174,22 @@ test("a pinned backup is told as such, with a policy and without", async () => {
   expect(plain?.backups.map(({ copies }) => copies[0]?.pinned)).toEqual([false, false, true])
   const [kept] = (await collected([first], { keepLast: 1 })).databases
   expect(kept?.backups[2]?.copies[0]?.kept).toEqual({ keep: true, because: ["pinned"] })
+})
+
+test("a partial backup says what it holds, in the data and on the page", async () => {
+  const none = {
+    tables: [],
+    schemas: [],
+    excludeTables: [],
+    excludeSchemas: [],
+    excludeTableData: [],
+    withoutRows: [],
+  }
+  const partial = { ...none, tables: ["audit.*"] }
+  await putManifest(first, { ...sampleManifest({ id: ids[0] }), format: 2, partial })
+  const data = await collected([first])
+  expect(data.databases[0]?.backups[0]?.partial).toBe("only tables audit.*")
+  expect(makePage(data, { script: "", style: "" })).toContain("<td>unverified; partial: only tables audit.*")
 })
 
 test("a storage that does not answer, or one folder of it, hides nothing of the others", async () => {
