@@ -87,6 +87,8 @@ const fields = z.object({
      * unit, and the lc_monetary that they are written by.
      */
     money: z.object({ lcMonetary: z.string(), digits: z.int(), writtenBy: z.string() }).optional(),
+    /** What sessions have by default of what values may be computed by: time zone, style of dates, text search configuration. */
+    defaults: z.record(z.string(), z.string()).optional(),
   }),
   /**
    * Where the backup was imported from. `source` then holds what the dump tells, and is empty where it does not;

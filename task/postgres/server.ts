@@ -66,6 +66,9 @@ export async function inspectServer(session: Session): Promise<Server> {
       money: await readMoney(session),
       freeConnections: await countFreeConnections(session),
       settings: await readDatabaseSettings(session),
+      defaults: Object.fromEntries(
+        defaults.parse(await session.query(defaultsQuery)).map(({ name, value }) => [name, value]),
+      ),
       roles: names.parse(await session.query(rolesQuery)).map(({ name }) => name),
       extensions: extensions.parse(await session.query(extensionsQuery)),
       tables: one(z.object({ tables: z.int() })).parse(await session.query(tablesQuery))[0].tables,
@@ -114,6 +117,7 @@ export async function countFreeConnections(session: Session): Promise<number> {
 }
 
 const names = z.array(z.object({ name: z.string() }))
+const defaults = z.array(z.object({ name: z.string(), value: z.string() }))
 const extensions = z.array(z.object({ name: z.string(), version: z.string() }))
 
 const databaseQuery = `
@@ -126,6 +130,12 @@ const settingsQuery = `
   SELECT unnest(s.setconfig) AS name
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
    WHERE s.setrole = 0 AND d.datname = current_database()`
+
+// Not what is this user's or this program's own.
+const defaultsQuery = `
+  SELECT name, reset_val AS value FROM pg_settings
+   WHERE name IN ('TimeZone', 'DateStyle', 'default_text_search_config')
+     AND source IN ('default', 'environment variable', 'configuration file', 'command line', 'global', 'database')`
 
 // pg_shdepend leaves out the role that made the cluster, which may own things too.
 const rolesQuery = `

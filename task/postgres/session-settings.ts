@@ -18,6 +18,8 @@ export function settingsOfEach(serverMajor: number): Settings {
     // A replica refuses `serializable`, and sessions that load side by side would refuse each other.
     default_transaction_isolation: "read committed",
     default_transaction_deferrable: "off",
+    // A backslash is one, in every text of ours.
+    standard_conforming_strings: "on",
   }
 }
 

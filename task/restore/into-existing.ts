@@ -26,6 +26,7 @@ import {
   restoringInto,
 } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
+import { keepSettings } from "./keep-settings.ts"
 import type { Questions } from "./options.ts"
 import { followSteps } from "./pace.ts"
 
@@ -45,10 +46,11 @@ export async function restoreIntoExisting(
   const title = describeBackup(job.manifest, job.manifest, context.now())
   await askFirst({ ...job, title }, await describeContents(await target.inside(name)))
   const kept = await keepAmounts(job, name, { isNew: false })
+  const set = await keepSettings(kept.job, name, { isNew: false })
   await target.leave()
   const statements = extensionStatements(plan, { isNew: false, taking: extensionsTaking(job, plan) })
-  const outcome = await restoreAtOnce(kept.job, plan, statements.after, context)
-  const warnings = [...outcome.warnings]
+  const outcome = await restoreAtOnce(set.job, plan, statements.after, context)
+  const warnings = [...set.warnings, ...outcome.warnings]
   if (outcome.state !== "ok") {
     // Their workers do not stand still with the transaction.
     await endProtocols(target, name, statements).catch((error: unknown) => {

@@ -17,6 +17,7 @@ import { findLostOperators } from "./find-lost-operators.ts"
 import { restoreInStages } from "./in-stages.ts"
 import { analyze, findDamage, type MeasuredJob, type RestoreEnd, type RestoreJob } from "./job.ts"
 import { keepAmounts } from "./keep-amounts.ts"
+import { keepSettings } from "./keep-settings.ts"
 import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import type { Questions } from "./options.ts"
@@ -159,8 +160,9 @@ async function fill(
   const schemas = job.manifest.partial
     ? await makeMissingSchemas(await target.inside(database), job.manifest, plan.entries)
     : []
+  const set = await keepSettings(kept.job, database, { isNew: true })
   await target.leave()
-  const loaded = await restoreInStages(kept.job, plan, database, context, statements)
+  const loaded = await restoreInStages(set.job, plan, database, context, statements)
   const made = options.notValid
     ? await makeNotValid(job, plan, database, loaded)
     : { outcome: loaded, warnings: [] }
@@ -170,7 +172,7 @@ async function fill(
     schemas.length === 0
       ? []
       : [`the backup has tables of schemas, and not these: made, without their owners and grants: ${bare}`]
-  const warnings = [...notices, ...kept.warnings, ...loaded.warnings, ...made.warnings]
+  const warnings = [...notices, ...kept.warnings, ...set.warnings, ...loaded.warnings, ...made.warnings]
   if (outcome.state === "failed") return { outcome, warnings }
   warnings.push(...(await findLostOperators(job, plan, database)))
   warnings.push(...(await detachSubscriptions(target, plan, database)))

@@ -39,6 +39,12 @@ describe.for(majors)("inspecting PostgreSQL %i", async (major) => {
       icuRules: null,
       isInRecovery: false,
       settings: [],
+      // As initdb, which found the locale C, and PostgreSQL have it.
+      defaults: {
+        DateStyle: "ISO, MDY",
+        TimeZone: "GMT",
+        default_text_search_config: "pg_catalog.simple",
+      },
       roles: ["postgres"],
       extensions: [{ name: "plpgsql", version: "1.0" }],
       tables: 0,
