@@ -87,7 +87,7 @@ export function backupAllFailure(results: readonly DatabaseBackup[]): PgstowErro
     first.failure.kind,
     `${failed.length} of ${formatCount(results.length, "database")} could not be backed up: ${names}`,
     {
-      hint: "What was wrong with each is said above. Leave out with --exclude what needs no backup. The others have theirs.",
+      hint: `What was wrong with each is said above. Leave out with --exclude what needs no backup.${failed.length < results.length ? " The others have theirs." : ""}`,
     },
   )
 }

@@ -1,9 +1,9 @@
 import type { Command as CommanderCommand } from "commander"
 import type * as z from "zod"
 import type { Context } from "../context.ts"
-import type { PgstowError } from "../errors.ts"
+import { PgstowError } from "../errors.ts"
 import type { PgstowEvent } from "../notify/events.ts"
-import type { Settings } from "../settings/config.ts"
+import { flagOf, type Settings } from "../settings/config.ts"
 
 /** Asks the person at the terminal a question and returns the answer. */
 export type Ask = (question: string) => Promise<string>
@@ -86,7 +86,17 @@ type Definition<Schema extends z.ZodObject> = Omit<Command, "run"> & {
 export function defineCommand<Schema extends z.ZodObject>(definition: Definition<Schema>): Command {
   return {
     ...definition,
-    run: ({ flags, ...invocation }, context) =>
-      definition.run({ ...invocation, flags: definition.flags.parse(flags) }, context),
+    run: async ({ flags, ...invocation }, context) =>
+      definition.run({ ...invocation, flags: readFlags(definition.flags, flags) }, context),
   }
+}
+
+function readFlags<Schema extends z.ZodObject>(schema: Schema, flags: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(flags)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const where = flagOf(String(issue?.path[0] ?? ""))
+  throw new PgstowError("usage", `${where} ${issue?.message ?? "is wrong"}`, {
+    hint: `Fix ${where}, or leave it out.`,
+  })
 }

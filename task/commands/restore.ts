@@ -122,7 +122,7 @@ export const restoreCommand = defineCommand({
       .string()
       .transform((text) => text.split(",").map((schema) => schema.trim()))
       .optional(),
-    role: z.string().optional(),
+    role: z.string().min(1, "names no role").optional(),
     run: z.string().optional(),
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),

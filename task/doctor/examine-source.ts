@@ -77,7 +77,7 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
   const newest = newestClients(installed)
   const session = await openSession(newest, connection, { env, signal })
   try {
-    const transport = await readTransport(session, connection, env)
+    const transport = await readTransport(session, connection, env, newest.major)
     const first = [
       ...clientFindings(installed, session),
       ...transportFindings(transport),

@@ -1,3 +1,4 @@
+import { dollarsPerMonth } from "../core/s3-standard-price.ts"
 import type { LastBackups, MeasuredBackup } from "./last-backups.ts"
 import type { Size } from "./size.ts"
 
@@ -17,10 +18,6 @@ export type Expected = {
   /** What storing it costs in S3 Standard in us-east-1. */
   readonly dollarsPerMonth: number
 }
-
-/** S3 Standard in us-east-1, list price of 2025 for the first 50 TB: aws.amazon.com/s3/pricing. */
-const dollarsPerGigabyteMonth = 0.023
-const gigabyte = 1024 ** 3
 
 export function factsOf(database: string, size: Size | undefined, last: LastBackups | undefined): Facts {
   const [newest] = last?.backups ?? []
@@ -44,6 +41,6 @@ function expectedBy(backup: MeasuredBackup, databaseBytes: number): Expected {
   return {
     seconds: backup.seconds * growth,
     storedBytes,
-    dollarsPerMonth: (storedBytes / gigabyte) * dollarsPerGigabyteMonth,
+    dollarsPerMonth: dollarsPerMonth(storedBytes),
   }
 }

@@ -14,6 +14,8 @@ export type Transport = {
   readonly verifies: "nothing" | "authority" | "name" | undefined
   /** The addresses that the host's name stands for, as far as they are looked up here. */
   readonly addresses: readonly string[]
+  /** The certificates that the client programs here can trust without being given any more: `sslrootcert`. */
+  readonly systemRoots: string
 }
 
 const transportRow = z.tuple([z.object({ host: z.string(), isEncrypted: z.boolean() })])
@@ -23,6 +25,7 @@ export async function readTransport(
   session: Session,
   { params, exec }: Connection,
   env: Environment,
+  clientMajor: number,
 ): Promise<Transport> {
   const [{ host, isEncrypted }] = transportRow.parse(
     await session.query(
@@ -36,6 +39,8 @@ export async function readTransport(
     isEncrypted,
     verifies: isByService ? undefined : verifiedBy(params, env),
     addresses: exec === undefined ? await addressesOf(host) : [],
+    // libpq has known "system" since PostgreSQL 16; this is Debian's file of the same.
+    systemRoots: clientMajor >= 16 ? "system" : "/etc/ssl/certs/ca-certificates.crt",
   }
 }
 
@@ -69,7 +74,7 @@ export function transportFindings(transport: Transport): Finding[] {
   return [...tlsFindings(transport), ...addressFindings(transport)]
 }
 
-function tlsFindings({ host, isEncrypted, verifies }: Transport): Finding[] {
+function tlsFindings({ host, isEncrypted, verifies, systemRoots }: Transport): Finding[] {
   if (isOnThisMachine(host)) return []
   if (!isEncrypted)
     return [
@@ -79,7 +84,7 @@ function tlsFindings({ host, isEncrypted, verifies }: Transport): Finding[] {
         subject: host,
         what: "the connection is not encrypted",
         why: "Whoever is on the way between here and the server reads every row, and the password's proof.",
-        fix: "--sslmode verify-full --sslrootcert system",
+        fix: `--sslmode verify-full --sslrootcert ${systemRoots}`,
       },
     ]
   if (verifies === "name" || verifies === undefined) return []
@@ -93,7 +98,7 @@ function tlsFindings({ host, isEncrypted, verifies }: Transport): Finding[] {
           ? "the connection is encrypted, and the server's certificate is not verified"
           : "the server's certificate is verified, but not the name in it",
       why: "Anyone on the network path can pose as the server. Hosted services publish the authority to trust: give its file if the system does not trust it already.",
-      fix: "--sslmode verify-full --sslrootcert system",
+      fix: `--sslmode verify-full --sslrootcert ${systemRoots}`,
     },
   ]
 }

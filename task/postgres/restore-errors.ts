@@ -105,6 +105,12 @@ const rules = [
     pattern: /^canceling statement|^deadlock detected|could not obtain lock/,
   },
   {
+    name: "not-populated",
+    title: "a materialized view reads one that is not filled yet",
+    hint: "Restore with --no-refresh, and fill them afterwards: REFRESH MATERIALIZED VIEW, in the order in which they read each other.",
+    pattern: /^materialized view ".*" has not been populated/,
+  },
+  {
     name: "too-many-locks",
     title: "one transaction can't lock so much",
     hint: "Raise the server's max_locks_per_transaction, restore into a new database, or some tables at a time.",

@@ -8,6 +8,10 @@ const maxNameBytes = 63
 
 /** Throws a PgstowError of kind "usage" where no database can have this name. */
 export function checkDatabaseName(name: string): void {
+  if (name === "template0" || name === "template1")
+    throw new PgstowError("usage", `${name} is what new databases are copied from`, {
+      hint: "Restore into another database.",
+    })
   if (name !== "" && !name.includes("\0") && Buffer.byteLength(name) <= maxNameBytes) return
   throw new PgstowError("usage", `${JSON.stringify(name)} can't be the name of a database`, {
     hint: `Choose a name of 1 to ${maxNameBytes} bytes.`,

@@ -167,14 +167,7 @@ async function withTarget<T>(
   const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
   try {
     const exists = await databaseExists(await target.outside(), name)
-    if (options.searchPath !== undefined && exists)
-      throw new PgstowError("usage", `--search-path is for a new database, and ${formatName(name)} exists`, {
-        hint: "Leave --search-path out, or restore into a new database (leave --into out).",
-      })
-    if (options.run !== undefined && exists)
-      throw new PgstowError("usage", `--run is for a new database, and ${formatName(name)} exists`, {
-        hint: "Run the file by psql when the restore is done, or restore into a new database (leave --into out).",
-      })
+    if (exists) refuseForExisting(options, name)
     if (options.clean && !exists)
       throw new PgstowError("usage", `there is no database ${formatName(name)} to clean`, {
         hint: "Leave --clean out: a new database has nothing to drop.",
@@ -189,6 +182,22 @@ async function withTarget<T>(
     progress.clear()
     await target.close()
   }
+}
+
+/** What there is no way to do in a database that exists. */
+function refuseForExisting(options: RestoreChosenOptions, name: string): void {
+  const { searchPath, run, notValid = false, locale } = options
+  const given: readonly (readonly [isGiven: boolean, flag: string, instead: string])[] = [
+    [searchPath !== undefined, "--search-path", "Leave it out"],
+    [run !== undefined, "--run", "Run the file by psql when the restore is done"],
+    [notValid, "--not-valid", "Leave it out"],
+    [locale !== "original", "--locale", "Leave it out: a database keeps its locale"],
+  ]
+  for (const [isGiven, flag, instead] of given)
+    if (isGiven)
+      throw new PgstowError("usage", `${flag} is for a new database, and ${formatName(name)} exists`, {
+        hint: `${instead}, or give --into another name to restore into a new one.`,
+      })
 }
 
 type Chosen = Copy & {

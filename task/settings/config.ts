@@ -126,6 +126,9 @@ export function variableOf(name: SettingName): string {
   return settings[name].env
 }
 
+/** The names of all settings. */
+export const settingNames: readonly string[] = Object.keys(settings)
+
 /** "compressLevel" is "--compress-level" on the command line. */
 export function flagOf(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`

@@ -47,6 +47,7 @@ test.for([
   ["compression method lz4 not supported", "not-built-in"],
   ["tablespaces are not supported on this platform", "not-built-in"],
   ["out of shared memory", "too-many-locks"],
+  ['materialized view "a" has not been populated', "not-populated"],
   ["out of memory", "other"],
   ["Rolle »app« existiert nicht", "other"],
 ] as const)("%s is %s", ([message, name]) => {

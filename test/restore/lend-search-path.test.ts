@@ -53,8 +53,10 @@ describe.for(majors)("functions without a search_path of their own, with Postgre
     const scene = await setScene(major)
     await scene.json(["backup"])
     const into = await scene.server.createDatabase()
-    const refused = await scene.run(["restore", "latest", "--into", into, "--search-path", "app"])
-    const { kind, message } = failureOfRun(refused)
-    expect([kind, message]).toEqual(["usage", `--search-path is for a new database, and ${into} exists`])
+    for (const [flag, ...value] of [["--search-path", "app"], ["--not-valid"], ["--locale", "default"]]) {
+      const refused = await scene.run(["restore", "latest", "--into", into, flag ?? "", ...value])
+      const { kind, message } = failureOfRun(refused)
+      expect([kind, message]).toEqual(["usage", `${flag} is for a new database, and ${into} exists`])
+    }
   })
 })
