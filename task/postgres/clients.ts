@@ -1,4 +1,4 @@
-import { access, constants, glob, realpath } from "node:fs/promises"
+import { access, constants, glob, readdir, realpath } from "node:fs/promises"
 import { basename, delimiter, dirname, join } from "node:path"
 import { PgstowError } from "../errors.ts"
 import { outputOf } from "../processes/child.ts"
@@ -32,7 +32,7 @@ const programs = { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql" }
 /**
  * Every version of the client programs that this machine has, or that the prefix finds. Where one major version is
  * there several times, the first stands first: `extraDirs`, then PATH, then the usual places. Throws a usage error where
- * one of `extraDirs` has not all of them.
+ * one of `extraDirs` has none of PostgreSQL's programs.
  */
 export async function findClients(
   { env, prefix }: { readonly env: Environment; readonly prefix?: Prefix | undefined },
@@ -40,14 +40,10 @@ export async function findClients(
 ): Promise<Clients[]> {
   if (prefix) return findElsewhere(prefix, env, extraDirs)
   for (const folder of extraDirs)
-    if (!(await isComplete(folder)))
-      throw new PgstowError(
-        "usage",
-        `the folder ${folder} does not hold ${Object.values(programs).join(", ")}`,
-        {
-          hint: "Name one that does with --pg-bin or PGSTOW_PG_BIN, or leave it out to use those on the PATH.",
-        },
-      )
+    if (!(await holdsSome(folder)))
+      throw new PgstowError("usage", `there are no PostgreSQL programs in the folder ${folder}`, {
+        hint: "Name one that has them with --pg-bin or PGSTOW_PG_BIN, or leave it out to use those on the PATH.",
+      })
   const named = env.PATH?.split(delimiter) ?? []
   const usual = await Array.fromAsync(glob(usualFolders))
   const folders = [...extraDirs, ...named.filter((folder) => folder !== ""), ...usual]
@@ -126,6 +122,12 @@ async function programFolder(folder: string): Promise<string | undefined> {
   if (basename(pgDump) === "pg_wrapper") return undefined
   const real = dirname(pgDump)
   return (await isComplete(real)) ? real : folder
+}
+
+/** Whether there is any of them, or a server. */
+async function holdsSome(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch((): string[] => [])
+  return [...Object.values(programs), "postgres"].some((name) => names.includes(name))
 }
 
 async function isComplete(folder: string): Promise<boolean> {
