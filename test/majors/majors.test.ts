@@ -224,7 +224,7 @@ describe.for(Object.entries(providers))("a database with a locale of %s", ([prov
           const finished = await restore(original, to)
           if (isIcu && (await needsIcu(finished.copy.server)) !== "") {
             const failure = failureOfRun(finished)
-            expect(failure.message).toContain("with the icu locale de-AT")
+            expect(failure.message).toMatch(/built without ICU, which the locale de-AT is of/)
             expect(failure.hint).toContain("--locale default")
             const taken = await restore(original, to, "--locale", "default")
             expect(taken.exitCode, taken.stderr).toBe(0)
