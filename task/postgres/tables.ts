@@ -1,5 +1,6 @@
 import * as z from "zod"
 import type { SourceTable } from "../core/plan.ts"
+import { literal } from "../core/quote.ts"
 import { PgstowError } from "../errors.ts"
 import { allTables, type ChosenTables } from "./chosen-tables.ts"
 import { describe, filledIn } from "./connection.ts"
@@ -198,8 +199,27 @@ async function lockedByOthers(session: Session, error: QueryError): Promise<Pgst
   await session.execute("ROLLBACK")
   const locked = await tablesLocked(session, { granted: true })
   if (locked === "" || error.hint === undefined) return error
-  const message = `${describe(session.connection)}: another session keeps ${locked} locked`
-  return new PgstowError("postgres", message, { hint: error.hint })
+  const where = describe(session.connection)
+  const [gid] = await preparedLockers(session)
+  if (gid !== undefined)
+    return new PgstowError("postgres", `${where}: the prepared transaction ${gid} keeps ${locked} locked`, {
+      hint: `It does so until somebody ends it: COMMIT PREPARED ${literal(gid)}, or ROLLBACK PREPARED ${literal(gid)}.`,
+    })
+  return new PgstowError("postgres", `${where}: another session keeps ${locked} locked`, { hint: error.hint })
+}
+
+/** The names of prepared transactions, which have no session, that lock a table against all others. */
+async function preparedLockers(session: Session): Promise<string[]> {
+  const rows = await session.query(`
+    SELECT DISTINCT p.gid AS name
+      FROM pg_prepared_xacts p
+      JOIN pg_locks own ON own.transactionid = p.transaction AND own.pid IS NULL AND own.mode = 'ExclusiveLock'
+      JOIN pg_locks l ON l.virtualtransaction = own.virtualtransaction AND l.pid IS NULL
+     WHERE p.database = current_database() AND l.relation >= 16384 AND l.mode = 'AccessExclusiveLock'`)
+  return z
+    .array(z.object({ name: z.string() }))
+    .parse(rows)
+    .map(({ name }) => name)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { beforeAll, describe, expect, test, vi } from "vitest"
+import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest"
 import { inspectServer } from "../../task/postgres/server.ts"
 import { openSnapshot } from "../../task/postgres/snapshot.ts"
 import { rejectionOf } from "../support/failure.ts"
@@ -156,4 +156,21 @@ test("a replica is known as one, and gives a snapshot with its LSN", async () =>
   expect((await openSnapshot(session, { lockWaitSeconds: 10 })).lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
   await session.close()
   await server.stop()
+})
+
+test("a prepared transaction that locks a table is named, with what ends it", async () => {
+  const server = await startPostgres({ settings: { max_prepared_transactions: "2" } })
+  onTestFinished(() => server.stop())
+  const database = await server.createDatabase()
+  await server.psql("CREATE TABLE t ()", database)
+  await server.psql("BEGIN; ALTER TABLE t ADD n int; PREPARE TRANSACTION 'it''s'", database)
+  const session = await openTestSession(server, connectionTo(server, database))
+  const error = await rejectionOf(openSnapshot(session, { lockWaitSeconds: 0.1 }))
+  await session.close()
+  expect(error.message).toMatch(/the prepared transaction it's keeps public\.t locked$/)
+  const [statement = ""] = /ROLLBACK PREPARED .*'(?=\.)/.exec(error.hint ?? "") ?? []
+  await server.psql(statement, database)
+  const again = await openTestSession(server, connectionTo(server, database))
+  await openSnapshot(again, { lockWaitSeconds: 0.1 })
+  await again.close()
 })
