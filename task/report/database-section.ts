@@ -16,7 +16,7 @@ import {
 import { keptOf } from "./kept.ts"
 import type { Aged, DatabaseReport, ReportData, ReportedBackup } from "./report-data.ts"
 
-/** All that is told of one database. `id` is that of its heading, and what other ids in it begin with. */
+/** Everything about one database. `id` is that of its heading, and what other ids in it begin with. */
 export function databaseSection(id: string, report: DatabaseReport, data: ReportData): Html {
   const { database, backups, nights, problems } = report
   const several = data.storages.length > 1

@@ -20,9 +20,9 @@ import { keepAmounts } from "./keep-amounts.ts"
 import { keepSettings } from "./keep-settings.ts"
 import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
+import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
 import type { Questions } from "./options.ts"
 import { runFile } from "./run-file.ts"
-import { type Leaves, tellingLeft } from "./telling-left.ts"
 
 /**
  * Restores into a database of its own. It has another name until all has gone well: nobody mistakes it for a good

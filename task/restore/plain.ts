@@ -18,9 +18,9 @@ import {
 import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
 import { askFirst } from "./into-existing.ts"
 import { makeDatabase, removeLeftover, tryDropping } from "./into-new.ts"
+import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
 import type { Questions } from "./options.ts"
 import { takePlace } from "./take-place.ts"
-import { type Leaves, tellingLeft } from "./telling-left.ts"
 
 export type PlainRestoreOptions = Questions & {
   /** What it is, in messages: a backup's id, or a file. */

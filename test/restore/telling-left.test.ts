@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { PgstowError } from "../../task/errors.ts"
-import { type Left, tellingLeft } from "../../task/restore/telling-left.ts"
+import { type Left, tellingLeft } from "../../task/restore/name-what-is-left.ts"
 
 /** The failure of a restore that fails so with that left. */
 async function failureWith(left: Left | undefined, error: Error, signal = new AbortController().signal) {

@@ -9,7 +9,7 @@ export type Left = {
   readonly holds: "perhaps" | "part" | "all"
 }
 
-/** Says what stands there from now on: a database, or none that has to be told of. */
+/** Says what is there from now on: a database, or none that a message must name. */
 export type Leaves = (left: Left | undefined) => void
 
 /**
