@@ -21,6 +21,7 @@ const passing: ReadonlySet<RestoreErrorClass> = new Set([
   "bad-data",
   "permission-denied",
   "time-limit",
+  "not-populated",
   "other",
 ])
 
