@@ -20,14 +20,23 @@ export class NotRegularError extends Error {
  */
 export async function openRegularFile(
   path: string,
-  { followLink }: { readonly followLink: boolean },
+  options: { readonly followLink: boolean },
 ): Promise<FileHandle> {
+  return (await openSizedFile(path, options)).handle
+}
+
+/** The same, with its size as it was then. */
+export async function openSizedFile(
+  path: string,
+  { followLink }: { readonly followLink: boolean },
+): Promise<{ readonly handle: FileHandle; readonly sizeBytes: number }> {
   refuseOthers(path, await (followLink ? stat(path) : lstat(path)))
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | (followLink ? 0 : constants.O_NOFOLLOW)
   const handle = await open(path, flags)
   try {
-    refuseOthers(path, await handle.stat())
-    return handle
+    const found = await handle.stat()
+    refuseOthers(path, found)
+    return { handle, sizeBytes: found.size }
   } catch (error) {
     await handle.close()
     throw error

@@ -19,9 +19,12 @@ export function clockOf(seconds: number): string {
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`
 }
 
+/** Made once, since there may be ten thousand numbers. */
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 })
+
 /** "12,345,678". */
 export function formatWhole(value: number): string {
-  return value.toLocaleString("en-US", { maximumFractionDigits: 0 })
+  return whole.format(value)
 }
 
 /** "$0.02", "$1.23", "$1,234". */

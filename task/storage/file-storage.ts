@@ -17,10 +17,11 @@ import {
   writeFile,
 } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
-import type { Readable } from "node:stream"
+import { Readable } from "node:stream"
 import { pathToFileURL } from "node:url"
+import { mapConcurrently } from "../core/map-concurrently.ts"
 import { codeOf } from "../errors.ts"
-import { NotRegularError, openRegularFile } from "../open-regular-file.ts"
+import { NotRegularError, openSizedFile } from "../open-regular-file.ts"
 import { byteStream } from "./byte-stream.ts"
 import { fileFailure, fileReason, PathError } from "./file-failure.ts"
 import { reportedClock } from "./reported-clock.ts"
@@ -40,6 +41,9 @@ import {
 
 const readBytes = 256 * 1024
 
+/** So many folders are looked into at once: what takes time is waiting for the disk, or for the network behind it. */
+const looksAtOnce = 8
+
 /**
  * Keeps objects as files below a folder, which the first object makes. Folders are made 0700, files 0600.
  *
@@ -53,6 +57,8 @@ export class FileStorage implements Storage {
   readonly #folder: string
   readonly #signal: AbortSignal | undefined
   readonly #clock = reportedClock()
+  /** The folder's path as it last was, with no link in it. */
+  #realFolder: string | undefined
 
   /** @param folder an absolute path */
   constructor(folder: string, options: { readonly url: string; readonly signal?: AbortSignal | undefined }) {
@@ -63,10 +69,16 @@ export class FileStorage implements Storage {
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
     checkPrefix(this.url, prefix)
+    let folder: string | undefined
     for (const { name, isFolder } of await this.#entries(prefix)) {
-      if (isFolder) yield* this.list(`${prefix}${name}/`)
+      const key = prefix + name
+      if (isFolder) yield* this.list(`${key}/`)
       else {
-        const object = await this.stat(prefix + name)
+        // The way there is looked at once, and not again for each of its files.
+        folder ??= await this.#attempt(`list ${prefix || "objects"}`, async () =>
+          dirname(await this.#locate(key)),
+        )
+        const object = await this.#statAt(join(folder, name), key)
         if (object) yield object
       }
     }
@@ -74,29 +86,38 @@ export class FileStorage implements Storage {
 
   async listFolders(prefix: string): Promise<string[]> {
     checkPrefix(this.url, prefix)
-    const folders: string[] = []
-    for (const { name, isFolder } of await this.#entries(prefix)) {
-      if (isFolder && !(await this.#isEmpty(`${prefix}${name}/`))) folders.push(name)
-    }
-    return folders.toSorted()
+    const folders = (await this.#entries(prefix)).filter(({ isFolder }) => isFolder)
+    const empty = await mapConcurrently(folders, looksAtOnce, ({ name }) =>
+      this.#isEmpty(`${prefix}${name}/`),
+    )
+    return folders.flatMap(({ name }, index) => (empty[index] ? [] : name)).toSorted()
   }
 
   async read(key: string, options: { readonly offsetBytes?: number } = {}): Promise<Readable> {
     const offset = options.offsetBytes ?? 0
     return this.#attempt(`read ${key}`, async () => {
-      const handle = await this.#openToRead(key)
-      const { size } = await handle.stat()
+      const { handle, sizeBytes } = await this.#openToRead(key)
+      // A small file is read at once, and no handle kept for it: a catalog has thousands.
+      if (sizeBytes - offset <= readBytes) {
+        await using file = handle
+        return streamOf(await readBetween(file, offset, sizeBytes))
+      }
       const close = () =>
         handle.close().catch((error: unknown) => {
           throw fileFailure(this.url, `read ${key}`, error)
         })
-      return byteStream(this.#chunks(key, handle, offset, size), close)
+      return byteStream(this.#chunks(key, handle, offset, sizeBytes), close)
     })
   }
 
   async stat(key: string): Promise<StoredObject | undefined> {
+    const path = await this.#attempt(`look at ${key}`, () => this.#locate(key))
+    return this.#statAt(path, key)
+  }
+
+  async #statAt(path: string, key: string): Promise<StoredObject | undefined> {
     return this.#attempt(`look at ${key}`, async () => {
-      const found = await unlessMissing(lstat(await this.#locate(key)))
+      const found = await unlessMissing(lstat(path))
       return found?.isFile() ? { key, sizeBytes: found.size, modifiedAt: found.mtime } : undefined
     })
   }
@@ -219,9 +240,17 @@ export class FileStorage implements Storage {
     const path = join(this.#folder, key)
     const real = await unlessMissing(realpath(dirname(path)))
     if (real === undefined) await refuseDanglingLink(this.#folder)
-    if (real !== undefined && real !== join(await realpath(this.#folder), dirname(key)))
+    if (real !== undefined && !(await this.#isOwn(real, dirname(key))))
       throw Object.assign(new Error(`a folder of ${path} is a symbolic link`), { code: "ELOOP" })
     return path
+  }
+
+  /** Whether `real`, in which nothing is a link, is this folder of ours. */
+  async #isOwn(real: string, folder: string): Promise<boolean> {
+    if (this.#realFolder !== undefined && real === join(this.#realFolder, folder)) return true
+    // A link on the way to all of it may lead elsewhere by now.
+    this.#realFolder = await realpath(this.#folder)
+    return real === join(this.#realFolder, folder)
   }
 
   /** What is directly below `prefix`, in an order that keeps the bytes of whole keys sorted. */
@@ -239,8 +268,10 @@ export class FileStorage implements Storage {
 
   async #isEmpty(prefix: string): Promise<boolean> {
     try {
-      const first = await this.list(prefix).next()
-      return first.done === true
+      const entries = await this.#entries(prefix)
+      if (entries.some(({ isFolder }) => !isFolder)) return false
+      for (const { name } of entries) if (!(await this.#isEmpty(`${prefix}${name}/`))) return false
+      return true
     } catch {
       this.#signal?.throwIfAborted()
       // What can't be looked into may hold anything.
@@ -248,10 +279,10 @@ export class FileStorage implements Storage {
     }
   }
 
-  async #openToRead(key: string): Promise<FileHandle> {
+  async #openToRead(key: string): Promise<{ readonly handle: FileHandle; readonly sizeBytes: number }> {
     const path = await this.#locate(key)
     try {
-      return await openRegularFile(path, { followLink: false })
+      return await openSizedFile(path, { followLink: false })
     } catch (error) {
       if (error instanceof NotRegularError && error.what !== "a folder")
         throw new NotAnObjectError(this.url, key, error.what)
@@ -433,6 +464,25 @@ async function renameIfAbsent(temporary: string, path: string): Promise<boolean>
   } finally {
     await unlink(lock)
   }
+}
+
+/** The bytes of a file from `start` on and before `end`. Rejects where it is shorter. */
+async function readBetween(file: FileHandle, start: number, end: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(Math.max(0, end - start))
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done)
+    if (bytesRead === 0) throw new Error(`the file ends at byte ${start + done} of ${end}`)
+    done += bytesRead
+  }
+  return bytes
+}
+
+/** A stream of these bytes, and of nothing else. */
+function streamOf(bytes: Buffer): Readable {
+  const stream = new Readable({ read: () => {} })
+  if (bytes.length > 0) stream.push(bytes)
+  stream.push(null)
+  return stream
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

@@ -248,7 +248,7 @@ describe("a directory", () => {
   })
 
   test.skipIf(needsProc)(`tells of a file that was read and can't be closed${needsProc}`, async () => {
-    await storage.put("object", Buffer.from("bytes"))
+    await storage.put("object", Buffer.alloc(1_000_000))
     const stream = await storage.read("object")
     const [open] = (await readdir("/proc/self/fd")).filter((fd) => {
       try {
