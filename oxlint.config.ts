@@ -8,7 +8,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   core: [],
   console: ["core"],
   processes: ["core"],
-  keys: [],
+  keys: ["core"],
   storage: ["core", "processes"],
   streams: ["core", "processes", "storage"],
   archive: ["core"],

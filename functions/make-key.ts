@@ -4,7 +4,7 @@ import {
   ResourceNotFoundException,
   SecretsManagerClient,
 } from "@aws-sdk/client-secrets-manager"
-import { generateX25519Identity, identityToRecipient } from "age-encryption"
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption"
 import * as z from "zod"
 import { messageOf, PgstowError } from "../task/errors.ts"
 import { lambdaHandler } from "./handler.ts"
@@ -20,6 +20,8 @@ const makeKeyEvent = z.object({
     secretArn: z.string(),
     /** Whether the secret is somebody else's, who has put an identity there. CloudFormation makes it a text. */
     existing: z.literal("true").optional(),
+    /** Of which kind the key must be: another one could not be used beside the recipients in the settings. */
+    kind: z.enum(["classic", "hybrid"]).optional(),
   }),
 })
 
@@ -30,7 +32,7 @@ const secrets = new SecretsManagerClient()
  * there stays, whatever the request: with it go all backups.
  */
 export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) => {
-  const { secretArn, existing } = event.ResourceProperties
+  const { secretArn, existing, kind } = event.ResourceProperties
   const answer = async (outcome: { Status: "SUCCESS" | "FAILED"; Reason?: string; Data?: object }) => {
     const { StackId, RequestId, LogicalResourceId } = event
     const ids = { StackId, RequestId, LogicalResourceId, PhysicalResourceId: secretArn }
@@ -43,7 +45,9 @@ export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) =
   }
   try {
     const Data =
-      event.RequestType === "Delete" ? {} : { recipient: await recipientOf(secretArn, existing === "true") }
+      event.RequestType === "Delete"
+        ? {}
+        : { recipient: await recipientOf(secretArn, existing === "true", kind) }
     await answer({ Status: "SUCCESS", Data })
   } catch (error) {
     // Without an answer the deployment would wait for an hour.
@@ -53,17 +57,31 @@ export const handler = lambdaHandler(makeKeyEvent, z.object({}), async (event) =
   }
 })
 
-async function recipientOf(secretArn: string, existing: boolean): Promise<string> {
+async function recipientOf(
+  secretArn: string,
+  existing: boolean,
+  kind: "classic" | "hybrid" | undefined,
+): Promise<string> {
   const kept = await readSecret(secretArn)
   if (kept === undefined && existing)
     throw new PgstowError("key", `the secret ${secretArn} holds nothing`, {
       hint: "Put an age identity into it, or leave the setting identity out, to have one made.",
     })
-  const [identity] = kept === undefined ? [await generateX25519Identity()] : linesOf(kept)
-  if (identity === undefined || !identity.startsWith("AGE-SECRET-KEY-1"))
+  const generate = kind === "hybrid" ? generateHybridIdentity : generateX25519Identity
+  const [identity] = kept === undefined ? [await generate()] : linesOf(kept)
+  if (identity === undefined || !/^AGE-SECRET-KEY-(PQ-)?1/.test(identity))
     throw new PgstowError("key", `the secret ${secretArn} holds something else than an age identity`, {
       hint: "It is not overwritten. Put the identity back from the off-line copy.",
     })
+  const found = identity.startsWith("AGE-SECRET-KEY-PQ-1") ? "hybrid" : "classic"
+  if (kind !== undefined && kind !== found)
+    throw new PgstowError(
+      "key",
+      `the secret ${secretArn} holds a ${found} key, and the settings ask for a ${kind} one`,
+      {
+        hint: `Put a ${kind} key before it (\`pgstow keygen${kind === "hybrid" ? " --hybrid" : ""}\`) and raise keyVersion, or have recipients and identity of one kind: age mixes none.`,
+      },
+    )
   const recipient = await identityToRecipient(identity)
   if (kept === undefined)
     await secrets.send(new PutSecretValueCommand({ SecretId: secretArn, SecretString: identity }))

@@ -45,7 +45,10 @@ export class BackupStack extends Stack {
       ...(settings.network === undefined ? {} : { network: this.existingNetwork(settings.network) }),
       ...(identity === undefined
         ? {}
-        : { identity: identity === "none" ? identity : this.secret(identity.secret, identity.kmsKeyArn) }),
+        : {
+            identity:
+              typeof identity === "string" ? identity : this.secret(identity.secret, identity.kmsKeyArn),
+          }),
       ...(image === undefined ? {} : { image: this.image(image) }),
     })
     for (const address of notifications.emails)

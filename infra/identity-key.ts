@@ -19,9 +19,17 @@ export class IdentityKey extends Construct {
   /**
    * @param makeKey the function behind the custom resource, functions/make-key.ts
    * @param version another one makes the deployment read the secret again
+   * @param kind of which kind the key must be. @default a new one is classic, and one that is there may be either
    * @param existing a secret that holds a key already, and is only read. @default a new one, which gets a new key
    */
-  constructor(scope: Construct, id: string, makeKey: IFunction, version: number, existing?: ISecret) {
+  constructor(
+    scope: Construct,
+    id: string,
+    makeKey: IFunction,
+    version: number,
+    kind: "classic" | "hybrid" | undefined,
+    existing?: ISecret,
+  ) {
     super(scope, id)
     this.secret = existing ?? this.newSecret()
     allowIdentity(makeKey, this.secret)
@@ -39,6 +47,7 @@ export class IdentityKey extends Construct {
         secretArn: this.secret.secretArn,
         version,
         ...(existing === undefined ? {} : { existing: true }),
+        ...(kind === undefined ? {} : { kind }),
       },
     })
     // The function must be allowed before it is called, and still be there when the resource is taken away.

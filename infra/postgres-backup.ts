@@ -1,4 +1,4 @@
-import { CfnOutput, Duration, Names, RemovalPolicy, Stack } from "aws-cdk-lib"
+import { CfnOutput, Duration, Names, RemovalPolicy, Stack, Token } from "aws-cdk-lib"
 import type { Connections, IConnectable } from "aws-cdk-lib/aws-ec2"
 import type { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import { EventBus, type IEventBus } from "aws-cdk-lib/aws-events"
@@ -19,6 +19,7 @@ import { BackupNetwork, type BackupNetworkProps } from "./backup-network.ts"
 import { type BackupDatabase, BackupTasks, type DatabaseConnection } from "./backup-tasks.ts"
 import { IdentityKey } from "./identity-key.ts"
 import { Monitoring } from "./monitoring.ts"
+import { kindOf, mixtureOf } from "./recipient-kinds.ts"
 import { Schedules } from "./schedules.ts"
 import {
   bucketOptionsSchema,
@@ -44,9 +45,10 @@ export type PostgresBackupProps = {
   readonly recipients?: readonly string[]
   /**
    * A secret that holds an age identity already, which may be that of an earlier stack; or "none", where only
-   * `recipients` hold private keys, and nothing in AWS can open a backup. @default a new secret, with a new key
+   * `recipients` hold private keys, and nothing in AWS can open a backup; or "hybrid", for a new key of the
+   * post-quantum kind, beside which all `recipients` must be of that kind. @default a new secret, with a new classic key
    */
-  readonly identity?: ISecret | "none"
+  readonly identity?: ISecret | "none" | "hybrid"
   /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
   readonly keyVersion?: number
   /** @default a small network of its own, with public addresses and without a NAT gateway */
@@ -171,6 +173,9 @@ export class PostgresBackup extends Construct implements IConnectable {
     place: FunctionPlace,
     { identity, keyVersion, recipients = [] }: PostgresBackupProps,
   ): IdentityKey | undefined {
+    const known = recipients.filter((recipient) => !Token.isUnresolved(recipient))
+    const mixed = mixtureOf(identity, known)
+    if (mixed !== undefined) throw new TypeError(`recipients ${mixed}`)
     if (identity === "none") {
       if (recipients.length > 0) return undefined
       throw new TypeError('recipients must name a public key where identity is "none"')
@@ -182,7 +187,9 @@ export class PostgresBackup extends Construct implements IConnectable {
       timeoutMinutes: 2,
       memoryMB: 256,
     })
-    return new IdentityKey(this, "Identity", makeKey, keyVersion ?? 1, identity)
+    const [kind] = identity === "hybrid" ? [identity] : known.map(kindOf)
+    const existing = identity === "hybrid" ? undefined : identity
+    return new IdentityKey(this, "Identity", makeKey, keyVersion ?? 1, kind, existing)
   }
 
   private makeTasks(recipients: readonly string[], props: PostgresBackupProps): BackupTasks {

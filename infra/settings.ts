@@ -3,6 +3,7 @@ import { chooseDatabases } from "../task/core/choose-databases.ts"
 import { retentionPolicySchema } from "../task/core/retention.ts"
 import { splitPatterns } from "../task/core/table-patterns.ts"
 import { PgstowError } from "../task/errors.ts"
+import { mixtureOf } from "./recipient-kinds.ts"
 import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
 import { problemOfSize } from "./task-size.ts"
 
@@ -262,12 +263,12 @@ export const bucketOptionsSchema = z.strictObject(bucketOptionsShape).superRefin
 })
 
 /**
- * Where the private key of the backups is: in an existing secret, or, with "none", nowhere in AWS. `kmsKeyArn` is
- * the key that the secret is encrypted with, where it is one of your own.
+ * Where the private key of the backups is: in an existing secret, in a new one with "hybrid", which is then of the
+ * post-quantum kind, or, with "none", nowhere in AWS. `kmsKeyArn` is the key that the secret is encrypted with, where it is one of your own.
  */
 export const identitySchema = z.union(
-  [z.literal("none"), z.strictObject({ secret, kmsKeyArn: secretKey })],
-  'must be { "secret": … }, or "none" where only `recipients` hold private keys',
+  [z.literal("none"), z.literal("hybrid"), z.strictObject({ secret, kmsKeyArn: secretKey })],
+  'must be { "secret": … }, "hybrid" for a new post-quantum key, or "none" where only `recipients` hold private keys',
 )
 
 export const retentionDefault = { keepDaily: 7, keepWeekly: 5, keepMonthly: 12 }
@@ -287,10 +288,13 @@ export const settingsSchema = z
       .array(
         z
           .string()
-          .regex(/^age1[02-9ac-hj-np-z]+$/, "must be an age recipient, a public key that begins with age1"),
+          .regex(
+            /^age1(pq1)?[02-9ac-hj-np-z]+$/,
+            "must be an age recipient, a public key that begins with age1 or age1pq1",
+          ),
       )
       .default([]),
-    /** @default the first deployment makes a key, in a secret of its own */
+    /** @default the first deployment makes a classic key, in a secret of its own */
     identity: identitySchema.optional(),
     /** Raise it after you have put another key into the secret: the next deployment seals for that one. @default 1 */
     keyVersion: wholeNumber(1, 1_000_000).default(1),
@@ -372,6 +376,8 @@ export const settingsSchema = z
       .default(90),
   })
   .superRefine(({ identity, recipients }, context) => {
+    const mixed = mixtureOf(identity, recipients)
+    if (mixed !== undefined) context.addIssue({ code: "custom", path: ["recipients"], message: mixed })
     if (identity !== "none" || recipients.length > 0) return
     context.addIssue({
       code: "custom",

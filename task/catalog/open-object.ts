@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
+import { shownRecipient } from "../core/shown-recipient.ts"
 import { PgstowError, useAnotherCopyOfChanged } from "../errors.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { unseal } from "../streams/seal.ts"
@@ -38,7 +39,7 @@ export async function* openObject(
   const { encryption } = manifest
   if (encryption.algorithm === "age" && identities.length === 0)
     throw new PgstowError("key", `backup ${manifest.id} is encrypted, and no identity was given`, {
-      hint: `Give --identity (PGSTOW_IDENTITY) the file with the key of one of its recipients: ${encryption.recipients.join(", ")}.`,
+      hint: `Give --identity (PGSTOW_IDENTITY) the file with the key of one of its recipients: ${encryption.recipients.map(shownRecipient).join(", ")}.`,
     })
   const read = () => storedBytes(storage, manifest, object, name, signal, onBytes)
   const stored = checkFirst

@@ -13,6 +13,7 @@ import {
 import type { Check } from "../core/check.ts"
 import { formatProblem } from "../core/check.ts"
 import { type Manifest, type ManifestObject, partialInWords } from "../core/manifest.ts"
+import { shownRecipient } from "../core/shown-recipient.ts"
 import { choiceFlags, choiceOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
 import { drillInWords } from "./drill-in-words.ts"
@@ -85,7 +86,7 @@ export function formatShow(
       "encryption",
       encryption.algorithm === "none"
         ? "none"
-        : `${encryption.algorithm}, for ${encryption.recipients.join(" ")}`,
+        : `${encryption.algorithm}, for ${encryption.recipients.map(shownRecipient).join(" ")}`,
     ],
     ["signature", signatureInWords(result)],
     ["written by", manifest.writtenBy],

@@ -3,6 +3,7 @@ import { homedir } from "node:os"
 import { join, resolve } from "node:path"
 import { identityToRecipient } from "age-encryption"
 import type { Context } from "../context.ts"
+import { shownRecipient } from "../core/shown-recipient.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { readAwsSecret } from "../keys/aws-secret.ts"
 import { loadIdentities } from "../keys/identity.ts"
@@ -78,7 +79,7 @@ function recipientFindings({ recipients, unencrypted }: KeySettings): Finding[] 
         severity: "error",
         subject: "PGSTOW_RECIPIENTS",
         what: error.message,
-        why: "Nothing can be sealed for it, and the backup is refused.",
+        why: "Nothing can be sealed so, and the backup is refused.",
         fix: error.hint ?? generate,
       },
     ]
@@ -124,7 +125,7 @@ function withinReach({ where }: Place, recipients: readonly string[]): Finding {
     check: "keys.identity",
     severity: "warning",
     subject: where,
-    what: `a private key that opens the backups lies on this machine (for ${recipients.join(", ")})`,
+    what: `a private key that opens the backups lies on this machine (for ${recipients.map(shownRecipient).join(", ")})`,
     why: "Whoever breaks into the machine that makes backups can read all of them, old ones too. It needs the public key alone.",
     fix:
       where === "PGSTOW_IDENTITY"

@@ -1,4 +1,9 @@
-import { Decrypter, generateX25519Identity, identityToRecipient } from "age-encryption"
+import {
+  Decrypter,
+  generateHybridIdentity,
+  generateX25519Identity,
+  identityToRecipient,
+} from "age-encryption"
 import { PgstowError } from "../errors.ts"
 import { type KeySource, type KeyWords, keyLines, readKeyText, writeKeyFile } from "./key-text.ts"
 
@@ -32,6 +37,11 @@ function identitiesIn(text: string, where: string): string[] {
     throw new PgstowError("key", `${where} is itself encrypted with age`, {
       hint: "Decrypt it with `age -d` first, and give the result.",
     })
+  const foreign = foreignKinds.find(([pattern]) => pattern.test(text))?.[1]
+  if (foreign !== undefined)
+    throw new PgstowError("key", `${where} holds ${foreign}, a kind that pgstow can't open backups with`, {
+      hint: "Give an identity that `pgstow keygen` or `age-keygen` made, or open the backup with `age` and its plugin.",
+    })
   const keys = keyLines(text)
   if (keys.length === 0) throw new PgstowError("key", `${where} holds no identity`, { hint })
   for (const [index, key] of keys.entries()) {
@@ -43,6 +53,11 @@ function identitiesIn(text: string, where: string): string[] {
   return keys
 }
 
+const foreignKinds: readonly (readonly [RegExp, string])[] = [
+  [/^-----BEGIN (OPENSSH|RSA|EC|DSA) PRIVATE KEY-----/m, "an SSH key"],
+  [/^AGE-PLUGIN-/m, "an identity of an age plugin"],
+]
+
 function isIdentity(key: string): boolean {
   try {
     new Decrypter().addIdentity(key)
@@ -52,9 +67,11 @@ function isIdentity(key: string): boolean {
   }
 }
 
-/** A new X25519 identity, and the recipient that belongs to it. */
-export async function generateIdentity(): Promise<{ identity: string; recipient: string }> {
-  const identity = await generateX25519Identity()
+/** A new identity, classic (X25519) or hybrid (with ML-KEM-768 beside it), and the recipient that belongs to it. */
+export async function generateIdentity(
+  kind: "classic" | "hybrid" = "classic",
+): Promise<{ identity: string; recipient: string }> {
+  const identity = await (kind === "hybrid" ? generateHybridIdentity() : generateX25519Identity())
   return { identity, recipient: await identityToRecipient(identity) }
 }
 

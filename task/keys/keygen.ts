@@ -12,10 +12,10 @@ export type KeygenResult = {
 
 /** Makes an age identity and writes it to a new file. */
 export async function keygen(
-  { out }: { readonly out: string },
+  { out, hybrid = false }: { readonly out: string; readonly hybrid?: boolean },
   { now }: Pick<Context, "now">,
 ): Promise<KeygenResult> {
-  const key = await generateIdentity()
+  const key = await generateIdentity(hybrid ? "hybrid" : "classic")
   const identityFile = resolve(out)
   await writeIdentityFile(identityFile, key, now())
   return { recipient: key.recipient, identityFile }

@@ -7,6 +7,7 @@ import {
   randomBytes,
 } from "node:crypto"
 import { Decrypter, Encrypter, type Identity, identityToRecipient } from "age-encryption"
+import { shownRecipient } from "../core/shown-recipient.ts"
 import { PgstowError, useAnotherCopy } from "../errors.ts"
 import { cut } from "./cut.ts"
 
@@ -153,11 +154,11 @@ async function fileKeyOf(header: Buffer, { name, identities, recipients }: Seale
   }
   const noneFits: Identity = {
     async unwrapFileKey() {
-      const given = await Promise.all(identities.map(recipientOf))
+      const given = (await Promise.all(identities.map(identityToRecipient))).map(shownRecipient)
       const whose = given.length === 0 ? "" : `, only what is for ${given.join(", ")}`
       throw new PgstowError("key", `none of the identities given opens ${name}${whose}`, {
         hint: recipients
-          ? `Give --identity the key of one of the recipients of this backup: ${recipients.join(", ")}.`
+          ? `Give --identity the key of one of the recipients of this backup: ${recipients.map(shownRecipient).join(", ")}.`
           : "Give --identity the key of one of the recipients it was encrypted for.",
       })
     },
@@ -171,12 +172,6 @@ async function fileKeyOf(header: Buffer, { name, identities, recipients }: Seale
     if (error instanceof PgstowError) throw error
     throw damaged(name, "is damaged in its header", { cause: error })
   }
-}
-
-/** The recipient of an identity, as far as a person would compare it: those of post-quantum keys have 2,000 characters. */
-async function recipientOf(identity: string): Promise<string> {
-  const recipient = await identityToRecipient(identity)
-  return recipient.length > 80 ? `${recipient.slice(0, 62)}…` : recipient
 }
 
 function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): KeyObject {

@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { generateX25519Identity, identityToRecipient } from "age-encryption"
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption"
 import { expect, onTestFinished, test } from "vitest"
 import { examineKeys, type KeySettings } from "../../task/doctor/keys.ts"
 import { signingKeygen } from "../../task/keys/keygen.ts"
@@ -30,6 +30,24 @@ test("no recipient, and none that is valid", async () => {
   const [wrong] = await examine({ recipients: [...recipients, "age1wrong"] })
   expect(wrong).toMatchObject({ check: "keys.recipients", severity: "error" })
   expect(wrong?.what).toMatch(/^recipient 2 .*age1wrong/)
+})
+
+test("recipients of two kinds", async () => {
+  const hybrid = await identityToRecipient(await generateHybridIdentity())
+  const [finding, ...others] = await examine({ recipients: [...recipients, hybrid] })
+  expect(others).toEqual([])
+  expect(finding).toMatchObject({ check: "keys.recipients", severity: "error" })
+  expect(finding?.what).toMatch(/^classic and hybrid recipients are mixed/)
+  expect(finding?.fix).toMatch(/keygen --hybrid/)
+})
+
+test("a hybrid private key is found, and its recipient is not shown at its whole length", async () => {
+  const key = await generateHybridIdentity()
+  const hybrid = await identityToRecipient(key)
+  const [finding] = await examine({ recipients: [hybrid], identity: key })
+  expect(finding).toMatchObject({ check: "keys.identity", severity: "warning" })
+  expect(finding?.what).toContain(`${hybrid.slice(0, 62)}…`)
+  expect(finding?.what.length).toBeLessThan(200)
 })
 
 test("a private key given as recipient is never shown", async () => {

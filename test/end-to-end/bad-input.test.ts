@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process"
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption"
 import { describe, expect, inject, onTestFinished, test } from "vitest"
 import { setBucket } from "../support/bucket.ts"
 import { needsUnwritable, unwritableFolder } from "../support/disk.ts"
@@ -20,6 +21,8 @@ type Case = {
   readonly hint: RegExp
 }
 
+const classicRecipient = await identityToRecipient(await generateX25519Identity())
+const hybridRecipient = await identityToRecipient(await generateHybridIdentity())
 const secretKey = `AGE-SECRET-KEY-1${"Q".repeat(58)}`
 const secrets = /hunter2|AGE-SECRET-KEY-/
 
@@ -147,6 +150,26 @@ const cases: Record<string, Case> = {
     kind: "usage",
     names: /contradict each other/,
     hint: /Leave one/,
+  },
+  "a signing key of a kind that there is not": {
+    args: ["keygen", "--signing", "--hybrid"],
+    kind: "usage",
+    names: /--hybrid and --signing contradict/,
+    hint: /one after the other/,
+  },
+  "recipients of two kinds": {
+    args: ["backup"],
+    env: { PGSTOW_RECIPIENTS: `${classicRecipient} ${hybridRecipient}` },
+    kind: "key",
+    names: /classic and hybrid recipients are mixed: age1\w{12}… is classic, age1pq1\w{9}… is hybrid/,
+    hint: /keygen --hybrid/,
+  },
+  "an SSH key as recipient": {
+    args: ["backup"],
+    env: { PGSTOW_RECIPIENTS: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here" },
+    kind: "key",
+    names: /recipient 1 of 3 is an SSH key \(ssh-ed25519\)/,
+    hint: /age1…/,
   },
   "one name for all databases": {
     args: ["backup", "--all", "--name", "one"],

@@ -1,4 +1,4 @@
-import { generateX25519Identity, identityToRecipient } from "age-encryption"
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption"
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
 
@@ -77,6 +77,40 @@ it("of several keys the first is the one to seal for", async () => {
   await request("Update")
   expect(aws.puts).toMatchObject([{ Data: { recipient: await identityToRecipient(newest) } }])
 })
+
+it("makes a hybrid key where that is asked for", async () => {
+  await request("Create", { kind: "hybrid" })
+  expect(kept).toMatch(/^AGE-SECRET-KEY-PQ-1/)
+  expect(aws.puts).toMatchObject([{ Data: { recipient: await identityToRecipient(kept ?? "") } }])
+  // CloudFormation takes answers of 4 KiB.
+  expect(JSON.stringify(aws.puts[0]).length).toBeLessThan(4096)
+})
+
+it("keeps a hybrid key that is there, whatever is not asked for", async () => {
+  kept = await generateHybridIdentity()
+  await request("Update")
+  expect(operations()).toEqual(["GetSecretValue"])
+  expect(aws.puts).toMatchObject([{ Data: { recipient: await identityToRecipient(kept) } }])
+})
+
+it.each([
+  ["hybrid", "classic", generateX25519Identity],
+  ["classic", "hybrid", generateHybridIdentity],
+] as const)(
+  "a %s key is asked for, and a %s one is there: the deployment fails with what to do",
+  async (asked, found, generate) => {
+    const identity = await generate()
+    kept = identity
+    await expect(request("Update", { kind: asked })).rejects.toThrow(
+      `holds a ${found} key, and the settings ask for a ${asked} one`,
+    )
+    expect(kept).toBe(identity)
+    expect(aws.puts).toMatchObject([
+      { Status: "FAILED", Reason: expect.stringContaining("raise keyVersion") as unknown },
+    ])
+    expect(JSON.stringify(aws.puts)).not.toContain(identity.slice(20, 40))
+  },
+)
 
 it("deletion succeeds and touches nothing", async () => {
   await request("Delete")

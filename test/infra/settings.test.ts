@@ -1,8 +1,12 @@
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption"
 import { describe, expect, it } from "vitest"
 import { parseSettings } from "../../infra/settings.ts"
 import { PgstowError } from "../../task/errors.ts"
 
 const orders = { name: "orders", connection: { urlSecret: "pgstow/orders" } }
+
+const classic = await identityToRecipient(await generateX25519Identity())
+const hybrid = await identityToRecipient(await generateHybridIdentity())
 
 const rds = { rdsSecret: "sales" }
 
@@ -33,6 +37,14 @@ describe("settings", () => {
       architecture: "arm64",
       spot: false,
     })
+  })
+
+  it("take hybrid public keys, without a key of the stack's own or with one of their kind", () => {
+    for (const identity of ["none", "hybrid", { secret: "my-key" }])
+      expect(parseSettings({ databases: [orders], recipients: [hybrid], identity }, "x")).toMatchObject({
+        recipients: [hybrid],
+        identity,
+      })
   })
 
   it("take every kind of connection", () => {
@@ -263,6 +275,24 @@ describe("settings", () => {
       },
       'bucket.copyTo: can\'t be set up for an existing bucket, about which nothing is changed: infra/README.md says under "A second bucket" how',
       '"copyTo": { "bucketArn": "arn:aws:s3:::my-second-bucket"',
+    ],
+    [
+      "public keys of two kinds",
+      { databases: [orders], recipients: [classic, hybrid], identity: "none" },
+      "recipients: must be all classic (age1…) or all hybrid (age1pq1…)",
+      '"recipients": ["age1…"]',
+    ],
+    [
+      "a hybrid public key beside the stack's own, which is classic",
+      { databases: [orders], recipients: [hybrid] },
+      'recipients: are hybrid (age1pq1…), and the stack\'s own key is classic: set "identity": "hybrid"',
+      '"recipients": ["age1…"]',
+    ],
+    [
+      "a classic public key beside the stack's own, which is to be hybrid",
+      { databases: [orders], recipients: [classic], identity: "hybrid" },
+      'recipients: must be hybrid, too (age1pq1…), where "identity" is "hybrid"',
+      '"recipients": ["age1…"]',
     ],
     [
       "no private key and no public one",

@@ -742,6 +742,15 @@ describe("what is there already", () => {
   })
 })
 
+describe("with a hybrid key", () => {
+  it("the first deployment is asked for one, which a secret of the stack's own gets", () => {
+    const made = synthesize({ databases: [orders], identity: "hybrid" })
+    made.template.resourceCountIs("AWS::SecretsManager::Secret", 1)
+    made.template.hasResourceProperties("Custom::PgstowIdentity", { kind: "hybrid" })
+    expect(resource(plain, "Custom::PgstowIdentity").Properties).not.toHaveProperty("kind")
+  })
+})
+
 describe("with public keys alone", () => {
   it("there is no private key in AWS, nothing that makes one, and no task that restores", () => {
     const recipients = ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"]

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { appendFile, chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
@@ -29,6 +29,22 @@ test("an identity file is what age-keygen would have written, for its owner alon
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   expect(run("age-keygen", ["-y", file]).toString().trim()).toBe(key.recipient)
   expect(await load(file)).toEqual({ identities: [key.identity], warnings: [] })
+})
+
+test("a hybrid identity is written and read the same way", async () => {
+  const file = join(await folder(), "pgstow.key")
+  const key = await generateIdentity("hybrid")
+  expect(key.identity).toMatch(/^AGE-SECRET-KEY-PQ-1[0-9A-Z]+$/)
+  expect(key.recipient).toMatch(/^age1pq1[0-9a-z]{1952}$/)
+  await writeIdentityFile(file, key, new Date("2026-01-02T03:00:00Z"))
+  const classic = await generateIdentity()
+  await appendFile(file, `${classic.identity}\n`)
+  expect(await load(file)).toEqual({ identities: [key.identity, classic.identity], warnings: [] })
+  expect((await load(key.identity)).identities).toEqual([key.identity])
+  expect((await load(JSON.stringify({ identity: key.identity }))).identities).toEqual([key.identity])
+  const damaged = await rejectionOf(load(key.identity.slice(0, -1)))
+  expect(damaged.message).toBe("the identity given holds no identity that age knows (key 1)")
+  expect(`${damaged.stack}`).not.toContain(key.identity.slice(20, 40))
 })
 
 test("an identity file is never written over another", async () => {
@@ -97,6 +113,16 @@ test.each([
   ["is empty", "", /holds no identity/],
   ["has comments only", "# nothing\n", /holds no identity/],
   ["has a recipient", "age1qyqszqgpqyqszqgp\n", /holds a recipient, not an identity \(key 1\)/],
+  [
+    "has an SSH key",
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
+    /holds an SSH key, a kind that pgstow can't open backups with/,
+  ],
+  [
+    "has an identity of a plugin",
+    "# serial: 1\nAGE-PLUGIN-YUBIKEY-1QPZRY9X8GF2TVDW0S3JN\n",
+    /holds an identity of an age plugin, a kind that pgstow can't open backups with/,
+  ],
   ["is encrypted", "age-encryption.org/v1\n-> scrypt x 18\n", /is itself encrypted with age/],
 ])("an identity file that %s is refused", async (_, text, message) => {
   const file = join(await folder(), "pgstow.key")

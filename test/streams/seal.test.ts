@@ -51,11 +51,30 @@ describe("what pgstow seals", () => {
   })
 
   it("opens with the identity of each of its recipients", async () => {
-    const hybrid = await generateHybridIdentity()
     const plain = randomBytes(1000)
-    const bytes = await sealed(plain, [recipient, otherRecipient, await identityToRecipient(hybrid)])
-    for (const one of [identity, other, hybrid]) expect(await opened(bytes, undefined, [one])).toEqual(plain)
+    const bytes = await sealed(plain, [recipient, otherRecipient])
+    for (const one of [identity, other]) expect(await opened(bytes, undefined, [one])).toEqual(plain)
     expect(await opened(bytes, undefined, [await generateIdentity(), other])).toEqual(plain)
+  })
+
+  it("for hybrid recipients, opens with the identity of each of them", async () => {
+    const hybrids = [await generateHybridIdentity(), await generateHybridIdentity()] as const
+    const plain = randomBytes(1000)
+    const bytes = await sealed(plain, await Promise.all(hybrids.map(identityToRecipient)))
+    for (const one of hybrids) expect(await opened(bytes, undefined, [one])).toEqual(plain)
+    expect(await opened(bytes, undefined, [identity, hybrids[1]])).toEqual(plain)
+    const stranger = await rejectionOf(opened(bytes, undefined, [await generateHybridIdentity()]))
+    expect(stranger.message).toMatch(
+      /^none of the identities given opens main, only what is for age1pq1[0-9a-z]{55}…$/,
+    )
+  })
+
+  it("grows with each recipient by as much as SECURITY.md says", async () => {
+    const hybrid = await identityToRecipient(await generateHybridIdentity())
+    const growth = async (one: string) =>
+      (await sealed(Buffer.alloc(0), [one, one])).length - (await sealed(Buffer.alloc(0), [one])).length
+    expect(await growth(recipient)).toBe(98)
+    expect(await growth(hybrid)).toBe(1557)
   })
 
   it("has the same size and opens to the same bytes however the input and the output are cut", async () => {
@@ -312,6 +331,8 @@ describe("the vectors of C2SP (cctv-age)", () => {
 
   it("are all here", () => {
     expect([armored.length, passphrase.length, others.length]).toEqual([33, 25, 85])
+    const hybrid = others.filter(({ identities }) => identities.some((one) => one.includes("-PQ-")))
+    expect(hybrid.length).toBe(18)
   })
 
   it.each(armored)("$name: armor is refused", async (vector) => {
