@@ -1,7 +1,7 @@
 import { hostname } from "node:os"
 import { createInterface } from "node:readline/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
-import type { Ask, Command, Outcome } from "../commands/command.ts"
+import type { Ask, Command, CommandLine, Outcome } from "../commands/command.ts"
 import { formatCount, formatJson, formatText, wrapText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
@@ -58,30 +58,49 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 }
 
 async function runLine(args: readonly string[], io: Io, terminal: Terminal): Promise<number> {
-  let exitCode = 0
-  const program = makeProgram(async (command, typed) => {
-    exitCode = await runCommand(command, typed, io, terminal)
-  })
-  for (const command of [program, ...program.commands])
-    command.configureOutput({ writeOut: (text) => print(io, text), writeErr: () => {} })
   if (args.length === 0 && terminal.interactive) {
-    program.outputHelp()
+    makeProgram(async () => {})
+      .configureOutput({ writeOut: (text) => print(io, text) })
+      .outputHelp()
     return exitCodes.usage
   }
   try {
-    await program.parseAsync([...args], { from: "user" })
-    return exitCode
+    const asked = await parseLine(args, (text) => print(io, text))
+    return asked ? await runCommand(asked.command, asked.typed, io, terminal) : 0
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0
     const log = openLog({ level: "info", terminal, now: io.now })
-    return reportFailure(
-      usageError(error, program),
-      { json: args.includes("--json"), debug: false },
-      io,
-      log,
-      terminal,
-    )
+    return reportFailure(error, { json: args.includes("--json"), debug: false }, io, log, terminal)
   }
+}
+
+type Asked = { readonly command: Command; readonly typed: Typed }
+
+/** What a command line asks for; undefined where it asked for help, which is then written. Throws usage errors. */
+async function parseLine(
+  args: readonly string[],
+  writeOut: (text: string) => void,
+): Promise<Asked | undefined> {
+  const asked: Asked[] = []
+  const program = makeProgram(async (command, typed) => {
+    asked.push({ command, typed })
+  })
+  for (const command of [program, ...program.commands])
+    command.configureOutput({ writeOut, writeErr: () => {} })
+  try {
+    await program.parseAsync([...args], { from: "user" })
+  } catch (error) {
+    if (!(error instanceof CommanderError && error.exitCode === 0)) throw usageError(error, program)
+  }
+  return asked[0]
+}
+
+/** Reads a command line that is to run later. */
+async function readLine(args: readonly string[], env: Io["env"]): Promise<CommandLine> {
+  const asked = await parseLine(args, () => {})
+  if (asked === undefined)
+    throw new PgstowError("usage", `${args.join(" ")} runs nothing`, { hint: "Name a command that does." })
+  const { command, typed } = asked
+  return { name: command.name, flags: typed.flags, settings: readSettings(typed.flags, env) }
 }
 
 async function runCommand(
@@ -143,6 +162,7 @@ async function runCommand(
               reportFailure(failure, { ...output, json: false }, io, log, terminal)
             },
           },
+          read: (args) => readLine(args, env),
           width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
           stdout: io.stdout,
         },

@@ -18,11 +18,16 @@ export type Invocation<Flags> = {
   /** Undefined where there is no terminal. */
   readonly ask: Ask | undefined
   readonly report: Report
+  /** Reads another command line, as the program would. Throws the usage error that it would end with. */
+  readonly read: (args: readonly string[]) => Promise<CommandLine>
   /** The columns of the terminal that standard output is; Infinity where it is none. */
   readonly width: number
   /** Standard output, for what is too large to be handed back. */
   readonly stdout: NodeJS.WriteStream
 }
+
+/** A command line that was read, and not run. */
+export type CommandLine = { readonly name: string; readonly settings: Settings; readonly flags: unknown }
 
 /** Shows what comes of each of several things as it comes, before the command's own outcome. */
 export type Report = {

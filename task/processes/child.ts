@@ -56,12 +56,21 @@ export type Child = {
   lost(bytes: number): ExecError | undefined
 }
 
+/** How a child ends with the program: `stop` lets it end what it does, `kill` does not. */
+export type Ends = { readonly stop: () => void; readonly kill: () => void }
+
 /** All children that run, by how to end them. */
-const running = new Map<ChildProcess, () => void>()
+const running = new Map<ChildProcess, Ends>()
+
+/** Counts a child, however it was started, among those that end with the program. */
+export function endWithProgram(child: ChildProcess, ends: Ends): void {
+  if (child.pid !== undefined) running.set(child, ends)
+  child.once("close", () => running.delete(child))
+}
 
 /** Ends every child that still runs, and resolves when none does: for the end of the program. */
 export async function endChildren(): Promise<void> {
-  const ends = [...running].map(([child, stop]) => {
+  const ends = [...running].map(([child, { stop }]) => {
     const closed = new Promise((resolve) => child.once("close", resolve))
     stop()
     return closed
@@ -71,7 +80,7 @@ export async function endChildren(): Promise<void> {
 
 /** Kills every child that still runs, and waits for none: for a user who does not want to wait. */
 export function killChildren(): void {
-  for (const child of running.keys()) child.kill("SIGKILL")
+  for (const { kill } of running.values()) kill()
 }
 
 /**
@@ -101,8 +110,7 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
 
   // The child has its own copy of these ends; ours would keep the other side waiting for ever.
   for (const end of [stdin, stdout]) if (typeof end !== "string") end.destroy()
-  if (child.pid !== undefined) running.set(child, stop)
-  child.once("close", () => running.delete(child))
+  endWithProgram(child, { stop, kill: () => child.kill("SIGKILL") })
   if (signal?.aborted) stop()
   else signal?.addEventListener("abort", stop, { once: true })
   child.once("close", () => signal?.removeEventListener("abort", stop))

@@ -8,7 +8,8 @@ import { codeOf, PgstowError } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { startChild } from "../processes/child.ts"
 import { readSettings, type Settings } from "../settings/config.ts"
-import { connectionOf, recipientsOf, signingKeyFileOf, storagesOf } from "../settings/inputs.ts"
+import { signingKeyFileOf } from "../settings/inputs.ts"
+import { checkBackup } from "./check-backup.ts"
 import { cronFile } from "./cron-file.ts"
 import type { Schedule } from "./schedule.ts"
 import { systemdUnits } from "./systemd-units.ts"
@@ -82,7 +83,7 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
   const unwritable = writes.find((_, index) => inSystem.test(used[program.length + index] ?? ""))
   if (unwritable !== undefined)
     throw usage(`${unwritable} in ${settingsFile} is no place for files`, "Name a folder on a disk.")
-  await checkBackup(settings, settingsFile, { ...context, env })
+  await checkBackupBy(settingsFile, settings, { ...context, env })
   const named = [...program, ...used, ...Object.values(env).map((value) => value ?? "")]
   const inHome =
     named.some((text) => homeFolders.test(text)) ||
@@ -107,11 +108,9 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
 }
 
 /** Throws what a backup with these settings would be refused with, every night. */
-async function checkBackup(settings: Settings, file: string, context: Context): Promise<void> {
+async function checkBackupBy(file: string, settings: Settings, context: Context): Promise<void> {
   try {
-    recipientsOf(settings)
-    for (const storage of storagesOf(settings, context)) storage.close()
-    await connectionOf(settings, {}, context)
+    await checkBackup(settings, {}, context)
   } catch (cause) {
     if (!(cause instanceof PgstowError)) throw cause
     const { kind, hint } = cause

@@ -26,6 +26,7 @@ export const slowTests = [
   "test/end-to-end/partial.test.ts",
   "test/end-to-end/races.test.ts",
   "test/end-to-end/restore-older.test.ts",
+  "test/end-to-end/schedule-run.test.ts",
   "test/end-to-end/segments.test.ts",
   "test/end-to-end/settings.test.ts",
   "test/end-to-end/several-backups.test.ts",
@@ -47,6 +48,7 @@ export const slowTests = [
   "test/restore/restore-interrupted.test.ts",
   "test/restore/row-order.test.ts",
   "test/restore/run-file.test.ts",
+  "test/schedule/run-on-schedule.test.ts",
   "test/storage/s3-faults.test.ts",
 ]
 
