@@ -9,6 +9,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   console: ["core"],
   processes: ["core"],
   keys: ["core"],
+  config: ["core", "keys"],
   storage: ["core", "processes"],
   streams: ["core", "processes", "storage"],
   archive: ["core"],
@@ -79,7 +80,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "restore",
   ],
   report: ["build", "core", "console", "processes", "storage", "catalog"],
-  settings: ["core", "console", "keys", "legacy", "postgres", "storage"],
+  settings: ["config", "core", "console", "keys", "legacy", "postgres", "storage"],
   schedule: ["legacy", "processes", "settings"],
   commands: [
     "archive",
@@ -106,7 +107,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 /** What functions/ and infra/ may import of task/. */
 const outside = {
   functions: ["catalog", "core", "notify", "storage", "verify"],
-  infra: ["build", "core"],
+  infra: ["build", "config", "core"],
 }
 
 const fence = (files: string, group: string[], message: string): OxlintOverride => ({

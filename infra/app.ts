@@ -1,11 +1,14 @@
 import { existsSync, readFileSync } from "node:fs"
 import { App } from "aws-cdk-lib"
+import { parseJson } from "../task/config/parse-json.ts"
 import { messageOf, PgstowError } from "../task/errors.ts"
 import { regionContext } from "./backup-network.ts"
 import { BackupStack } from "./backup-stack.ts"
 import { parseSettings, type Settings } from "./settings.ts"
 
 const defaultFile = "pgstow.config.json"
+
+const say = (message: string) => void process.stderr.write(`${message}\n`)
 
 /**
  * The settings: from the file that the context "config" names, else from pgstow.config.json where there is one,
@@ -16,7 +19,7 @@ function readSettings(app: App): Settings {
   const file = typeof named === "string" ? named : existsSync(defaultFile) ? defaultFile : undefined
   if (file === undefined) return parseSettings(app.node.tryGetContext("pgstow") ?? {}, '"pgstow" in cdk.json')
   try {
-    return parseSettings(JSON.parse(readFileSync(file, "utf8")), file)
+    return parseSettings(parseJson(readFileSync(file, "utf8"), file), file, say)
   } catch (cause) {
     if (cause instanceof PgstowError) throw cause
     throw new PgstowError("usage", `the settings in ${file} can't be read`, { cause })
@@ -30,6 +33,6 @@ try {
   new BackupStack(app, readSettings(app))
 } catch (error) {
   if (!(error instanceof PgstowError)) throw error
-  process.stderr.write(`${messageOf(error)}\n`)
+  say(messageOf(error))
   process.exitCode = 1
 }

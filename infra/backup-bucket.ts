@@ -12,8 +12,8 @@ import {
 } from "aws-cdk-lib/aws-s3"
 import { Construct } from "constructs"
 import type * as z from "zod"
+import type { bucketOptionsSchema } from "../task/config/bucket-schema.ts"
 import { BucketCopy } from "./bucket-copy.ts"
-import type { bucketOptionsSchema } from "./settings.ts"
 
 export type BackupBucketProps = z.output<typeof bucketOptionsSchema> & {
   /** What the name of the role begins with that copies to the second bucket. */

@@ -6,10 +6,11 @@ import { Key } from "aws-cdk-lib/aws-kms"
 import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
 import type { Construct } from "constructs"
+import type { StackConnection as Connection } from "../task/config/connection-schema.ts"
 import { type BackupNetworkProps, endpointServices, knownRegion } from "./backup-network.ts"
 import type { DatabaseConnection } from "./backup-tasks.ts"
 import { PostgresBackup } from "./postgres-backup.ts"
-import type { Connection, Settings } from "./settings.ts"
+import type { Settings } from "./settings.ts"
 
 /** One stack with everything, made from settings. */
 export class BackupStack extends Stack {

@@ -18,10 +18,10 @@ import type { ILogGroup } from "aws-cdk-lib/aws-logs"
 import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
 import { Construct } from "constructs"
 import { containerName } from "../functions/run-task.ts"
+import type { DatabaseOptions } from "../task/config/database-schema.ts"
+import type { TaskSize } from "../task/config/task-size.ts"
 import type { BackupBucket } from "./backup-bucket.ts"
 import { allowIdentity, allowSecretKey } from "./secret-key.ts"
-import type { DatabaseOptions } from "./settings.ts"
-import type { TaskSize } from "./task-size.ts"
 
 /**
  * How tasks reach a database, and where their credentials come from. `caSecret` is the certificate of the authority

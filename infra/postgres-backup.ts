@@ -10,6 +10,10 @@ import { Queue, QueueEncryption } from "aws-cdk-lib/aws-sqs"
 import { Construct } from "constructs"
 import type * as z from "zod"
 import { containerName } from "../functions/run-task.ts"
+import { bucketOptionsSchema } from "../task/config/bucket-schema.ts"
+import { databaseOptionsSchema, databasesSchema } from "../task/config/database-schema.ts"
+import { retentionDefault } from "../task/config/settings-schema.ts"
+import { wrongSettings } from "../task/config/wrong-settings.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
 import { BackupBucket } from "./backup-bucket.ts"
 import { backupFunction, type FunctionPlace } from "./backup-function.ts"
@@ -21,13 +25,6 @@ import { IdentityKey } from "./identity-key.ts"
 import { Monitoring } from "./monitoring.ts"
 import { kindOf, mixtureOf } from "./recipient-kinds.ts"
 import { Schedules } from "./schedules.ts"
-import {
-  bucketOptionsSchema,
-  databaseOptionsSchema,
-  databasesSchema,
-  retentionDefault,
-  wrongSettings,
-} from "./settings.ts"
 
 export type PostgresDatabase = z.input<typeof databaseOptionsSchema> & {
   readonly connection: DatabaseConnection

@@ -50,7 +50,8 @@ function isHybrid(recipient: string): boolean {
   return /^age1(tag)?pq1/.test(recipient)
 }
 
-function checkRecipient(recipient: string, which: string): void {
+/** Throws as `parseRecipients` does where a backup can't be sealed for this one. `which` is what messages call it. */
+export function checkRecipient(recipient: string, which: string): void {
   if (recipient === "") throw notOne(`${which} is empty`)
   if (/AGE-SECRET-KEY-/i.test(recipient))
     throw new PgstowError("key", `${which} is an identity, the secret key, and was not used`, {

@@ -18,7 +18,7 @@ export const everything = {
     },
     { name: "wiki", connection: { rdsSecret: "wiki", caSecret: "pgstow/wiki-ca" } },
   ],
-  recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"],
+  recipients: ["age14ajrsakha54z6pt79xv9ewzgwdr46qapcs6krk5yf0s6tmttauks6uqf3t"],
   keyVersion: 2,
   network: {
     vpcId: "vpc-0a1b2c3d",

@@ -67,6 +67,19 @@ describe("settings", () => {
       expect(() => parseSettings({ databases }, "x")).not.toThrow()
   })
 
+  it("say what of them is for other machines", () => {
+    const notes: string[] = []
+    const settings = {
+      $schema: "pgstow.config.schema.json",
+      databases: [{ ...orders, jobs: 2, identity: { file: "orders.key" } }],
+      storages: ["file:///var/backups/pgstow"],
+    }
+    parseSettings(settings, "pgstow.config.json", (note) => notes.push(note))
+    expect(notes).toEqual([
+      "pgstow.config.json: the stack makes no use of storages, databases[0].jobs, databases[0].identity",
+    ])
+  })
+
   it.each([
     [
       "a missing secret",
@@ -190,7 +203,19 @@ describe("settings", () => {
       "a setting that does not exist",
       { databases: [{ ...orders, shedule: "cron(0 3 * * ? *)" }] },
       'databases[0]: knows no "shedule"',
-      '"name": "orders"',
+      '"schedule": "cron(0 3 * * ? *)"',
+    ],
+    [
+      "a public key with a character too few",
+      { databases: [orders], recipients: ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnw"] },
+      "recipients[0]: age1l4uuh7r25egc… is not valid: it has 61 characters in place of 62",
+      '"recipients": ["age1…"]',
+    ],
+    [
+      "a password in a connection of a machine's",
+      { databases: [{ ...orders, connection: { url: "postgresql://app:hunter2@db/orders" } }] },
+      'databases[0].connection: must be { "urlSecret": … }',
+      '"connection": { "urlSecret": "pgstow/orders" }',
     ],
     [
       "a private key in place of a public one",

@@ -397,7 +397,7 @@ describe("the tasks", () => {
         { Name: "PGSSLMODE", Value: "verify-full" },
         {
           Name: "PGSTOW_RECIPIENTS",
-          Value: "<IdentityMade.recipient> age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr",
+          Value: "<IdentityMade.recipient> age14ajrsakha54z6pt79xv9ewzgwdr46qapcs6krk5yf0s6tmttauks6uqf3t",
         },
       ]),
     )
@@ -753,7 +753,7 @@ describe("with a hybrid key", () => {
 
 describe("with public keys alone", () => {
   it("there is no private key in AWS, nothing that makes one, and no task that restores", () => {
-    const recipients = ["age1l4uuh7r25egc8xq6kcr7fu2jvt8v72afgwsawexykhgg2hasqdjq6nwnwr"]
+    const recipients = ["age14ajrsakha54z6pt79xv9ewzgwdr46qapcs6krk5yf0s6tmttauks6uqf3t"]
     const made = synthesize({ databases: [orders], identity: "none", recipients })
     for (const type of ["AWS::SecretsManager::Secret", "Custom::PgstowIdentity"])
       made.template.resourceCountIs(type, 0)

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, "../..")
 const layers = [
   ["core"],
   ["console", "processes", "keys"],
-  ["storage", "archive", "legacy", "build"],
+  ["storage", "archive", "legacy", "build", "config"],
   ["streams", "notify"],
   ["postgres", "catalog"],
   ["verify", "settings"],
