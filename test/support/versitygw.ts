@@ -20,7 +20,7 @@ export type Versitygw = S3Service & {
  * @param bucket the bucket's name
  */
 export async function startVersitygw(folder: string, bucket: string): Promise<Versitygw> {
-  const file = await cached(`versitygw-${version}`, build)
+  const file = await versitygwProgram()
   const port = await freePort()
   const [data, metadata] = [join(folder, "data"), join(folder, "metadata")]
   const bucketFolder = join(data, bucket)
@@ -35,6 +35,11 @@ export async function startVersitygw(folder: string, bucket: string): Promise<Ve
     env: { ROOT_ACCESS_KEY_ID: keys.accessKeyId, ROOT_SECRET_ACCESS_KEY: keys.secretAccessKey },
   })
   return { url, ...keys, bucketFolder, stop }
+}
+
+/** The program, which is built on the first call. */
+export function versitygwProgram(): Promise<string> {
+  return cached(`versitygw-${version}`, build)
 }
 
 function build(folder: string): void {
