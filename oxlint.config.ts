@@ -100,7 +100,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "settings",
     "verify",
   ],
-  cli: ["commands", "console", "legacy", "notify", "processes", "settings"],
+  cli: ["commands", "console", "keys", "legacy", "notify", "processes", "settings"],
   build: [],
 }
 

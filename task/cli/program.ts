@@ -12,7 +12,7 @@ import { importCommand } from "../commands/import.ts"
 import { keygenCommand } from "../commands/keygen.ts"
 import { listCommand } from "../commands/list.ts"
 import { migrateCommand } from "../commands/migrate.ts"
-import { outputOptions } from "../commands/options.ts"
+import { configOptions, outputOptions } from "../commands/options.ts"
 import { pinCommand } from "../commands/pin.ts"
 import { removeCommand } from "../commands/remove.ts"
 import { reportCommand } from "../commands/report.ts"
@@ -86,7 +86,8 @@ function addCommand(
 ): void {
   const { name, summary, group, argument, secondArgument, options, examples, notes = [] } = definition
   const command = program.command(name).description(summary).helpGroup(group)
-  for (const addOptions of [...options, outputOptions]) addOptions(command)
+  const common = definition.config === undefined ? [outputOptions] : [configOptions, outputOptions]
+  for (const addOptions of [...options, ...common]) addOptions(command)
   command.addHelpText("after", [formatExamples(examples), ...notes].join("\n\n"))
   for (const one of [argument, secondArgument]) if (one) command.argument(one.syntax, one.description)
   command.action(async function (this: CommanderCommand) {

@@ -1,11 +1,13 @@
 import { hostname } from "node:os"
 import { createInterface } from "node:readline/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
-import type { Ask, Command, CommandLine, Outcome } from "../commands/command.ts"
+import type { Ask, Command, CommandLine, Outcome, Report } from "../commands/command.ts"
+import { databasesStored } from "../commands/databases-stored.ts"
 import { formatCount, formatJson, formatText, wrapText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
 import { openTerminal, type Terminal } from "../console/terminal.ts"
+import type { Context } from "../context.ts"
 import { codeOf, exitCodes, generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
 import { announce, failureEvents } from "../notify/announce.ts"
@@ -15,9 +17,11 @@ import { notify } from "../notify/notify.ts"
 import { endChildren } from "../processes/child.ts"
 import { prefixOf } from "../processes/exec-prefix.ts"
 import { removeAbandonedFolders } from "../processes/temporary-folder.ts"
-import { readSettings } from "../settings/config.ts"
+import { readSettings, type Settings } from "../settings/config.ts"
 import { databaseNamed, serverNamed } from "../settings/inputs.ts"
+import { type PlannedRun, planRuns, type Surroundings } from "./plan-runs.ts"
 import { makeProgram, type Typed } from "./program.ts"
+import { runEach } from "./run-each.ts"
 
 /** The world outside the program. */
 export type Io = {
@@ -95,98 +99,143 @@ async function parseLine(
 }
 
 /** Reads a command line that is to run later. */
-async function readLine(args: readonly string[], env: Io["env"]): Promise<CommandLine> {
+async function readLine(args: readonly string[], surroundings: Surroundings): Promise<CommandLine> {
   const asked = await parseLine(args, () => {})
   if (asked === undefined)
     throw new PgstowError("usage", `${args.join(" ")} runs nothing`, { hint: "Name a command that does." })
   const { command, typed } = asked
-  return { name: command.name, flags: typed.flags, settings: readSettings(typed.flags, env) }
+  return { name: command.name, runs: await planRuns(command, typed, surroundings) }
 }
 
-async function runCommand(
-  command: Command,
-  { flags, args }: Typed,
-  io: Io,
-  terminal: Terminal,
-): Promise<number> {
-  const output = { json: flags.json === true, debug: flags.debug === true }
+async function runCommand(command: Command, typed: Typed, io: Io, terminal: Terminal): Promise<number> {
+  const { json, debug } = typed.flags
+  const output = { json: json === true, debug: debug === true }
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
     if (io.problem) throw io.problem
     const { env, notes } = adoptLegacyNames(io.env)
-    const settings = readSettings(flags, env)
-    log = openLog({ level: settings.logLevel, file: settings.logFile, terminal, now: io.now })
+    const { logLevel, logFile } = readSettings(typed.flags, env)
+    log = openLog({ level: logLevel, file: logFile, terminal, now: io.now })
     for (const note of notes) log.warn(note)
     void tidyUp(log)
-    const progress = openProgress(terminal, log, () => performance.now())
-    const prefix = prefixOf(settings.exec, settings.execTimeout, env)
-    const context = { env, prefix, log, progress, signal: io.signal, now: io.now }
-    const database = databaseNamed(settings, flags, env)
-    const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
-    const server = connecting.has(command.name) ? serverNamed(settings, flags, env) : undefined
-    const origin = { machine: hostname(), ...(server === undefined ? {} : { server }) }
-    const beginningOver = new AbortController()
-    // Only a healthcheck wants to know of it: a backup does not wait for that.
-    const begun =
-      command.name === "backup"
-        ? notify({ type: "Backup Started", database }, audience.channels, {
-            log,
-            signal: beginningOver.signal,
-          })
-        : undefined
-    const tell = async (events: readonly PgstowEvent[]) => {
-      // Who stops the program does not wait for long.
-      const endsAt = Date.now() + (io.signal.aborted ? 4_000 : tellMs)
-      setTimeout(() => beginningOver.abort(), 1_000).unref()
-      await begun
-      const placed = events.map((event) => ({ ...event, ...origin }))
-      await announce(placed, { ...audience, limitMs: endsAt - Date.now() })
-    }
-    const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
-    try {
-      const outcome = await command.run(
-        {
-          settings,
-          flags,
-          args,
-          typed: new Set(Object.keys(flags)),
-          ask: questioner(io, terminal),
-          report: {
-            result: (part) => {
-              progress.clear()
-              if (output.json) log.record(part.title, { result: part.result })
-              else reportOutcome(part, false, io, log, terminal)
-            },
-            failure: (failure) => {
-              progress.clear()
-              reportFailure(failure, { ...output, json: false }, io, log, terminal)
-            },
-          },
-          read: (args) => readLine(args, env),
-          width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
-          stdout: io.stdout,
-        },
-        context,
-      )
-      progress.clear()
-      if (outcome.events) await tell(outcome.events)
-      else if (outcome.failure) await tellFailure(outcome.failure)
-      reportOutcome(outcome, output.json, io, log, terminal)
-      return outcome.failure
-        ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal)
-        : 0
-    } catch (error) {
-      await tellFailure(asFailure(whatEnded(error, io.signal)))
-      throw error
-    } finally {
-      progress.clear()
-    }
+    const runs = await planRuns(command, typed, { env, log })
+    const outcome = await performAll(command, runs, { env, log, output, io, terminal })
+    reportOutcome(outcome, output.json, io, log, terminal)
+    return outcome.failure ? reportFailure(outcome.failure, { ...output, json: false }, io, log, terminal) : 0
   } catch (error) {
     return reportFailure(whatEnded(error, io.signal), output, io, log, terminal)
   } finally {
     // Whatever failed: what still runs would keep the program from its end.
     await endChildren()
     log.close()
+  }
+}
+
+/** What a command runs in. */
+type Stage = Surroundings & {
+  readonly log: RecordingLog
+  readonly output: { readonly json: boolean; readonly debug: boolean }
+  readonly io: Io
+  readonly terminal: Terminal
+}
+
+/** Runs a command: once, or with a file of settings for each of its databases. */
+async function performAll(command: Command, runs: readonly PlannedRun[], stage: Stage): Promise<Outcome> {
+  const { env, log, output, io, terminal } = stage
+  const progress = openProgress(terminal, log, () => performance.now())
+  const contextOf = (settings: Settings): Context => ({
+    env,
+    prefix: prefixOf(settings.exec, settings.execTimeout, env),
+    log,
+    progress,
+    signal: io.signal,
+    now: io.now,
+  })
+  const report: Report = {
+    result: (part) => {
+      progress.clear()
+      if (output.json) log.record(part.title, { result: part.result })
+      else reportOutcome(part, false, io, log, terminal)
+    },
+    failure: (failure) => {
+      progress.clear()
+      reportFailure(failure, { ...output, json: false }, io, log, terminal)
+    },
+  }
+  const perform = async (run: PlannedRun) => performOne(command, run, contextOf(run.settings), report, stage)
+  const [first] = runs
+  if (first === undefined || first.entry === undefined || command.config?.runs !== "each")
+    return perform(first ?? { settings: readSettings({}, env), flags: {}, args: [] })
+  const all: PlannedRun[] = []
+  for (const run of runs) {
+    const names = run.isServer
+      ? await databasesStored(run.settings, run.entry?.exclude ?? [], contextOf(run.settings))
+      : []
+    all.push(
+      ...(names.length === 0
+        ? [run]
+        : names.map((database) => ({ ...run, flags: { ...run.flags, database } }))),
+    )
+  }
+  return runEach(command, all, perform, { report, signal: io.signal, json: output.json })
+}
+
+/** Runs a command once, and tells elsewhere what came of it. Rejects as the command does. */
+async function performOne(
+  command: Command,
+  { settings, flags, args, problem }: PlannedRun,
+  context: Context,
+  report: Report,
+  { env, log, io, terminal }: Stage,
+): Promise<Outcome> {
+  const { progress } = context
+  const database = databaseNamed(settings, flags, env)
+  const audience = { bus: settings.eventBus, channels: parseChannels(settings.notify), log }
+  const server = connecting.has(command.name) ? serverNamed(settings, flags, env) : undefined
+  const origin = { machine: hostname(), ...(server === undefined ? {} : { server }) }
+  const beginningOver = new AbortController()
+  // Only a healthcheck wants to know of it: a backup does not wait for that.
+  const begun =
+    command.name === "backup"
+      ? notify({ type: "Backup Started", database }, audience.channels, {
+          log,
+          signal: beginningOver.signal,
+        })
+      : undefined
+  const tell = async (events: readonly PgstowEvent[]) => {
+    // Who stops the program does not wait for long.
+    const endsAt = Date.now() + (io.signal.aborted ? 4_000 : tellMs)
+    setTimeout(() => beginningOver.abort(), 1_000).unref()
+    await begun
+    const placed = events.map((event) => ({ ...event, ...origin }))
+    await announce(placed, { ...audience, limitMs: endsAt - Date.now() })
+  }
+  const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
+  try {
+    if (problem) throw problem
+    const outcome = await command.run(
+      {
+        settings,
+        flags,
+        args,
+        typed: new Set(Object.keys(flags)),
+        ask: questioner(io, terminal),
+        report,
+        read: (args) => readLine(args, { env, log }),
+        width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
+        stdout: io.stdout,
+      },
+      context,
+    )
+    progress.clear()
+    if (outcome.events) await tell(outcome.events)
+    else if (outcome.failure) await tellFailure(outcome.failure)
+    return outcome
+  } catch (error) {
+    await tellFailure(asFailure(whatEnded(error, io.signal)))
+    throw error
+  } finally {
+    progress.clear()
   }
 }
 

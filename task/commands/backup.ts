@@ -75,16 +75,23 @@ export const backupCommand = defineCommand({
   name: "backup",
   summary: "back up a database, or every one of a server",
   group: "Back up:",
+  argument: {
+    syntax: "[databases...]",
+    description: "with --config: these of its databases, in place of all",
+  },
+  config: { runs: "each", args: "databases", connects: "connection" },
   options: [serverOptions, storageOptions, sealOptions, backupOptions],
   flags: connectionFlags,
   examples: [
     "pgstow backup --storage file:///var/backups/pgstow --recipient age1...",
     "pgstow backup --dbname orders --storage s3://my-bucket/pgstow --storage file:///mnt/nas/pgstow",
     "pgstow backup --all --exclude 'test_*'",
+    "pgstow backup --config /etc/pgstow.config.json orders sales",
     "pgstow backup --exclude-table-data 'audit.*' --exclude-table 'tmp_*'",
     'pgstow backup --exec "docker exec -i db" --username postgres --dbname orders',
   ],
-  async run({ settings, flags, report }, context) {
+  async run({ settings, args, flags, report }, context) {
+    refuseNames(args)
     const recipients = recipientsOf(settings)
     const storages = storagesOf(settings, context)
     refuseContradictions(settings)
@@ -108,6 +115,18 @@ export const backupCommand = defineCommand({
       : backUpOne(options, settings, context)
   },
 })
+
+/** Throws a usage error where databases are named and no file of settings says which these are. */
+export function refuseNames([name]: readonly string[]): void {
+  if (name === undefined) return
+  throw new PgstowError(
+    "usage",
+    `${formatName(name)} names a database of a file of settings, and none was given`,
+    {
+      hint: "Give the file by --config, or name a database of the server by --dbname.",
+    },
+  )
+}
 
 /** Throws a usage error where a backup can't be made as the settings say it. */
 export function refuseContradictions(settings: Settings): void {

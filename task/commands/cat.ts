@@ -14,6 +14,7 @@ export const catCommand = defineCommand({
     syntax: "[object]",
     description: "main, globals, data/0001, …; without it, all of the database as one archive for pg_restore",
   },
+  config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions, keyOptions],
   flags: choiceFlags,
   examples: [

@@ -26,8 +26,11 @@ export type Invocation<Flags> = {
   readonly stdout: NodeJS.WriteStream
 }
 
-/** A command line that was read, and not run. */
-export type CommandLine = { readonly name: string; readonly settings: Settings; readonly flags: unknown }
+/** A command line that was read, and not run. With a file of settings it is several runs, one for each database. */
+export type CommandLine = {
+  readonly name: string
+  readonly runs: readonly { readonly settings: Settings; readonly flags: unknown }[]
+}
 
 /** Shows what comes of each of several things as it comes, before the command's own outcome. */
 export type Report = {
@@ -62,6 +65,18 @@ export type OptionGroup = (command: CommanderCommand) => CommanderCommand
 /** What people want to do, in the order in which help shows it. */
 export const commandGroups = ["Back up:", "Look:", "Get it back:", "Keep house:", "Set up:"] as const
 
+/** How a command uses a file of settings (--config). */
+export type ConfigUse = {
+  /** Each of the file's databases in turn, or those that are named; or one alone, which is named where there are several. */
+  readonly runs: "each" | "one"
+  /** What its arguments are. Where they are backups, they are those of one database. */
+  readonly args: "databases" | "backups" | "other"
+  /** Which of a database's connections it uses. */
+  readonly connects?: "connection" | "restoreConnection"
+  /** The flag that was given, where it can be about one database alone. */
+  readonly aboutOne?: (flags: Readonly<Record<string, unknown>>) => string | undefined
+}
+
 /** As commander writes it: "[optional]", "<required>". */
 export type Argument = { readonly syntax: string; readonly description: string }
 
@@ -74,6 +89,8 @@ export type Command = {
   /** What may follow it. */
   readonly secondArgument?: Argument | undefined
   readonly options: readonly OptionGroup[]
+  /** Undefined where a file of settings has nothing to say. */
+  readonly config?: ConfigUse
   /** Command lines, one a line. */
   readonly examples: readonly string[]
   /** What else its help says, a sentence each. */

@@ -12,6 +12,7 @@ export const diffCommand = defineCommand({
   group: "Look:",
   argument: { syntax: "[before]", description: "latest, an id, or the beginning of one" },
   secondArgument: { syntax: "[after]", description: "the same" },
+  config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, databaseOption],
   flags: databaseFlag,
   examples: ["pgstow diff 20260101T03 latest --database orders"],

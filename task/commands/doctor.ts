@@ -4,7 +4,7 @@ import { countsOf, type DoctorResult, doctor, doctorFailure } from "../doctor/do
 import type { Facts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/finding.ts"
 import { connectionFlags, connectionOf, signedByOf, storagesOf, targetOf } from "../settings/inputs.ts"
-import { backupOptions, refuseContradictions } from "./backup.ts"
+import { backupOptions, refuseContradictions, refuseNames } from "./backup.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { sealOptions, serverOptions, storageOptions } from "./options.ts"
 
@@ -24,13 +24,19 @@ export const doctorCommand = defineCommand({
   name: "doctor",
   summary: "say whether a backup will work, and what puts right what will not",
   group: "Set up:",
+  argument: {
+    syntax: "[databases...]",
+    description: "with --config: these of its databases, in place of all",
+  },
+  config: { runs: "each", args: "databases", connects: "connection" },
   options: [serverOptions, storageOptions, sealOptions, backupOptions, doctorOptions],
   flags: z.object({ ...connectionFlags.shape, deep: z.boolean().default(false) }),
   examples: [
     "pgstow doctor --storage file:///var/backups/pgstow --recipient age1...",
     "pgstow doctor --json",
   ],
-  async run({ settings, flags, typed, width }, context) {
+  async run({ settings, args, flags, typed, width }, context) {
+    refuseNames(args)
     const { recipient, unencrypted, identity, signingKey, verify, cleanup } = settings
     const storages = storagesOf(settings, context)
     refuseContradictions(settings)

@@ -34,6 +34,7 @@ export const drillCommand = defineCommand({
   summary: "restore a backup into a throw-away server, compare, and keep the finding",
   group: "Look:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  config: { runs: "each", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions, keyOptions, drillOptions],
   flags: z.object({
     ...choiceFlags.shape,

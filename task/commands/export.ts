@@ -26,6 +26,7 @@ export const exportCommand = defineCommand({
   summary: "write a backup as plain pg_dump would have, for pg_restore without pgstow",
   group: "Get it back:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions, keyOptions, exportOptions],
   flags: z.object({
     ...choiceFlags.shape,

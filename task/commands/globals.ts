@@ -9,6 +9,7 @@ export const globalsCommand = defineCommand({
   summary: "print the SQL that makes a backup's roles",
   group: "Get it back:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions, keyOptions],
   flags: choiceFlags,
   examples: ['pgstow globals latest --identity pgstow.key | psql "$DATABASE_URL"'],

@@ -13,6 +13,7 @@ export const listCommand = defineCommand({
   summary: "list the backups, newest first",
   group: "Look:",
   argument: { syntax: "[database]", description: "only those of this database" },
+  config: { runs: "each", args: "databases" },
   options: [storageOptions, signerOptions, databaseOption, listOptions],
   flags: databaseFlag.extend({ long: z.boolean().default(false) }),
   examples: ["pgstow list", "pgstow list orders --json"],

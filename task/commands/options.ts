@@ -12,6 +12,11 @@ export const outputOptions: OptionGroup = (command) =>
     .option("--log-file <file>", "also log to this file, as JSON lines (LOG_FILE)")
     .option("--debug", "print the stack trace of a failure")
 
+export const configOptions: OptionGroup = (command) =>
+  command
+    .optionsGroup("Settings:")
+    .option("--config <file>", "a file of settings for one or more databases (PGSTOW_CONFIG)")
+
 export const storageOptions: OptionGroup = (command) =>
   command
     .optionsGroup("Storage:")

@@ -10,6 +10,7 @@ export const pinCommand = defineCommand({
   summary: "keep one backup for ever, whatever the retention policy says",
   group: "Keep house:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  config: { runs: "one", args: "backups" },
   options: [
     storageOptions,
     signerOptions,

@@ -21,6 +21,7 @@ export const removeCommand = defineCommand({
   summary: "remove one backup from every storage",
   group: "Keep house:",
   argument: { syntax: "<backup>", description: "its id, or the beginning of it" },
+  config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, removeOptions],
   flags: z.object({
     database: z.string().optional(),

@@ -28,6 +28,7 @@ export const reportCommand = defineCommand({
   summary: "write an HTML page about what there is",
   group: "Look:",
   argument: { syntax: "[database]", description: "only about this one" },
+  config: { runs: "one", args: "databases" },
   options: [storageOptions, signerOptions, databaseOption, policyOptions, reportOptions],
   flags: databaseFlag.extend({ out: z.string().optional() }),
   examples: ["pgstow report --out report.html", "pgstow report orders --json"],

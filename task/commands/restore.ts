@@ -91,6 +91,7 @@ export const restoreCommand = defineCommand({
     syntax: "[backup]",
     description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
   },
+  config: { runs: "one", args: "backups", connects: "restoreConnection" },
   options: [
     serverOptions,
     storageOptions,

@@ -121,10 +121,11 @@ async function beSchedule(
   const planned = await read(line)
   if (planned.name === "schedule")
     throw new PgstowError("usage", "a schedule can't run a schedule", { hint: "Name another command." })
-  if (planned.name === "backup") {
-    refuseContradictions(planned.settings)
-    await checkBackup(planned.settings, connectionFlags.parse(planned.flags), context)
-  }
+  if (planned.name === "backup")
+    for (const { settings, flags } of planned.runs) {
+      refuseContradictions(settings)
+      await checkBackup(settings, connectionFlags.parse(flags), context)
+    }
 
   const ignored = () => context.log.info("SIGHUP changes nothing: to read settings again, start it again")
   process.on("SIGHUP", ignored)

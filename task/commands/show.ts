@@ -24,6 +24,7 @@ export const showCommand = defineCommand({
   summary: "show one backup: what it holds, and what checks found",
   group: "Look:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  config: { runs: "one", args: "backups" },
   options: [
     storageOptions,
     signerOptions,

@@ -30,6 +30,12 @@ export const statusCommand = defineCommand({
   summary: "say whether every database has a recent verified backup",
   group: "Look:",
   argument: { syntax: "[database]", description: "only this one" },
+  config: {
+    runs: "each",
+    args: "databases",
+    aboutOne: ({ format, out }) =>
+      format === "prometheus" || out !== undefined ? "--format prometheus" : undefined,
+  },
   options: [storageOptions, signerOptions, databaseOption, ageOptions, metricsOptions],
   flags: statusFlags,
   examples: [

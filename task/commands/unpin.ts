@@ -9,6 +9,7 @@ export const unpinCommand = defineCommand({
   summary: "leave a pinned backup to the retention policy again",
   group: "Keep house:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
+  config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions],
   flags: choiceFlags,
   examples: ["pgstow unpin 20260102T03"],

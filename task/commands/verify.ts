@@ -41,6 +41,7 @@ export const verifyCommand = defineCommand({
     syntax: "[backups...]",
     description: "latest, an id, or the beginning of one; or a file of Emiti or Sentinel",
   },
+  config: { runs: "each", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions, keyOptions, legacyKeyOptions, verifyOptions],
   flags: z.object({
     ...choiceFlags.shape,

@@ -50,6 +50,8 @@ const settings = {
   rdsIam: { env: "PGSTOW_RDS_IAM", schema: yesNo.default(false) },
   /** The EventBridge bus, by name or ARN, that is told what happens. */
   eventBus: { env: "PGSTOW_EVENT_BUS", schema: text },
+  /** A file of settings for several databases. */
+  config: { env: "PGSTOW_CONFIG", schema: text },
   /** The name that the catalog keeps backups under. */
   name: {
     env: "PGSTOW_NAME",
@@ -118,7 +120,7 @@ const settings = {
   logFile: { env: "LOG_FILE", schema: text },
 } as const satisfies Record<string, { env: string; schema: z.ZodType }>
 
-type SettingName = keyof typeof settings
+export type SettingName = keyof typeof settings
 export type Settings = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]["schema"]> }
 
 /** The environment variable of a setting. */
@@ -134,25 +136,94 @@ export function flagOf(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
+/** What a file of settings says for one database. */
+export type FileSettings = {
+  /** The file, for messages. */
+  readonly file: string
+  readonly values: Readonly<Partial<Record<SettingName, unknown>>>
+}
+
+/** What is of one database, where a file says which databases there are: a variable would be of all of them. */
+const ofOneDatabase: ReadonlySet<SettingName> = new Set([
+  "databaseUrl",
+  "rdsIam",
+  "name",
+  "all",
+  "include",
+  "exclude",
+  "table",
+  "schema",
+  "excludeTable",
+  "excludeSchema",
+  "excludeTableData",
+] as const)
+
+/** Which variables go before a file of settings, and which it makes useless, of those that are set. */
+export function variablesBeside(env: Readonly<Record<string, string | undefined>>): {
+  readonly before: readonly string[]
+  readonly unused: readonly string[]
+} {
+  const set = allSettings.filter(([, { env: variable }]) => (env[variable] ?? "") !== "")
+  const inFile = set.filter(([name]) => fileSettings.has(name)).map(([, { env: variable }]) => variable)
+  const unused = set.filter(([name]) => ofOneDatabase.has(name)).map(([, { env: variable }]) => variable)
+  return { before: inFile.filter((variable) => !unused.includes(variable)), unused }
+}
+
+/** What a file of settings can say. */
+const fileSettings: ReadonlySet<SettingName> = new Set([
+  ...ofOneDatabase,
+  "storage",
+  "recipient",
+  "unencrypted",
+  "identity",
+  "signingKey",
+  "signedBy",
+  "exec",
+  "notify",
+  "cleanup",
+  "maxAgeHours",
+  "jobs",
+  "compressLevel",
+  "keepLast",
+  "keepDays",
+  "keepHourly",
+  "keepDaily",
+  "keepWeekly",
+  "keepMonthly",
+  "keepYearly",
+] as const)
+
+/** Object.entries forgets what the keys are. */
+const allSettings = Object.entries(settings) as [SettingName, { env: string; schema: z.ZodType }][]
+
+/** Whether a variable counts for nothing beside a file of settings. An image's authorities are not those of a connection. */
+function isPassedOver(name: SettingName, { values }: FileSettings): boolean {
+  if (name === "ca" || name === "caFile") return values.ca !== undefined || values.caFile !== undefined
+  return ofOneDatabase.has(name)
+}
+
 /**
- * Reads every setting from `flags` (keyed by setting name), then from `env`. An empty variable counts as not
- * set. Throws a usage error that names the first wrong setting as its user gave it; never its value, which may
+ * Reads every setting from `flags` (keyed by setting name), then from `env`, then from a file. An empty variable counts
+ * as not set. Throws a usage error that names the first wrong setting as its user gave it; never its value, which may
  * be a secret.
  */
 export function readSettings(
   flags: Readonly<Record<string, unknown>>,
   env: Readonly<Record<string, string | undefined>>,
+  file?: FileSettings,
 ): Settings {
-  const entries = Object.entries(settings).map(([name, { env: variable, schema }]) => {
+  const entries = allSettings.map(([name, { env: variable, schema }]) => {
     const given = flags[name]
-    const fromEnv = env[variable] === "" ? undefined : env[variable]
-    const parsed = schema.safeParse(given ?? fromEnv)
+    const passedOver = file !== undefined && isPassedOver(name, file)
+    const fromEnv = env[variable] === "" || passedOver ? undefined : env[variable]
+    const parsed = schema.safeParse(given ?? fromEnv ?? file?.values[name])
     if (given === undefined && fromEnv !== undefined && holdsComment(fromEnv, parsed.data))
       throw new PgstowError("usage", `${variable} holds a comment after its value`, {
         hint: "Put the comment on a line of its own: what reads this .env file takes it for a part of the value.",
       })
     if (parsed.success) return [name, parsed.data] as const
-    const where = given === undefined ? variable : flagOf(name)
+    const fromFile = fromEnv === undefined && file !== undefined ? `${name} in ${file.file}` : variable
+    const where = given === undefined ? fromFile : flagOf(name)
     throw new PgstowError("usage", `${where} ${parsed.error.issues[0]?.message ?? "is wrong"}`, {
       hint: `Fix ${where}, or leave it out.`,
     })

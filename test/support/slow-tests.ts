@@ -10,6 +10,7 @@ export const slowTests = [
   "test/drill/drill-interrupted.test.ts",
   "test/drill/drill.test.ts",
   "test/end-to-end/almost-s3.test.ts",
+  "test/end-to-end/config-file.test.ts",
   "test/end-to-end/create-roles.test.ts",
   "test/end-to-end/damaged-backup.test.ts",
   "test/end-to-end/escapes.test.ts",
