@@ -1,5 +1,13 @@
 import * as z from "zod"
-import { keyOf, listBackups, listDatabases, manifestName, newestVerified } from "../task/catalog/catalog.ts"
+import {
+  type CatalogEntry,
+  isAheadOf,
+  keyOf,
+  listBackups,
+  listDatabases,
+  manifestName,
+  newestVerified,
+} from "../task/catalog/catalog.ts"
 import { type Manifest, storedBytes } from "../task/core/manifest.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler } from "./handler.ts"
@@ -12,6 +20,8 @@ export const measureSettings = z.object({
   databases: z.array(z.string()),
   /** What the server is called whose databases are all that the storage has beside these. */
   server: z.string().optional(),
+  /** Those of them that are drilled. */
+  drilled: z.array(z.string()).default([]),
   eventBus: z.string(),
 })
 
@@ -25,16 +35,19 @@ const unverifiedMs = hourMs
  * is a day away, however long they take. A server that is backed up as a whole is as old as the newest backup of any
  * of its databases, since one that was dropped gets no more; their sizes and durations are added up.
  *
+ * Of what is drilled, the age of the last good drill. Where there was none yet, or its finding went with its backup, it
+ * counts from the oldest verified backup that there is: since then there could have been one.
+ *
  * A database that can't be listed keeps none of the others from being measured; this rejects after them.
  *
  * Has the newest backup verified where nobody did it: S3's event of its manifest may have come late, or never.
  */
 export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { settings, signal, env }) => {
-  const { databases, eventBus, server, stack } = settings
+  const { databases, drilled, eventBus, server, stack } = settings
   const storage = openStorage(settings.storage, { env, signal })
   try {
     const now = new Date()
-    const newestOf = async (database: string): Promise<Manifest | undefined> => {
+    const measure = async (database: string): Promise<Measured> => {
       const backups = await listBackups(storage, database)
       const [newest] = backups
       if (newest?.manifest !== undefined && newest.state === "unverified") {
@@ -45,20 +58,22 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
             detail: { object: { key: keyOf(newest, manifestName) } },
           })
       }
-      return newestVerified(backups, now)?.manifest
+      return { manifest: newestVerified(backups, now)?.manifest, drilledAt: drilledAt(backups, now) }
     }
     const failures: unknown[] = []
     const measured = (database: string) =>
-      newestOf(database).catch((failure: unknown) => {
+      measure(database).catch((failure: unknown) => {
         failures.push(failure)
-        return undefined
+        return {}
       })
-    for (const database of databases) put(stack, database, [await measured(database)], now)
+    const put = (name: string, all: readonly Measured[]) =>
+      putOut({ stack, name, isDrilled: drilled.includes(name) }, all, now)
+    for (const database of databases) put(database, [await measured(database)])
     if (server !== undefined) {
-      const manifests: (Manifest | undefined)[] = []
+      const all: Measured[] = []
       for (const database of await listDatabases(storage))
-        if (!databases.includes(database)) manifests.push(await measured(database))
-      put(stack, server, manifests, now)
+        if (!databases.includes(database)) all.push(await measured(database))
+      put(server, all)
     }
     if (failures.length > 0) throw failures[0]
   } finally {
@@ -66,21 +81,42 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
   }
 })
 
-/** Puts out what there is to say of the newest backups of a database, or of the databases of a server. */
-function put(stack: string, name: string, newest: readonly (Manifest | undefined)[], now: Date): void {
-  const manifests = newest.filter((manifest) => manifest !== undefined)
+/** What there is to say of a database: of its newest verified backup, and when a drill of it was good, or could have been. */
+type Measured = { readonly manifest?: Manifest | undefined; readonly drilledAt?: number | undefined }
+
+/** When the last drill ended that was good; where there is none, when the oldest verified backup ended. */
+function drilledAt(backups: readonly CatalogEntry[], now: Date): number | undefined {
+  const good = backups
+    .flatMap(({ findings }) => findings)
+    // A drill that is dated in the future would hide that there is none since. A little is two clocks' difference.
+    .filter(({ kind, at }) => kind === "drilled" && at.getTime() < now.getTime() + hourMs)
+    .map(({ at }) => at.getTime())
+  if (good.length > 0) return Math.max(...good)
+  const ends = backups
+    .filter((entry) => entry.state === "verified" && !isAheadOf(entry, now))
+    .flatMap(({ manifest }) => (manifest ? [Date.parse(manifest.finishedAt)] : []))
+  return ends.length > 0 ? Math.min(...ends) : undefined
+}
+
+type Named = { readonly stack: string; readonly name: string; readonly isDrilled: boolean }
+
+/** Puts out what there is to say of a database, or of the databases of a server. */
+function putOut({ stack, name, isDrilled }: Named, all: readonly Measured[], now: Date): void {
+  const manifests = all.flatMap(({ manifest }) => manifest ?? [])
   if (manifests.length === 0) return
   const sum = (numberOf: (manifest: Manifest) => number) =>
     manifests.reduce((total, manifest) => total + numberOf(manifest), 0)
-  const ages = manifests.map(({ finishedAt }) => (now.getTime() - Date.parse(finishedAt)) / hourMs)
+  const hoursSince = (time: number) => (now.getTime() - time) / hourMs
+  const drills = isDrilled ? all.flatMap((one) => one.drilledAt ?? []) : []
   putMetrics(
     { Stack: stack, Database: name },
     {
-      BackupAgeHours: Math.min(...ages),
+      BackupAgeHours: Math.min(...manifests.map(({ finishedAt }) => hoursSince(Date.parse(finishedAt)))),
       BackupSize: sum(storedBytes),
       BackupDuration: sum(
         ({ startedAt, finishedAt }) => (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000,
       ),
+      ...(drills.length > 0 ? { DrillAgeHours: Math.max(0, hoursSince(Math.max(...drills))) } : {}),
     },
     now,
   )

@@ -2,13 +2,19 @@ import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics"
 
 export const metricNamespace = "pgstow"
 
-/** What the stack's alarms and its dashboard look at. Ages are of the newest verified backup. */
+/**
+ * What the stack's alarms and its dashboard look at. Ages are of the newest verified backup, and of the last good drill;
+ * `RestoreDuration` is how long the restore in it took.
+ */
 export type MetricName =
   | "BackupAgeHours"
   | "BackupSize"
   | "BackupDuration"
   | "BackupFailures"
   | "VerificationFailures"
+  | "DrillAgeHours"
+  | "RestoreDuration"
+  | "DrillFailures"
 
 const units = {
   BackupAgeHours: MetricUnit.NoUnit,
@@ -16,6 +22,9 @@ const units = {
   BackupDuration: MetricUnit.Seconds,
   BackupFailures: MetricUnit.Count,
   VerificationFailures: MetricUnit.Count,
+  DrillAgeHours: MetricUnit.NoUnit,
+  RestoreDuration: MetricUnit.Seconds,
+  DrillFailures: MetricUnit.Count,
 } as const satisfies Record<MetricName, string>
 
 /** Puts metrics out as a line of CloudWatch's embedded metric format, which needs no permission and no request. */

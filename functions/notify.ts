@@ -15,6 +15,9 @@ export const notifySettings = z.object({
   stack: z.string(),
   topicArn: z.string(),
   topicLevel: level,
+  databases: z.array(z.string()).default([]),
+  /** What the server is called whose databases are all beside these: metrics have its name. */
+  server: z.string().optional(),
   webhooks: z.array(z.object({ secretArn: z.string(), level, format: z.string().optional() })),
 })
 
@@ -44,6 +47,7 @@ const alarmChanged = z
 const metrics: Partial<Record<PgstowEvent["type"], MetricName>> = {
   "Backup Failed": "BackupFailures",
   "Verification Failed": "VerificationFailures",
+  "Drill Failed": "DrillFailures",
 }
 
 const secrets = new SecretsManagerClient()
@@ -54,9 +58,18 @@ export const handler = lambdaHandler(
   z.union([happened, alarmChanged]),
   notifySettings,
   async (event, { settings }) => {
-    const { stack, topicArn, topicLevel, webhooks } = settings
+    const { databases, server, stack, topicArn, topicLevel, webhooks } = settings
     const metric = metrics[event.type]
     if (metric !== undefined) putMetrics({ Stack: stack }, { [metric]: 1 }, new Date())
+    if (event.type === "Drill Succeeded")
+      putMetrics(
+        {
+          Stack: stack,
+          Database: databases.includes(event.database) ? event.database : (server ?? event.database),
+        },
+        { RestoreDuration: event.restoreSeconds },
+        new Date(),
+      )
     if (event.type === "Backup Started") return
     const problems: string[] = []
     const message = messageFor(event)

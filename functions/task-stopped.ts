@@ -37,6 +37,13 @@ const endedByAws = ["SpotInterruption", "TerminationNotice", "InfrastructureHeal
 const worthAnotherTry = [...endedByAws, "TaskFailedToStart"]
 const maxRetries = 2
 
+/** What a task of each kind failed at. */
+const types: Readonly<Record<string, "Verification Failed" | "Restore Failed" | "Drill Failed">> = {
+  verify: "Verification Failed",
+  restore: "Restore Failed",
+  drill: "Drill Failed",
+}
+
 /** `stoppedHung` of any number of hours. */
 const hung = /it ran for more than [\d.]+ hours/
 
@@ -54,7 +61,7 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/CannotPull|pull image/i, "See that the image exists, and that the tasks' subnets reach the registry."],
   [
     hung,
-    "Look at its log for what it waited for: often a lock, or a server that no longer answers. Raise maxRunHours where the backup needs that long.",
+    "Look at its log for what it waited for: often a lock, or a server that no longer answers. Raise maxRunHours where it needs that long.",
   ],
   [/Spot/i, "AWS took the machine back. Set spot to false if that happens often."],
 ]
@@ -78,7 +85,7 @@ export const handler = lambdaHandler(
     const why = [...exits, stoppedReason, ...reasons].join("; ")
     const [, name = ""] = /task-definition\/(.*):\d+$/.exec(taskDefinitionArn) ?? []
     const family = name.slice(settings.familyPrefix.length)
-    const [, kind, database] = /^(backup|restore|verify)(?:-(.*))?$/.exec(family) ?? []
+    const [, kind, database] = /^(backup|restore|verify|drill)(?:-(.*))?$/.exec(family) ?? []
     const retry = retriesOf(startedBy) + 1
     const again = kind === "backup" && worthAnotherTry.includes(stopCode) && retry <= maxRetries
     const advice = hints.find(([pattern]) => pattern.test(why))?.[1]
@@ -87,8 +94,7 @@ export const handler = lambdaHandler(
       : undefined
     const hint = [repeated, advice].filter((sentence) => sentence !== undefined).join(" ")
     const event: PgstowEvent = {
-      type:
-        kind === "verify" ? "Verification Failed" : kind === "restore" ? "Restore Failed" : "Backup Failed",
+      type: types[kind ?? ""] ?? "Backup Failed",
       database: database ?? "*",
       error: `task ${taskArn} stopped without reporting a result: ${why}`,
       ...(hint === "" ? {} : { hint }),

@@ -136,9 +136,9 @@ export class BackupBucket extends Construct {
     this.allowKey(grantee, ["kms:Decrypt"])
   }
 
-  /** May add findings to backups; never replaces one. */
-  grantPutChecks(grantee: IGrantable): void {
-    this.allow(grantee, ["s3:PutObject"], "*/checks/*")
+  /** May add findings to the backups below a prefix; never replaces one. */
+  grantPutChecks(grantee: IGrantable, prefix = ""): void {
+    this.allow(grantee, ["s3:PutObject"], `${prefix}*/checks/*`)
     this.writeOnce(grantee)
     this.allowKey(grantee, ["kms:GenerateDataKey"])
   }

@@ -14,6 +14,7 @@ import type { notifySettings } from "../functions/notify.ts"
 import { requestSource, type StackRequest } from "../functions/request.ts"
 import type { TaskPlace } from "../functions/run-task.ts"
 import type { startBackupSettings } from "../functions/start-backup.ts"
+import type { startDrillSettings } from "../functions/start-drill.ts"
 import type { stopHungSettings } from "../functions/stop-hung.ts"
 import type { taskStoppedSettings } from "../functions/task-stopped.ts"
 import type { verifyBackupSettings } from "../functions/verify-backup.ts"
@@ -21,7 +22,7 @@ import type { RetentionPolicy } from "../task/core/retention.ts"
 import type { BackupBucket } from "./backup-bucket.ts"
 import { backupFunction, type FunctionPlace } from "./backup-function.ts"
 import type { BackupNetwork } from "./backup-network.ts"
-import type { BackupDatabase, BackupTasks } from "./backup-tasks.ts"
+import type { BackupDatabase, BackupTasks, TaskKind } from "./backup-tasks.ts"
 import { allowSecretKey } from "./secret-key.ts"
 
 /** What is sent: everything, or failures and warnings only. */
@@ -62,6 +63,8 @@ const verifyLimitBytes = 20 * 1024 ** 3
 /** The functions, what each may do, and the events that call them. Schedules are the caller's. */
 export class BackupFunctions extends Construct {
   readonly startBackup: IFunction
+  /** Undefined where nothing is drilled. */
+  readonly startDrill: IFunction | undefined
   readonly cleanUp: IFunction
   readonly measure: IFunction
   readonly notify: IFunction
@@ -82,6 +85,7 @@ export class BackupFunctions extends Construct {
       capacityWaitSeconds: [15, 60, 120, 240],
     }
     this.startBackup = this.makeStartBackup()
+    this.startDrill = this.makeStartDrill()
     this.cleanUp = this.makeCleanUp()
     this.measure = this.makeMeasure()
     this.notify = this.makeNotify()
@@ -112,6 +116,36 @@ export class BackupFunctions extends Construct {
       "Start Backup",
       this.target(start, RuleTargetInput.fromEventPath("$.detail")),
     )
+    return start
+  }
+
+  private makeStartDrill(): IFunction | undefined {
+    const { databases, eventBus, place, storage, tasks } = this.props
+    const drilled = databases.filter((database) => tasks.isDrilled(database))
+    if (drilled.length === 0) return undefined
+    const server = drilled.find(({ all }) => all)?.name
+    const start = backupFunction(this, place, {
+      file: "start-drill",
+      description: "Starts the test of a database's newest backup by a restore",
+      settings: {
+        familyPrefix: `${place.name}-drill-`,
+        // Nobody starts a drill again when Spot takes its machine.
+        place: { ...this.taskPlace, spot: false },
+        storage: storage.storageUrl,
+        eventBus: eventBus.eventBusName,
+      } satisfies Omit<z.input<typeof startDrillSettings>, "databases" | "server">,
+      lists: {
+        databases: databases.filter(({ all }) => !all).map(({ name }) => name),
+        server,
+      } satisfies Pick<z.input<typeof startDrillSettings>, "databases" | "server">,
+      timeoutMinutes: 10,
+      memoryMB: 256,
+    })
+    this.allowTasks(start, "drill", "drill-*")
+    this.allowListing(start)
+    // It looks which database of the server was drilled longest ago.
+    if (server !== undefined) storage.grantRead(start, "*/manifest.json")
+    eventBus.grantPutEventsTo(start)
     return start
   }
 
@@ -188,7 +222,7 @@ export class BackupFunctions extends Construct {
   }
 
   private makeMeasure(): IFunction {
-    const { databases, eventBus, place, storage } = this.props
+    const { databases, eventBus, place, storage, tasks } = this.props
     const measure = backupFunction(this, place, {
       file: "measure",
       description: "Measures age, size and duration of the newest verified backups",
@@ -196,11 +230,12 @@ export class BackupFunctions extends Construct {
         stack: place.name,
         storage: storage.storageUrl,
         eventBus: eventBus.eventBusName,
-      } satisfies Omit<z.input<typeof measureSettings>, "databases" | "server">,
+      } satisfies Omit<z.input<typeof measureSettings>, "databases" | "server" | "drilled">,
       lists: {
         databases: databases.filter(({ all }) => !all).map(({ name }) => name),
         server: databases.find(({ all }) => all)?.name,
-      } satisfies Pick<z.input<typeof measureSettings>, "databases" | "server">,
+        drilled: databases.filter((database) => tasks.isDrilled(database)).map(({ name }) => name),
+      } satisfies Pick<z.input<typeof measureSettings>, "databases" | "server" | "drilled">,
       timeoutMinutes: 5,
       memoryMB: 512,
     })
@@ -210,7 +245,7 @@ export class BackupFunctions extends Construct {
   }
 
   private makeNotify(): IFunction {
-    const { eventBus, place, topic, topicLevel, webhooks } = this.props
+    const { databases, eventBus, place, topic, topicLevel, webhooks } = this.props
     const notify = backupFunction(this, place, {
       file: "notify",
       description: "Tells people what happened",
@@ -219,7 +254,11 @@ export class BackupFunctions extends Construct {
         topicArn: topic.topicArn,
         topicLevel,
         webhooks: webhooks.map(({ secret, ...webhook }) => ({ ...webhook, secretArn: secret.secretArn })),
-      } satisfies z.input<typeof notifySettings>,
+      } satisfies Omit<z.input<typeof notifySettings>, "databases" | "server">,
+      lists: {
+        databases: databases.filter(({ all }) => !all).map(({ name }) => name),
+        server: databases.find(({ all }) => all)?.name,
+      } satisfies Pick<z.input<typeof notifySettings>, "databases" | "server">,
       timeoutMinutes: 2,
       memoryMB: 256,
     })
@@ -245,7 +284,7 @@ export class BackupFunctions extends Construct {
       settings: {
         cluster: tasks.cluster.clusterName,
         // Not the restores: somebody waits for each of them.
-        familyPrefixes: [`${place.name}-backup-`, `${place.name}-verify`],
+        familyPrefixes: [`${place.name}-backup-`, `${place.name}-verify`, `${place.name}-drill-`],
         maxRunHours,
       } satisfies z.input<typeof stopHungSettings>,
       timeoutMinutes: 2,
@@ -287,7 +326,7 @@ export class BackupFunctions extends Construct {
   }
 
   /** May start the tasks of a kind, whatever their revision, in this cluster. */
-  private allowTasks(caller: IFunction, kind: "backup" | "verify", families: string): void {
+  private allowTasks(caller: IFunction, kind: TaskKind, families: string): void {
     const definitions = Stack.of(this).formatArn({
       service: "ecs",
       resource: "task-definition",

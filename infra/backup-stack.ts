@@ -7,6 +7,8 @@ import { type ISecret, Secret } from "aws-cdk-lib/aws-secretsmanager"
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions"
 import type { Construct } from "constructs"
 import type { StackConnection as Connection } from "../task/config/connection-schema.ts"
+import { rhythmHours } from "../task/config/schedule-expression.ts"
+import type { RetentionPolicy } from "../task/core/retention.ts"
 import { type BackupNetworkProps, endpointServices, knownRegion } from "./backup-network.ts"
 import type { DatabaseConnection } from "./backup-tasks.ts"
 import { PostgresBackup } from "./postgres-backup.ts"
@@ -21,7 +23,8 @@ export class BackupStack extends Stack {
       description: "pgstow: encrypted, verified, restorable PostgreSQL backups",
       ...props,
     })
-    const { architecture, bucket, identity, image, notifications, recipients, retention, spot } = settings
+    const { architecture, bucket, drillImage, identity, image, notifications, recipients, retention, spot } =
+      settings
     this.backup = new PostgresBackup(this, "Backup", {
       name: settings.stackName,
       databases: settings.databases.map(({ connection, restoreConnection, ...options }) => ({
@@ -51,6 +54,8 @@ export class BackupStack extends Stack {
               typeof identity === "string" ? identity : this.secret(identity.secret, identity.kmsKeyArn),
           }),
       ...(image === undefined ? {} : { image: this.image(image) }),
+      ...(drillImage === undefined ? {} : { drillImage: this.image(drillImage, "DrillRepository") }),
+      drillPackages: settings.drillPackages,
     })
     for (const address of notifications.emails)
       this.backup.topic.addSubscription(new EmailSubscription(address))
@@ -58,7 +63,8 @@ export class BackupStack extends Stack {
     this.warn(settings)
   }
 
-  private warn({ databases, image, network, notifications }: Settings): void {
+  private warn(settings: Settings): void {
+    const { databases, image, network, notifications } = settings
     if (databases.length === 0)
       Annotations.of(this).addWarningV2(
         "pgstow:no-databases",
@@ -75,12 +81,45 @@ export class BackupStack extends Stack {
         `tasks have no public addresses: their subnets need a NAT gateway, or endpoints to ${services.join(", ")}, which network.endpoints makes`,
       )
     }
+    this.warnOfDrills(settings)
     const registry = image === undefined ? undefined : this.farRegistry(image)
     if (network !== undefined && !network.publicIp && registry !== undefined)
       Annotations.of(this).addWarningV2(
         "pgstow:image-out-of-reach",
         `tasks have no public addresses, and image is in ${registry}: endpoints do not lead there, so without a NAT gateway no task starts. Copy the image to ECR in the stack's own region, or have it built by leaving image out`,
       )
+  }
+
+  private warnOfDrills({ databases, drillImage, drillPackages, identity, image, retention }: Settings): void {
+    const drilled = databases.filter(({ drill }) => drill !== false)
+    if (drilled.length === 0) return
+    if (identity === "none") {
+      Annotations.of(this).addInfo(
+        'nothing is drilled in AWS, since there is no private key: run `pgstow drill` where the key is, or set "drill": false',
+      )
+      return
+    }
+    if (image !== undefined && drillImage === undefined) {
+      Annotations.of(this).addWarningV2(
+        "pgstow:no-drills",
+        'nothing is drilled: image is one that is there already, and drillImage names none with PostgreSQL\'s servers. Build the target "drill" of task/Dockerfile beside it, or set "drill": false',
+      )
+      return
+    }
+    if (drillImage !== undefined && drillPackages.length > 0)
+      Annotations.of(this).addWarningV2(
+        "pgstow:drill-packages",
+        "drillPackages has no effect: drillImage is there already",
+      )
+    for (const { name, drill, schedule, retention: own } of drilled) {
+      if (drill === false) continue
+      const keptHours = hoursKept(own ?? retention, rhythmHours(schedule) ?? 24)
+      if (keptHours < drill.maxAgeHours)
+        Annotations.of(this).addWarningV2(
+          `pgstow:short-retention-${name}`,
+          `the findings of drills go with their backups, and the retention of ${name} keeps those for some ${Math.round(keptHours / 24)} days: that no drill was good for ${Math.round(drill.maxAgeHours / 24)} days may stay unnoticed. Keep backups longer, or drill more often`,
+        )
+    }
   }
 
   /** Where an image is that the endpoints for ECR do not lead to: they are those of the stack's region. */
@@ -92,7 +131,7 @@ export class BackupStack extends Stack {
   }
 
   /** An image by its name. One in ECR is pulled with the task's own rights there, any other as the public may. */
-  private image(name: string): ContainerImage {
+  private image(name: string, id = "Repository"): ContainerImage {
     const place = inEcr(name)
     if (place === undefined) return ContainerImage.fromRegistry(name)
     const { account, region, repositoryName, tagOrDigest } = place
@@ -103,7 +142,7 @@ export class BackupStack extends Stack {
       resource: "repository",
       resourceName: repositoryName,
     })
-    const repository = Repository.fromRepositoryAttributes(this, "Repository", {
+    const repository = Repository.fromRepositoryAttributes(this, id, {
       repositoryArn,
       repositoryName,
     })
@@ -155,6 +194,14 @@ export class BackupStack extends Stack {
           }),
     }
   }
+}
+
+/** For about how long a retention policy keeps the best of backups that come every so many hours. */
+function hoursKept(policy: RetentionPolicy, everyHours: number): number {
+  const { keepLast = 0, keepDays = 0, keepHourly = 0, keepDaily = 0 } = policy
+  const { keepWeekly = 0, keepMonthly = 0, keepYearly = 0 } = policy
+  const days = Math.max(keepDays, keepDaily, keepWeekly * 7, keepMonthly * 28, keepYearly * 365)
+  return Math.max(24 * days, keepLast * everyHours, keepHourly)
 }
 
 /** Where an image is in ECR, by its name; undefined for one of any other registry, ECR's public one included. */

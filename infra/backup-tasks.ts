@@ -66,21 +66,29 @@ export type BackupTasksProps = {
   readonly eventBus: IEventBus
   readonly logGroup: ILogGroup
   readonly image: ContainerImage
+  /** The image with PostgreSQL's servers. Without one, there are no drills. */
+  readonly drillImage: ContainerImage | undefined
   readonly architecture: "arm64" | "x86_64"
 }
 
+export type TaskKind = "backup" | "restore" | "verify" | "drill"
+
 type TaskOptions = {
-  readonly kind: "backup" | "restore" | "verify"
+  readonly kind: TaskKind
   readonly size: TaskSize
   readonly command: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
   readonly connection?: DatabaseConnection
+  /** @default that of all tasks */
+  readonly image?: ContainerImage
+  /** @default 20, which cost nothing */
+  readonly storageGiB?: number
 }
 
 /**
  * The cluster, and a task definition for each thing that runs there: `NAME-backup-DATABASE` and
- * `NAME-restore-DATABASE` for each database, where there is a private key, and `NAME-verify` for all. Whoever runs one may override its command by any
- * of pgstow's; what its role may do stays the same.
+ * `NAME-restore-DATABASE` and `NAME-drill-DATABASE` for each database, where there is a private key, and `NAME-verify` for
+ * all. Whoever runs one may override its command by any of pgstow's; what its role may do stays the same.
  *
  * What a database needs is in a nested stack of its own: a stack holds 500 resources, and no database may move when
  * another one comes or goes.
@@ -89,6 +97,7 @@ export class BackupTasks extends Construct {
   readonly cluster: Cluster
   readonly verify: FargateTaskDefinition
   private readonly props: BackupTasksProps
+  private readonly stacks = new Map<string, NestedStack>()
 
   constructor(scope: Construct, id: string, props: BackupTasksProps) {
     super(scope, id)
@@ -106,8 +115,11 @@ export class BackupTasks extends Construct {
       const stack = new NestedStack(this, `Database-${database.name}`, {
         description: `pgstow: the tasks of ${database.name}`,
       })
+      this.stacks.set(database.name, stack)
       this.backupTask(stack, database)
-      if (props.identity !== undefined) this.restoreTask(stack, database, props.identity)
+      if (props.identity === undefined) continue
+      this.restoreTask(stack, database, props.identity)
+      if (this.isDrilled(database)) this.drillTask(stack, database, props.identity)
     }
     this.verify = this.task(this, "verify", {
       kind: "verify",
@@ -116,6 +128,16 @@ export class BackupTasks extends Construct {
     })
     storage.grantRead(this.verify.taskRole, "*")
     storage.grantPutChecks(this.verify.taskRole)
+  }
+
+  /** The nested stack of a database, for whatever else it needs. */
+  stackOf(name: string): Construct {
+    return this.stacks.get(name) ?? this
+  }
+
+  /** Whether there are drills of a database: where it wants them, and there are a private key and servers. */
+  isDrilled({ drill }: Pick<BackupDatabase, "drill">): boolean {
+    return drill !== false && this.props.identity !== undefined && this.props.drillImage !== undefined
   }
 
   /** Stores, and can neither read what is stored nor remove it. */
@@ -159,8 +181,33 @@ export class BackupTasks extends Construct {
     allowIdentity(task.taskRole, identity)
   }
 
+  /** Restores into a server of its own, and adds what it found. Reads the key, and the backups of its database alone. */
+  private drillTask(stack: NestedStack, { name, all, size, drill }: BackupDatabase, identity: ISecret): void {
+    if (drill === false) return
+    const { drillImage, storage } = this.props
+    const { skipExtensions, expectations, storageGiB } = drill
+    const task = this.task(stack, `drill-${name}`, {
+      kind: "drill",
+      size: drill.size ?? size,
+      storageGiB,
+      // Of a whole server, the one who starts it says which.
+      command: all ? ["list"] : ["drill", "latest", "--database", name],
+      environment: {
+        PGSTOW_IDENTITY: `secretsmanager:${identity.secretArn}`,
+        ...(skipExtensions.length > 0 ? { PGSTOW_SKIP_EXTENSION: skipExtensions.join(" ") } : {}),
+        ...(expectations.length > 0 ? { PGSTOW_EXPECTATIONS: JSON.stringify(expectations) } : {}),
+      },
+      ...(drillImage === undefined ? {} : { image: drillImage }),
+    })
+    // What databases a server will have, nobody knows yet.
+    const prefix = all ? "" : `${name}/`
+    storage.grantRead(task.taskRole, `${prefix}*`)
+    storage.grantPutChecks(task.taskRole, prefix)
+    allowIdentity(task.taskRole, identity)
+  }
+
   /** The path of the roles of a kind of tasks: who may start these tasks may pass what is below it. */
-  rolePath(kind: TaskOptions["kind"]): string {
+  rolePath(kind: TaskKind): string {
     return `/${this.props.name}-${Stack.of(this).region}/${kind}/`
   }
 
@@ -183,13 +230,17 @@ export class BackupTasks extends Construct {
         operatingSystemFamily: OperatingSystemFamily.LINUX,
       },
       volumes: [{ name: "tmp" }],
+      // Fargate gives 20 by itself, and takes nothing for them.
+      ...(options.storageGiB === undefined || options.storageGiB === 20
+        ? {}
+        : { ephemeralStorageGiB: options.storageGiB }),
     })
     const linuxParameters = new LinuxParameters(task, "Linux", { initProcessEnabled: true })
     linuxParameters.dropCapabilities(Capability.ALL)
     const { environment, secrets } = connection ? connectionVariables(connection) : {}
     const ca = connection?.caSecret
     const container = task.addContainer(containerName, {
-      image,
+      image: options.image ?? image,
       command: [...options.command],
       environment: {
         AWS_REGION: Stack.of(this).region,

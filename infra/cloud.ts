@@ -31,6 +31,7 @@ Examples:
   npm run cloud -- restore orders --backup 20260102T030000Z-k3v9x2ab --into orders_restored --table public.invoices
   npm run cloud -- restore crm --server main --into crm_restored
   npm run cloud -- verify orders latest
+  npm run cloud -- drill orders
   npm run cloud -- logs backup-orders`,
   )
 
@@ -77,8 +78,18 @@ program
       ]),
   )
 program
+  .command("drill <database>")
+  .description("test a backup by a restore into a server that is thrown away")
+  .option("--backup <backup>", "latest, an id, or the beginning of one", "latest")
+  .option("--server <name>", 'the entry with "all": true that the database belongs to')
+  .action((database: string, { backup, server }: { backup: string; server?: string }) =>
+    runInCloud(`drill-${server ?? database}`, ["drill", backup, "--database", database]),
+  )
+program
   .command("logs <task>")
-  .description("follow the newest task of a kind: backup-DATABASE, restore-DATABASE or verify")
+  .description(
+    "follow the newest task of a kind: backup-DATABASE, restore-DATABASE, drill-DATABASE or verify",
+  )
   .action(async (kind: string) => {
     const place = await placeOfStack()
     process.exitCode = await followTask(
@@ -102,13 +113,17 @@ function family({ name }: Place, kind: string): string {
 
 async function runInCloud(kind: string, command: readonly string[]): Promise<void> {
   const place = await placeOfStack()
-  if (!place.restores && kind.startsWith("restore-"))
-    throw new PgstowError("usage", "there is no private key in AWS, so nothing can be restored there", {
-      hint: "Restore from a machine that has the key: `npx pgstow restore --storage s3://BUCKET --identity FILE`.",
-    })
+  if (!place.restores && /^(restore|drill)-/.test(kind))
+    throw new PgstowError(
+      "usage",
+      "there is no private key in AWS, so nothing can be restored or drilled there",
+      {
+        hint: "Do it on a machine that has the key: `npx pgstow restore --storage s3://BUCKET --identity FILE`, or `drill`.",
+      },
+    )
   const signal = new AbortController().signal
   // Nobody starts a restore again when Spot takes its machine.
-  const spot = place.spot && !kind.startsWith("restore-")
+  const spot = place.spot && !/^(restore|drill)-/.test(kind)
   const taskArn = await runTask(ecs, { ...place, spot }, { family: family(place, kind), command }, signal)
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
   process.exitCode = await followTask({ ecs, logs }, place.cluster, taskArn)

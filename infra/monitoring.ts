@@ -17,7 +17,7 @@ import type { ITopic } from "aws-cdk-lib/aws-sns"
 import type { IQueue } from "aws-cdk-lib/aws-sqs"
 import { Construct } from "constructs"
 import { type MetricName, metricNamespace } from "../functions/metrics.ts"
-import type { BackupDatabase } from "./backup-tasks.ts"
+import type { BackupDatabase, BackupTasks } from "./backup-tasks.ts"
 
 export type MonitoringProps = {
   /** What the name of each alarm begins with, and the name of the dashboard. */
@@ -29,6 +29,8 @@ export type MonitoringProps = {
   readonly topic: ITopic
   /** Tells the webhooks of alarms. The topic hears of them directly, so that one survives the other. */
   readonly notify: IFunction
+  /** Say of which databases there are drills, and where the alarms of these are kept. */
+  readonly tasks: BackupTasks
 }
 
 /** Alarms, and a dashboard with a row of graphs for each database. */
@@ -39,12 +41,17 @@ export class Monitoring extends Construct {
   constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id)
     this.props = props
-    const { copyFailures, databases, deadLetters, name, notify } = props
+    const { copyFailures, databases, deadLetters, name, notify, tasks } = props
     this.eventAlarm("backup-failed", "A backup failed", this.metric("BackupFailures"))
     this.eventAlarm(
       "verification-failed",
       "A backup is damaged, or could not be verified",
       this.metric("VerificationFailures"),
+    )
+    this.eventAlarm(
+      "drill-failed",
+      "A backup could not be restored, or not to what it should be",
+      this.metric("DrillFailures"),
     )
     this.queueAlarm(
       "dead-letters",
@@ -57,7 +64,10 @@ export class Monitoring extends Construct {
         "S3 could not copy an object to the second bucket: the queue of failures says which",
         copyFailures,
       )
-    for (const database of databases) this.overdueAlarm(database)
+    for (const database of databases) {
+      this.overdueAlarm(database)
+      if (tasks.isDrilled(database)) this.drillOverdueAlarm(database)
+    }
     new Rule(this, "AlarmChanged", {
       description: "An alarm of pgstow was raised or is over: tell people",
       eventPattern: {
@@ -65,15 +75,22 @@ export class Monitoring extends Construct {
         detailType: ["CloudWatch Alarm State Change"],
         // A list of all ARNs would be too long for EventBridge from some twenty databases on.
         resources: Match.anyOf(
-          ...["backup-failed", "verification-failed", "dead-letters", "copy-failed", "overdue-"].map(
-            (alarm) => Match.prefix(this.alarmArn(alarm)),
-          ),
+          ...[
+            "backup-failed",
+            "verification-failed",
+            "drill-failed",
+            "dead-letters",
+            "copy-failed",
+            "overdue-",
+            "drill-overdue-",
+          ].map((alarm) => Match.prefix(this.alarmArn(alarm))),
         ),
         // That no event came for a while does not mean that anything was fixed.
         detail: {
           $or: [
             { state: { value: ["ALARM"] } },
             { alarmName: [{ prefix: `${name}-overdue-` }] },
+            { alarmName: [{ prefix: `${name}-drill-overdue-` }] },
             { alarmName: [{ prefix: `${name}-dead-letters` }] },
             { alarmName: [{ prefix: `${name}-copy-failed` }] },
           ],
@@ -122,6 +139,29 @@ export class Monitoring extends Construct {
     this.tellOfEnd(alarm)
   }
 
+  /**
+   * Raised where the last good drill is too old. Where nobody can say how old it is, the other alarm of the database
+   * is raised already.
+   */
+  private drillOverdueAlarm({ name, drill }: BackupDatabase): void {
+    if (drill === false) return
+    const { maxAgeHours } = drill
+    const description = `no drill of ${name} was good within the last ${maxAgeHours} hours`
+    const alarm = this.alarm(
+      `drill-overdue-${name}`,
+      description,
+      {
+        metric: this.metric("DrillAgeHours", name),
+        threshold: maxAgeHours,
+        evaluationPeriods: 2,
+        comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+        treatMissingData: TreatMissingData.IGNORE,
+      },
+      this.props.tasks.stackOf(name),
+    )
+    this.tellOfEnd(alarm)
+  }
+
   private tellOfEnd(alarm: Alarm): void {
     alarm.addOkAction(new SnsAction(this.props.topic))
   }
@@ -145,9 +185,10 @@ export class Monitoring extends Construct {
       readonly comparisonOperator: ComparisonOperator
       readonly treatMissingData: TreatMissingData
     },
+    scope: Construct = this,
   ): Alarm {
     const { name, topic } = this.props
-    const alarm = new Alarm(this, id, { ...props, alarmName: `${name}-${id}`, alarmDescription })
+    const alarm = new Alarm(scope, id, { ...props, alarmName: `${name}-${id}`, alarmDescription })
     alarm.addAlarmAction(new SnsAction(topic))
     return alarm
   }
@@ -163,19 +204,33 @@ export class Monitoring extends Construct {
     })
   }
 
-  private graphs({ name, maxAgeHours }: BackupDatabase) {
-    const graph = (title: string, metric: MetricName, limit?: number) =>
+  private graphs(database: BackupDatabase) {
+    const { name, maxAgeHours, drill } = database
+    const isDrilled = drill !== false && this.props.tasks.isDrilled(database)
+    const graph = (title: string, metric: MetricName, limit?: number, right?: MetricName) =>
       new GraphWidget({
         title: `${name}: ${title}`,
         left: [this.metric(metric, name)],
         leftYAxis: { min: 0 },
-        width: 8,
+        width: isDrilled ? 6 : 8,
+        ...(right === undefined ? {} : { right: [this.metric(right, name)], rightYAxis: { min: 0 } }),
         ...(limit === undefined ? {} : { leftAnnotations: [{ value: limit, label: "overdue" }] }),
       })
     return [
       graph("age of the newest verified backup, hours", "BackupAgeHours", maxAgeHours),
       graph("size, bytes", "BackupSize"),
       graph("duration, seconds", "BackupDuration"),
+      // One graph of both: a dashboard holds 500.
+      ...(isDrilled
+        ? [
+            graph(
+              "age of the last good drill, hours; time to restore, seconds",
+              "DrillAgeHours",
+              drill.maxAgeHours,
+              "RestoreDuration",
+            ),
+          ]
+        : []),
     ]
   }
 }

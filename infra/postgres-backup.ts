@@ -21,6 +21,7 @@ import { BackupFunctions, type Level, type Webhook } from "./backup-functions.ts
 import { builtImage } from "./backup-image.ts"
 import { BackupNetwork, type BackupNetworkProps } from "./backup-network.ts"
 import { type BackupDatabase, BackupTasks, type DatabaseConnection } from "./backup-tasks.ts"
+import { drillImage } from "./drill-image.ts"
 import { IdentityKey } from "./identity-key.ts"
 import { Monitoring } from "./monitoring.ts"
 import { kindOf, mixtureOf } from "./recipient-kinds.ts"
@@ -74,6 +75,10 @@ export type PostgresBackupProps = {
   readonly architecture?: "arm64" | "x86_64"
   /** @default built from task/Dockerfile */
   readonly image?: ContainerImage
+  /** The same with PostgreSQL's servers. @default built as `image` is; none where that is given, and nothing is drilled */
+  readonly drillImage?: ContainerImage
+  /** More packages in it where it is built here, MAJOR in their names for PostgreSQL's version. @default none */
+  readonly drillPackages?: readonly string[]
   /** @default 90 */
   readonly logRetentionDays?: RetentionDays
 }
@@ -127,6 +132,7 @@ export class PostgresBackup extends Construct implements IConnectable {
       copyFailures: this.storage.copy?.failures,
       topic: this.topic,
       notify: functions.notify,
+      tasks: this.tasks,
     })
     this.makeOutputs(functions, key)
   }
@@ -201,8 +207,23 @@ export class PostgresBackup extends Construct implements IConnectable {
       eventBus: this.eventBus,
       logGroup: this.logs("TaskLogs", props),
       image: props.image ?? builtImage(this, architecture),
+      drillImage:
+        props.drillImage ?? (this.buildsDrills(props) ? this.builtDrills(architecture, props) : undefined),
       architecture,
     })
+  }
+
+  /** Whether an image for drills is to be built: not where somebody brings another one, and maybe has no Docker. */
+  private buildsDrills({ image }: PostgresBackupProps): boolean {
+    return (
+      image === undefined &&
+      this.identity !== undefined &&
+      this.databases.some(({ drill }) => drill !== false)
+    )
+  }
+
+  private builtDrills(architecture: "arm64" | "x86_64", { drillPackages = [] }: PostgresBackupProps) {
+    return drillImage(this, architecture, drillPackages)
   }
 
   private makeFunctions(place: FunctionPlace, props: PostgresBackupProps): BackupFunctions {
@@ -238,6 +259,20 @@ export class PostgresBackup extends Construct implements IConnectable {
         function: functions.startBackup,
         event: { database, token: "<aws.scheduler.scheduled-time>" },
       })
+    if (functions.startDrill !== undefined)
+      for (const { name: database, timeZone, drill } of this.databases) {
+        if (drill === false) continue
+        schedules.add(`drill-schedule-${database}`, {
+          name: `${this.name}-drill-${database}`,
+          description: `Tests a backup of ${database} by a restore`,
+          expression: drill.schedule,
+          timeZone,
+          spreadMinutes,
+          scope: this.tasks.stackOf(database),
+          function: functions.startDrill,
+          event: { database, token: "<aws.scheduler.scheduled-time>" },
+        })
+      }
     schedules.add("clean-up", {
       name: `${this.name}-clean-up`,
       description: "Cleans up every database, whether backups arrive or not",

@@ -21,6 +21,8 @@ export type ScheduleProps = {
   /** Within how many minutes after that time it may start, as EventBridge likes. @default at that time */
   readonly spreadMinutes?: number
   readonly function: IFunction
+  /** Where the schedule is kept: in a nested stack, where there are many. @default here */
+  readonly scope?: Construct
   /** The event that the function gets. */
   readonly event: object
 }
@@ -45,7 +47,16 @@ export class Schedules extends Construct {
 
   add(
     id: string,
-    { name, description, expression, timeZone = "UTC", spreadMinutes = 0, event, ...props }: ScheduleProps,
+    {
+      name,
+      description,
+      expression,
+      timeZone = "UTC",
+      spreadMinutes = 0,
+      scope = this,
+      event,
+      ...props
+    }: ScheduleProps,
   ): void {
     if (!this.allowed.has(props.function)) {
       this.allowed.add(props.function)
@@ -54,7 +65,7 @@ export class Schedules extends Construct {
         new PolicyStatement({ actions: ["lambda:InvokeFunction"], resources: [functionArn] }),
       )
     }
-    new Schedule(this, id, {
+    new Schedule(scope, id, {
       scheduleName: fittingName(name),
       description,
       schedule: ScheduleExpression.expression(expression, TimeZone.of(timeZone)),

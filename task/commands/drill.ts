@@ -1,9 +1,12 @@
 import * as z from "zod"
 import { formatBytes, formatDuration, formatName } from "../console/format.ts"
 import { formatProblem } from "../core/check.ts"
+import type { Expectation } from "../core/expectation.ts"
 import { type DrillResult, drill, drillFailure } from "../drill/drill.ts"
+import { parseExpectations, readExpectations } from "../drill/expectations.ts"
 import { messageOf, type PgstowError } from "../errors.ts"
 import type { PgstowEvent } from "../notify/events.ts"
+import { type Settings, variableOf } from "../settings/config.ts"
 import { choiceFlags, choiceOf, identitiesOf, signedByOf, storagesOf, targetOf } from "../settings/inputs.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { drillInWords } from "./drill-in-words.ts"
@@ -16,8 +19,15 @@ const drillOptions: OptionGroup = (command) =>
       "--target <url>",
       "restore into this server, in place of one that the drill starts; a password only in PGSTOW_TARGET",
     )
-    .option("--expect <file>", 'also ask these queries: a JSON array of { "sql": …, "expect": … }')
-    .option("--skip-extension <name>", "without this extension and what needs it; may be repeated", each)
+    .option(
+      "--expect <file>",
+      'also ask these queries: a JSON array of { "sql": …, "expect": … } (PGSTOW_EXPECTATIONS: its text)',
+    )
+    .option(
+      "--skip-extension <name>",
+      "without this extension and what needs it; may be repeated (PGSTOW_SKIP_EXTENSION)",
+      each,
+    )
     .option(
       "--search-path <schemas>",
       "what functions without a search_path of their own have while it restores",
@@ -39,7 +49,6 @@ export const drillCommand = defineCommand({
   flags: z.object({
     ...choiceFlags.shape,
     expect: z.string().optional(),
-    skipExtension: z.array(z.string()).default([]),
     searchPath: z
       .string()
       .transform((text) => text.split(",").map((schema) => schema.trim()))
@@ -62,9 +71,9 @@ export const drillCommand = defineCommand({
         identities: await identitiesOf(settings, context),
         target: targetOf(settings, typed, context),
         clientFolders: settings.pgBin,
-        skipExtensions: flags.skipExtension,
+        skipExtensions: settings.skipExtension,
         searchPath: flags.searchPath,
-        expectFile: flags.expect,
+        expectations: await expectationsOf(settings, flags),
         jobs: settings.jobs,
       },
       context,
@@ -80,6 +89,15 @@ export const drillCommand = defineCommand({
     }
   },
 })
+
+/** The queries of the file; those of the variable where none is named. */
+async function expectationsOf(
+  { expectations }: Settings,
+  { expect }: { readonly expect?: string | undefined },
+): Promise<readonly Expectation[]> {
+  if (expect !== undefined) return readExpectations(expect)
+  return expectations === undefined ? [] : parseExpectations(expectations, variableOf("expectations"))
+}
 
 function eventOf(
   { database, id, storage, drill, seconds }: DrillResult,

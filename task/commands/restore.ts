@@ -51,7 +51,11 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--schema <schema>", "only this schema; may be repeated", each)
     .option("--no-owner", "everything belongs to the role that restores")
     .option("--no-acl", "leave grants out")
-    .option("--skip-extension <name>", "without this extension and what needs it; may be repeated", each)
+    .option(
+      "--skip-extension <name>",
+      "without this extension and what needs it; may be repeated (PGSTOW_SKIP_EXTENSION)",
+      each,
+    )
     .option("--no-refresh", "leave materialized views empty")
     .option("--no-publications", "without publications")
     .option("--no-subscriptions", "without subscriptions")
@@ -112,7 +116,6 @@ export const restoreCommand = defineCommand({
     owner: z.boolean().default(true),
     acl: z.boolean().default(true),
     tablespaces: z.boolean().default(true),
-    skipExtension: z.array(z.string()).default([]),
     refresh: z.boolean().default(true),
     publications: z.boolean().default(true),
     subscriptions: z.boolean().default(true),
@@ -160,7 +163,7 @@ export const restoreCommand = defineCommand({
       grants: acl ? "keep" : "none",
       tablespaces: flags.tablespaces ? "keep" : "none",
       leaveOut: {
-        extensions: flags.skipExtension,
+        extensions: settings.skipExtension,
         refreshes: !flags.refresh,
         publications: !flags.publications,
         subscriptions: !flags.subscriptions,

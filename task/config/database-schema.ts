@@ -3,15 +3,11 @@ import { chooseDatabases } from "../core/choose-databases.ts"
 import { retentionPolicySchema } from "../core/retention.ts"
 import { splitPatterns } from "../core/table-patterns.ts"
 import type { Connection } from "./connection-schema.ts"
+import { drillSchema } from "./drill-schema.ts"
 import { machineShape } from "./machine-shape.ts"
 import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
 import { wholeNumber } from "./setting-values.ts"
-import { problemOfSize } from "./task-size.ts"
-
-const sizeSchema = z.strictObject({ cpu: z.int(), memoryMiB: z.int() }).superRefine((size, context) => {
-  const message = problemOfSize(size)
-  if (message !== undefined) context.addIssue({ code: "custom", message })
-})
+import { sizeSchema } from "./size-schema.ts"
 
 /** What pg_dump takes, joined by spaces in a variable of the task. */
 const patterns = z
@@ -76,6 +72,9 @@ export const stackDatabaseShape = {
   size: sizeSchema
     .default({ cpu: 1024, memoryMiB: 2048 })
     .describe("What a backup task on AWS Fargate is given."),
+  drill: drillSchema.describe(
+    "Tests the newest backup by a restore into a server that is thrown away, weekly by default; false for never.",
+  ),
 }
 
 /** What a database's backups are like in the stack, whoever says it: the settings, or another CDK app. */

@@ -52,6 +52,25 @@ export function isDaily(expression: string): boolean {
   return days.every((field) => field === "*" || field === "?")
 }
 
+/**
+ * The hours between two firings of a valid expression, the longest where they differ; undefined where that takes a
+ * calendar. A month counts as 31 days.
+ */
+export function rhythmHours(expression: string): number | undefined {
+  const [, count, unit = ""] = /^rate\((\d+) (minute|hour|day)/.exec(expression) ?? []
+  if (count !== undefined) return Number(count) * ({ minute: 1 / 60, hour: 1, day: 24 }[unit] ?? 0)
+  const [, hours = "", dayOfMonth = "", month, dayOfWeek = "", year] = expression
+    .replace(/^cron\((.*)\)$/, "$1")
+    .trim()
+    .split(/\s+/)
+  if (month !== "*" || year !== "*") return undefined
+  if (isDaily(expression)) return hours === "*" ? 1 : 24
+  if (dayOfMonth === "?" && /^([1-7]|[A-Z]{3})$/.test(dayOfWeek)) return 7 * 24
+  if (dayOfWeek === "?" && /^(\d+|L)$/.test(dayOfMonth) && Number(dayOfMonth.replace("L", "1")) <= 28)
+    return 31 * 24
+  return undefined
+}
+
 type CronField = {
   readonly lowest: number
   readonly highest: number

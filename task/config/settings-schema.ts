@@ -104,6 +104,19 @@ export const stackShape = {
   image: word
     .optional()
     .describe("An image that is there already, instead of one that cdk builds and pushes."),
+  drillImage: word
+    .optional()
+    .describe("The same with PostgreSQL's servers, for drills: the target drill of the Dockerfile."),
+  drillPackages: z
+    .array(
+      z
+        .string()
+        .regex(/^[A-Za-z0-9][A-Za-z0-9.+-]*$/, "must be names of packages, with MAJOR for the version"),
+    )
+    .default([])
+    .describe(
+      "More packages for the drills' image where cdk builds it: extensions that databases have. MAJOR stands for PostgreSQL's version.",
+    ),
   logRetentionDays: z
     .union(
       [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653].map((days) =>

@@ -19,6 +19,7 @@ const stackExamples: Readonly<Record<string, string>> = {
   "databases[].timeZone": '"Europe/Berlin"',
   "databases[].maxAgeHours": "26",
   "databases[].size": '{ "cpu": 1024, "memoryMiB": 2048 }',
+  "databases[].drill": '{ "schedule": "cron(0 6 ? * SUN *)", "storageGiB": 50 }',
   "databases[].retention": '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   retention: '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   recipients: '["age1…"]',
@@ -39,6 +40,7 @@ const stackExamples: Readonly<Record<string, string>> = {
   tags: '{ "team": "shop" }',
   maxRunHours: "24",
   architecture: '"arm64"',
+  drillPackages: '["postgresql-MAJOR-pgvector"]',
   logRetentionDays: "90",
 }
 
@@ -115,7 +117,8 @@ export function wrongSettings(
   return new PgstowError("usage", [`${source} can't be used:`, ...lines].join("\n  "))
 }
 
-function wordsOf(issue: z.core.$ZodIssue): string {
+/** "must be number, and is string" */
+export function wordsOf(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type" && issue.input === undefined && /received undefined/.test(issue.message))
     return "is missing"
   if (issue.code === "too_small" && issue.inclusive === false) return `must be more than ${issue.minimum}`
@@ -135,7 +138,7 @@ function meantBy(key: string, path: readonly PropertyKey[], examples: Examples):
 }
 
 /** databases[0].name */
-function pathText(path: readonly PropertyKey[]): string {
+export function pathText(path: readonly PropertyKey[]): string {
   return path
     .map((step, index) =>
       typeof step === "number" ? `[${step}]` : `${index === 0 ? "" : "."}${String(step)}`,

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts"
+import type { Expectation } from "../core/expectation.ts"
 import { type Clients, newestClients } from "../postgres/clients.ts"
 import { withDatabase } from "../postgres/connection.ts"
 import { openSession } from "../postgres/session.ts"
@@ -6,7 +7,6 @@ import type { Target } from "../postgres/target.ts"
 import { machine } from "../processes/machine.ts"
 import type { Copy } from "../restore/restore.ts"
 import { type Comparison, compareRestored } from "./compare.ts"
-import type { Expectation } from "./expectations.ts"
 import { definitionsByReference, referenceName } from "./reference-database.ts"
 import type { RestoredArchive } from "./restored.ts"
 

@@ -4,6 +4,7 @@ import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backu
 import type { Context } from "../context.ts"
 import type { Check, DrillRecord, Problem } from "../core/check.ts"
 import { formatProblem } from "../core/check.ts"
+import type { Expectation } from "../core/expectation.ts"
 import { type Manifest, storedBytes } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
 import type { Connection } from "../postgres/connection.ts"
@@ -11,7 +12,6 @@ import type { Copy } from "../restore/restore.ts"
 import type { Storage } from "../storage/storage.ts"
 import { version } from "../version.ts"
 import { drillInto } from "./drill-into.ts"
-import { readExpectations } from "./expectations.ts"
 import { checkRoom } from "./room-on-disk.ts"
 import { chooseServerPrograms, findServerPrograms } from "./server-programs.ts"
 import { startThrowAwayServer } from "./throw-away-server.ts"
@@ -31,8 +31,8 @@ export type DrillOptions = {
   readonly skipExtensions: readonly string[]
   /** As RestoreOptions has it. */
   readonly searchPath: readonly string[] | undefined
-  /** The file with queries of the user's own. */
-  readonly expectFile: string | undefined
+  /** Queries of the user's own. */
+  readonly expectations: readonly Expectation[]
   readonly jobs: number | "auto"
 }
 
@@ -62,14 +62,13 @@ export type DrillResult = {
 export async function drill(options: DrillOptions, context: Context): Promise<DrillResult> {
   const { log, now } = context
   const startedAt = now()
-  const expectations = options.expectFile === undefined ? [] : await readExpectations(options.expectFile)
   const { database, signedBy, backup } = options
   const catalog = await readCatalog(options.storages, { database, signedBy, warn: log.warn })
   const { entry, passedOver } = findBackup(catalog, backup, database)
   warnOfPassedOver(passedOver, log.warn)
   const { storage, manifest, findings } = entry
   const { problems, drill, startSeconds } = await withServer(entry, options, context, (server) =>
-    drillInto(entry, { ...options, ...server, expectations }, server.context),
+    drillInto(entry, { ...options, ...server }, server.context),
   )
   const kind = problems.length > 0 ? "drill-failed" : "drilled"
   context.signal.throwIfAborted()

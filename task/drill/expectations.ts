@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises"
 import { isDeepStrictEqual } from "node:util"
 import * as z from "zod"
 import type { Problem } from "../core/check.ts"
+import { type Expectation, expectationsSchema } from "../core/expectation.ts"
 import { makeReadable, PgstowError } from "../errors.ts"
 import { newestClients } from "../postgres/clients.ts"
 import { childEnv, conninfo, withSettings } from "../postgres/connection.ts"
@@ -9,41 +10,32 @@ import { outputOf } from "../processes/child.ts"
 import { ChildError } from "../processes/child-error.ts"
 import type { Findings, Restored } from "./restored.ts"
 
-const expectationSchema = z.strictObject({
-  /** What it is called in findings; the query itself unless given. */
-  name: z.string().min(1).optional(),
-  /** One query. */
-  sql: z.string().min(1),
-  /**
-   * What it gives: the value of its one row with one column, or an array of rows, each an object by the names of its
-   * columns. `true` unless given.
-   */
-  expect: z.json().default(true),
-})
-
-/** A query of the user's own, and what it must give in the restored database. */
-export type Expectation = z.infer<typeof expectationSchema>
-
-/** Reads a file of expectations: a JSON array. Throws a PgstowError of kind "usage" that says what is wrong with it. */
+/** Reads a file of expectations. Throws a PgstowError of kind "usage" that says what is wrong with it. */
 export async function readExpectations(file: string): Promise<Expectation[]> {
-  const wrong = (what: string, cause?: unknown) =>
-    new PgstowError("usage", `the file of expectations ${file} ${what}`, {
-      cause,
-      hint:
-        cause === undefined
-          ? 'It is a JSON array like [{ "sql": "SELECT count(*) > 0 FROM orders" }, { "sql": "SELECT min(id) FROM orders", "expect": 1 }].'
-          : makeReadable,
-    })
+  const name = `the file of expectations ${file}`
   const text = await readFile(file, "utf8").catch((cause: unknown) => {
-    throw wrong("can't be read", cause)
+    throw new PgstowError("usage", `${name} can't be read`, { cause, hint: makeReadable })
   })
+  return parseExpectations(text, name)
+}
+
+/**
+ * Parses expectations, a JSON array. Throws a PgstowError of kind "usage" that says what is wrong.
+ *
+ * @param name what to call the text in errors
+ */
+export function parseExpectations(text: string, name: string): Expectation[] {
+  const wrong = (what: string) =>
+    new PgstowError("usage", `${name} ${what}`, {
+      hint: 'It is a JSON array like [{ "sql": "SELECT count(*) > 0 FROM orders" }, { "sql": "SELECT min(id) FROM orders", "expect": 1 }].',
+    })
   let json: unknown
   try {
     json = JSON.parse(text)
   } catch (error) {
     throw wrong(`is not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
-  const parsed = z.array(expectationSchema).safeParse(json)
+  const parsed = expectationsSchema.safeParse(json)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const [place, ...path] = issue?.path ?? []

@@ -25,7 +25,7 @@ export async function checkRoom(folder: string, manifest: Manifest): Promise<voi
     "usage",
     `a drill of ${manifest.id} wants ${wanted} bytes (${formatBytes(wanted)}) in ${folder}, and ${there} (${formatBytes(there)}) are free there`,
     {
-      hint: "Set TMPDIR to a folder with more room, or give --target to restore into a server that has it.",
+      hint: "Set TMPDIR to a folder with more room, or give --target to restore into a server that has it. The stack on AWS gives more by the setting drill.storageGiB.",
     },
   )
 }

@@ -113,6 +113,10 @@ const settings = {
   keepWeekly: { env: "PGSTOW_KEEP_WEEKLY", schema: keep },
   keepMonthly: { env: "PGSTOW_KEEP_MONTHLY", schema: keep },
   keepYearly: { env: "PGSTOW_KEEP_YEARLY", schema: keep },
+  /** Queries that a drill asks beside its own, as JSON, where no file is named. */
+  expectations: { env: "PGSTOW_EXPECTATIONS", schema: text },
+  /** Extensions that restores and drills leave out, with what needs them. */
+  skipExtension: { env: "PGSTOW_SKIP_EXTENSION", schema: words.default([]) },
   logLevel: {
     env: "LOG_LEVEL",
     schema: z.enum(logLevels, { error: `must be one of ${logLevels.join(", ")}` }).default("info"),

@@ -66,6 +66,17 @@ it("the restore command of the outputs brings back the same database", async () 
   expect(await compareDatabases({ server, name: "orders" }, { server, name: "orders_restored" })).toEqual([])
 }, 120_000)
 
+it("a drill restores the newest backup into a server of its own, and people hear that it was good", async () => {
+  const invoke = ["lambda", "invoke", "--function-name", "Pgstow-start-drill"]
+  await cloud.aws(...invoke, "--payload", '{"database":"orders","token":"sunday"}', "/dev/null")
+  const { id } = await cloud.told({ type: "Drill Succeeded", database: "orders" })
+  expect(await keys(`orders/${id}/checks/`)).toContainEqual(expect.stringMatching(/-drilled-/))
+  await cloud.aws("lambda", "invoke", "--function-name", "Pgstow-measure", "--payload", "{}", "/dev/null")
+  const measures = (await functionLog()).join("\n")
+  expect(measures).toContain("DrillAgeHours")
+  expect(measures).toContain("RestoreDuration")
+}, 120_000)
+
 it("a restore from a laptop ends with the task's exit code", async () => {
   const good = await cloud.shell("npm run --silent cloud -- restore shop --into shop_restored")
   expect(good).toMatchObject({ exitCode: 0 })

@@ -115,7 +115,12 @@ async function buildCloud(parts: AsyncDisposableStack): Promise<Cloud> {
     const webhooks = [{ secret: "pgstow/webhook", level: "all" }]
     await writeFile(
       config,
-      JSON.stringify({ image: "pgstow:test", notifications: { webhooks }, ...settings }),
+      JSON.stringify({
+        image: "pgstow:test",
+        drillImage: "pgstow:drill",
+        notifications: { webhooks },
+        ...settings,
+      }),
     )
     const options = ["--require-approval never", `-c config=${config}`, `--outputs-file ${outputsFile}`]
     const ran = await shell(`cdk deploy --output ${folder}/cdk.out ${options.join(" ")}`)

@@ -52,6 +52,10 @@ test("what its user expects is asked, and a failure says so, with its exit code,
   const missing = failureOfRun(await scene.run(["drill", "--expect", join(scene.folder, "none.json")]))
   expect(missing).toMatchObject({ exitCode: 2 })
   expect(await checksOf(scene)).toHaveLength(3)
+  const byVariable = (text: string) => scene.run(["drill"], { PGSTOW_EXPECTATIONS: text })
+  const few = await byVariable('[{ "name": "few", "sql": "SELECT count(*) < 5 FROM t" }]')
+  expect(failureOfRun(few).message).toMatch(/expectation few: expected true, found false$/)
+  expect(failureOfRun(await byVariable("{")).message).toMatch(/^PGSTOW_EXPECTATIONS is not JSON/)
 })
 
 test("an extension that the server lacks is the finding, which --skip-extension goes without", async () => {
@@ -71,6 +75,7 @@ test("an extension that the server lacks is the finding, which --skip-extension 
     },
   ])
   expect(await drillOf(scene, ["--skip-extension", "far_away"])).toMatchObject({ kind: "drilled" })
+  expect(await scene.run(["drill"], { PGSTOW_SKIP_EXTENSION: "far_away" })).toMatchObject({ exitCode: 0 })
   expectNothingLeft(scene)
 })
 

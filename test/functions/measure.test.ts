@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest"
 import * as z from "zod"
+import type { CheckKind } from "../../task/core/check.ts"
 import { messageOf } from "../../task/errors.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
 import { storeSample } from "../support/sample-backup.ts"
@@ -62,7 +63,12 @@ it("a backup from the future is not measured: it would hide that there is none s
   expect(BackupAgeHours).toBeCloseTo((Date.now() - ended) / 3_600_000, 1)
 })
 
-const measured = z.object({ Database: z.string(), BackupAgeHours: z.number(), BackupSize: z.number() })
+const measured = z.object({
+  Database: z.string(),
+  BackupAgeHours: z.number(),
+  BackupSize: z.number(),
+  DrillAgeHours: z.number().optional(),
+})
 
 /** What is put out by these settings, and what it then fails of. */
 async function measuredBy(
@@ -118,4 +124,33 @@ it("a server as a whole is as old as the newest backup of its databases, and as 
   expect([orders?.Database, main?.Database]).toEqual(["orders", "main"])
   expect((main?.BackupAgeHours ?? 0) - (orders?.BackupAgeHours ?? 0)).toBeCloseTo(24, 1)
   expect(main?.BackupSize).toBe(2 * (orders?.BackupSize ?? 0))
+})
+
+it("of what is drilled, the age of the last good drill is measured, and before the first how long there could have been one", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
+  const storage = `file://${folder}`
+  const store = (database: string, day: string, checks: readonly CheckKind[]) =>
+    storeSample(openStorage(storage, { env: {} }), {
+      database,
+      id: `202601${day}T030000Z-k3v9x2ab`,
+      checks,
+    })
+  await store("orders", "02", ["verified", "drilled"])
+  await store("orders", "03", ["verified", "drill-failed"])
+  await store("shop", "02", ["verified", "drill-failed"])
+  await store("shop", "03", ["verified"])
+  await store("crm", "02", ["verified", "drilled"])
+  const { measures, error } = await measuredBy({
+    storage,
+    databases: ["orders", "shop", "crm"],
+    drilled: ["orders", "shop"],
+  })
+  await rm(folder, { recursive: true })
+  expect(error).toBeUndefined()
+  const hoursSince = (time: string) => (Date.now() - Date.parse(time)) / 3_600_000
+  const [orders, shop, crm] = measures
+  // Each finding of a sample comes an hour after its start, and a minute after the one before.
+  expect(orders?.DrillAgeHours).toBeCloseTo(hoursSince("2026-01-02T04:01:00Z"), 1)
+  expect(shop?.DrillAgeHours).toBeCloseTo(hoursSince("2026-01-02T03:01:23Z"), 1)
+  expect(crm).not.toHaveProperty("DrillAgeHours")
 })

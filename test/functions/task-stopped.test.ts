@@ -47,6 +47,7 @@ it.each([
 it.each([
   ["restore-orders", "Restore Failed", "orders"],
   ["verify", "Verification Failed", "*"],
+  ["drill-orders", "Drill Failed", "orders"],
   ["backup-a-b", "Backup Failed", "a-b"],
 ])("a task of %s that was killed tells of itself", async (family, type, database) => {
   await stopped({ family, containers: [{ exitCode: 137 }] })
@@ -77,6 +78,7 @@ it.each([
 it.each([
   ["for the third time", { startedBy: "pgstow-retry-2", stopCode: "SpotInterruption" }],
   ["where somebody stopped it", { stopCode: "UserInitiated" }],
+  ["where it drills", { family: "drill-orders", stopCode: "InfrastructureHealth" }],
   ["where it restores", { family: "restore-orders", stopCode: "SpotInterruption" }],
 ])("is not started again %s", async (_, detail) => {
   await stopped({ containers: [{ exitCode: 137 }], ...detail })

@@ -43,22 +43,32 @@ const cachedBase = "/var/tmp/pgstow-image-base.tar"
 const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 const weekMs = 7 * 24 * 60 * 60 * 1000
 
-/** @param certificate a file with a certificate that the image trusts where it would trust RDS's */
-export function buildImage(certificate: string): BuiltImage {
+/**
+ * @param certificate a file with a certificate that the image trusts where it would trust RDS's
+ * @param target the stage of the Dockerfile to build; the last one unless given
+ */
+export function buildImage(certificate: string, target?: string): BuiltImage {
   const folder = mkdtempSync(join(tmpdir(), "pgstow-image-"))
   const remove = () => {
     // Mounted layers would keep the folder from going.
     rmSync(folder, { recursive: true, force: true })
   }
   try {
-    return build(folder, certificate, remove)
+    return build(folder, { certificate, target, remove })
   } catch (error) {
     remove()
     throw error
   }
 }
 
-function build(folder: string, certificate: string, remove: () => void): BuiltImage {
+function build(
+  folder: string,
+  {
+    certificate,
+    target,
+    remove,
+  }: { readonly certificate: string; readonly target: string | undefined; readonly remove: () => void },
+): BuiltImage {
   const buildah = (...args: readonly string[]) =>
     output("buildah", [
       "--storage-driver",
@@ -93,6 +103,7 @@ function build(folder: string, certificate: string, remove: () => void): BuiltIm
     PGDG_URL: "",
     PGDG_KEY: "pgdg.asc",
     POSTGRES_MAJORS: "15",
+    SERVER_PACKAGES: "postgresql-MAJOR-ip4r postgresql-MAJOR-there-is-none",
     RDS_CERTIFICATES: "certificates.pem",
     REBUILT: "today",
   }
@@ -104,6 +115,7 @@ function build(folder: string, certificate: string, remove: () => void): BuiltIm
     "--isolation",
     "chroot",
     ...given,
+    ...(target === undefined ? [] : ["--target", target]),
     "--tag",
     "localhost/pgstow",
     context,

@@ -47,6 +47,11 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     construct: "Tasks/Database-orders/restore-orders/Resource",
     because: plainVariables,
   },
+  {
+    rule: "AwsSolutions-ECS2",
+    construct: "Tasks/Database-orders/drill-orders/Resource",
+    because: plainVariables,
+  },
   { rule: "AwsSolutions-ECS2", construct: "Tasks/verify/Resource", because: plainVariables },
   {
     rule: objects("orders/*"),
@@ -56,6 +61,16 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
   {
     rule: objects("*"),
     construct: "Tasks/Database-orders/restore-orders-TaskRole/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: objects("orders/*"),
+    construct: "Tasks/Database-orders/drill-orders-TaskRole/DefaultPolicy/Resource",
+    because: keysToCome,
+  },
+  {
+    rule: objects("orders/*/checks/*"),
+    construct: "Tasks/Database-orders/drill-orders-TaskRole/DefaultPolicy/Resource",
     because: keysToCome,
   },
   { rule: objects("*"), construct: "Tasks/verify-TaskRole/DefaultPolicy/Resource", because: keysToCome },
@@ -96,6 +111,16 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     because: "the newest revision runs, whatever its number",
   },
   {
+    rule: revisions("drill-*"),
+    construct: "Functions/start-drill-role/DefaultPolicy/Resource",
+    because: "the newest revision runs, whatever its number",
+  },
+  {
+    rule: taskRoles("drill"),
+    construct: "Functions/start-drill-role/DefaultPolicy/Resource",
+    because: "a path of its own holds the roles of drills",
+  },
+  {
     rule: revisions("verify"),
     construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
     because: "the newest revision runs, whatever its number",
@@ -110,7 +135,7 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     construct: "Functions/verify-backup-role/DefaultPolicy/Resource",
     because: "a path of its own holds the roles of verifications",
   },
-  ...["start-backup", "verify-backup", "stop-hung"].map((name) => ({
+  ...["start-backup", "start-drill", "verify-backup", "stop-hung"].map((name) => ({
     rule: "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task/<BackupTasksCluster>/*]",
     construct: `Functions/${name}-role/DefaultPolicy/Resource`,
     because: "ECS makes up the ids of tasks; all of this cluster's are the stack's",
@@ -118,6 +143,11 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
   {
     rule: "AwsSolutions-IAM5[Resource::*]",
     construct: "Functions/stop-hung-role/DefaultPolicy/Resource",
+    because: "ecs:ListTasks knows no resource; a condition names the cluster",
+  },
+  {
+    rule: "AwsSolutions-IAM5[Resource::*]",
+    construct: "Functions/start-drill-role/DefaultPolicy/Resource",
     because: "ecs:ListTasks knows no resource; a condition names the cluster",
   },
   {

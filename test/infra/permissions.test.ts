@@ -90,6 +90,14 @@ const deeds: Readonly<Record<string, () => readonly Wanted[]>> = {
       context: { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
     })),
   ],
+  "start a drill": () => [
+    { action: "ecs:RunTask", on: definition("drill-orders"), context: inCluster() },
+    ...[/drillorders.*TaskRole/, /drillorders.*ExecutionRole/].map((role) => ({
+      action: "iam:PassRole",
+      on: account.arn("AWS::IAM::Role", role),
+      context: { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
+    })),
+  ],
   "start a restore": () => [
     { action: "ecs:RunTask", on: definition("restore-orders"), context: inCluster() },
   ],
@@ -98,11 +106,13 @@ const deeds: Readonly<Record<string, () => readonly Wanted[]>> = {
 const roles: Readonly<Record<string, RegExp>> = {
   "backup task of `orders`": /backuporders.*TaskRole/,
   "restore task": /restoreorders.*TaskRole/,
+  "drill task of `orders`": /drillorders.*TaskRole/,
   "verification task": /verifyTaskRole/,
   "verification function": /verifybackuprole/,
   "cleanup function": /cleanuprole/,
   "measuring function": /measurerole/,
   "starting function": /startbackuprole/,
+  "function that starts drills": /startdrillrole/,
   "notifying function": /notifyrole/,
   "function that hears of stopped tasks": /taskstoppedrole/,
   "function that stops hung tasks": /stophungrole/,
@@ -157,6 +167,18 @@ describe.each(stacks)("in %s", (_, where) => {
           request.action,
           false,
         ])
+  })
+
+  it("a drill reads and judges the backups of its own database only, and stores nothing else", async () => {
+    const drill = /drillorders.*TaskRole/
+    const get = (name: string) => may(where(), drill, { action: "s3:GetObject", on: `${bucket}/${name}` })
+    expect(await get(`orders/${id}/main.dump.zst.age`)).toBe(true)
+    expect(await get(`shop/${id}/main.dump.zst.age`)).toBe(false)
+    const finding = (database: string) => `${database}/${id}/checks/20260102T040000Z-drilled-k3v9x2ab.json`
+    expect(await may(where(), drill, put(finding("orders"), onlyNew))).toBe(true)
+    expect(await may(where(), drill, put(finding("orders"), blind))).toBe(false)
+    expect(await may(where(), drill, put(finding("shop"), onlyNew))).toBe(false)
+    expect(await may(where(), drill, put(`orders/${id}/manifest.json`, onlyNew))).toBe(false)
   })
 
   describe("a backup", () => {

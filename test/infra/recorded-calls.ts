@@ -18,9 +18,9 @@ export type Call = z.output<typeof callSchema>
 export const drivenSettings = {
   databases: [
     { name: "orders", connection: { urlSecret: "pgstow/orders" }, retention: { keepLast: 1 } },
-    { name: "shop", connection: { rdsSecret: "pgstow/shop" }, schedule: "rate(1 minute)" },
-    { name: "gone", connection: { urlSecret: "pgstow/gone" } },
-    { name: "lost", connection: { urlSecret: "pgstow/there-is-none" } },
+    { name: "shop", connection: { rdsSecret: "pgstow/shop" }, schedule: "rate(1 minute)", drill: false },
+    { name: "gone", connection: { urlSecret: "pgstow/gone" }, drill: false },
+    { name: "lost", connection: { urlSecret: "pgstow/there-is-none" }, drill: false },
   ],
   notifications: { webhooks: [{ secret: "pgstow/webhook", level: "all" }] },
 }

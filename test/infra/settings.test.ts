@@ -47,6 +47,17 @@ describe("settings", () => {
       })
   })
 
+  it.each([
+    [{}, { schedule: "cron(0 6 ? * SUN *)", maxAgeHours: 2 * 7 * 24, storageGiB: 20 }],
+    [{ schedule: "rate(3 days)" }, { maxAgeHours: 2 * 3 * 24 }],
+    [{ schedule: "cron(30 4 * * ? *)" }, { maxAgeHours: 2 * 24 }],
+    [{ schedule: "cron(0 6 1 * ? *)" }, { maxAgeHours: 2 * 31 * 24 }],
+    [{ schedule: "cron(0 6 ? * MON-FRI *)", maxAgeHours: 100 }, { maxAgeHours: 100 }],
+  ])("take drills as %j, and twice their rhythm for overdue", (drill, expected) => {
+    const [database] = parseSettings({ databases: [{ ...orders, drill }] }, "x").databases
+    expect(database?.drill).toMatchObject(expected)
+  })
+
   it("take every kind of connection", () => {
     const connections = [
       { urlSecret: "arn:aws:secretsmanager:eu-central-1:111122223333:secret:orders-AbCdEf" },
@@ -132,6 +143,30 @@ describe("settings", () => {
       { databases: [orders], bucket: { copyTo: { bucketArn: "arn:aws:s3:::second" } } },
       "bucket.copyTo.kmsKeyArn: is missing",
       '"kmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-…"',
+    ],
+    [
+      "a drill with more disk than Fargate has",
+      { databases: [{ ...orders, drill: { storageGiB: 500 } }] },
+      "databases[0].drill: storageGiB must be a whole number from 20 to 200",
+      '"drill": { "schedule": "cron(0 6 ? * SUN *)", "storageGiB": 50 }',
+    ],
+    [
+      "a drill without a rhythm that could be told",
+      { databases: [{ ...orders, drill: { schedule: "cron(0 6 ? JAN MON *)" } }] },
+      "databases[0].drill: maxAgeHours is needed where the schedule is neither hourly, daily, weekly nor monthly",
+      '"drill": {',
+    ],
+    [
+      "a drill that is true",
+      { databases: [{ ...orders, drill: true }] },
+      "databases[0].drill: must be an object, or false",
+      '"drill": {',
+    ],
+    [
+      "an expectation without a query",
+      { databases: [{ ...orders, drill: { expectations: [{ query: "SELECT 1" }] } }] },
+      "databases[0].drill: expectations[0]",
+      '"drill": {',
     ],
     [
       "a schedule of Unix cron",

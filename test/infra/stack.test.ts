@@ -102,6 +102,26 @@ describe("the roles", () => {
     ])
   })
 
+  it("let a drill read its database's backups and the key, and lay findings beside them", () => {
+    expect(allowed(plain, /drillordersTaskRole/)).toEqual([
+      putEvents,
+      list,
+      read("orders/*"),
+      decrypt,
+      { ...putChecks, Resource: `${bucket}/orders/*/checks/*` },
+      writeOnce,
+      seal,
+      { Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: "<IdentitySecret>" },
+    ])
+    expect(allowed(plain, /startdrillrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      ...runTasks("drill", "drill-*"),
+      listTasks,
+      putEvents,
+    ])
+  })
+
   it("let a verification read backups and lay findings beside them, without the key", () => {
     const verification = [list, read("*"), decrypt, putChecks, writeOnce, seal]
     expect(allowed(plain, /verifyTaskRole/)).toEqual([putEvents, ...verification])
@@ -177,18 +197,22 @@ describe("the roles", () => {
     expect(allowed(plain, /SchedulesRole/).map(({ Action, Resource }) => [Action, Resource])).toEqual([
       [deadLetters.Action, deadLetters.Resource],
       [["lambda:InvokeFunction"], "<Functionsstartbackup.Arn>"],
+      [["lambda:InvokeFunction"], "<Functionsstartdrill.Arn>"],
       [["lambda:InvokeFunction"], "<Functionscleanup.Arn>"],
       [["lambda:InvokeFunction"], "<Functionsmeasure.Arn>"],
       [["lambda:InvokeFunction"], "<Functionsstophung.Arn>"],
     ])
   })
 
-  it("let nobody but restore tasks and the function that makes it read the private key", () => {
+  it("let nobody but restores, drills and the function that makes it read the private key", () => {
     const readers = roles(rich).filter((role) =>
       allowed(rich, new RegExp(role)).some(({ Resource }) => Resource === "<IdentitySecret>"),
     )
     expect(readers.map((name) => name.slice(0, -8)).sort()).toEqual([
       "Backupmakekeyrole",
+      "drillcrmTaskRole",
+      "drillordersTaskRole",
+      "drillshopTaskRole",
       "restorecrmTaskRole",
       "restoreordersTaskRole",
       "restoreshopTaskRole",
@@ -410,6 +434,33 @@ describe("the tasks", () => {
     })
   })
 
+  it("that drill have servers, room for the database, and the key, and no password of any database", () => {
+    const drill = task(rich, "drill-orders")
+    expect(drill.definition).toMatchObject({
+      Cpu: "2048",
+      Memory: "4096",
+      EphemeralStorage: { SizeInGiB: 120 },
+    })
+    expect(drill.container).toMatchObject({
+      Image: "pgstow:drill",
+      Command: ["drill", "latest", "--database", "orders"],
+    })
+    expect(names(drill.container.Secrets)).toEqual([])
+    expect(filled(drill.container.Environment)).toEqual(
+      expect.arrayContaining([
+        { Name: "PGSTOW_IDENTITY", Value: "secretsmanager:<IdentitySecret>" },
+        { Name: "PGSTOW_SKIP_EXTENSION", Value: "pg_cron" },
+        {
+          Name: "PGSTOW_EXPECTATIONS",
+          Value: '[{"sql":"SELECT count(*) > 0 FROM orders","expect":true}]',
+        },
+      ]),
+    )
+    expect(task(rich, "drill-shop").definition).not.toHaveProperty("EphemeralStorage")
+    const drilled = Object.values(rich.resources).map(({ Properties }) => Properties.Family)
+    expect(drilled).not.toContain("Pgstow-drill-wiki")
+  })
+
   it("take from an RDS secret what the settings do not say", () => {
     const shop = task(rich, "backup-shop").container
     expect(names(shop.Secrets)).toEqual(["PGUSER", "PGPASSWORD"])
@@ -449,7 +500,20 @@ describe("the schedules", () => {
       ScheduleExpression: "rate(6 hours)",
       ScheduleExpressionTimezone: "Europe/Berlin",
     })
-    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3)
+    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3 + 3)
+  })
+
+  it("drill each database weekly, where it is not said otherwise", () => {
+    plain.template.hasResourceProperties("AWS::Scheduler::Schedule", {
+      Name: "Pgstow-drill-orders",
+      ScheduleExpression: "cron(0 6 ? * SUN *)",
+      Target: { Input: '{"database":"orders","token":"<aws.scheduler.scheduled-time>"}' },
+    })
+    rich.template.hasResourceProperties("AWS::Scheduler::Schedule", {
+      Name: "Pgstow-drill-orders",
+      ScheduleExpression: "rate(1 day)",
+      ScheduleExpressionTimezone: "Europe/Berlin",
+    })
   })
 
   it("have names that EventBridge takes, 64 characters, of the longest stack's and database's name, each its own", () => {
@@ -460,13 +524,13 @@ describe("the schedules", () => {
       .filter(({ Type }) => Type === "AWS::Scheduler::Schedule")
       .map(({ Properties }) => String(Properties.Name))
     expect(names.filter((name) => name.startsWith(`${stackName}-backup-atabase`))).toHaveLength(2)
-    expect(new Set(names).size).toBe(2 + 3)
+    expect(new Set(names).size).toBe(2 + 2 + 3)
     for (const name of names) expect(name).toMatch(/^[0-9a-zA-Z_.-]{1,64}$/)
   })
 
   it("and events never make Lambda try a function again, and lose nothing that failed", () => {
     const configs = plain.template.findResources("AWS::Lambda::EventInvokeConfig")
-    expect(Object.keys(configs)).toHaveLength(8)
+    expect(Object.keys(configs)).toHaveLength(9)
     for (const { Properties } of Object.values(configs))
       expect(filled(Properties)).toMatchObject({
         MaximumRetryAttempts: 0,
@@ -512,19 +576,23 @@ describe("the alarms", () => {
     ).toEqual([
       ["Pgstow-backup-failed", "notBreaching", "BackupFailures", 1],
       ["Pgstow-verification-failed", "notBreaching", "VerificationFailures", 1],
+      ["Pgstow-drill-failed", "notBreaching", "DrillFailures", 1],
       ["Pgstow-dead-letters", "notBreaching", "ApproximateNumberOfMessagesVisible", 1],
       ["Pgstow-copy-failed", "notBreaching", "ApproximateNumberOfMessagesVisible", 1],
       ["Pgstow-overdue-orders", "breaching", "BackupAgeHours", 8],
       ["Pgstow-overdue-shop", "breaching", "BackupAgeHours", 26],
       ["Pgstow-overdue-crm", "breaching", "BackupAgeHours", 26],
       ["Pgstow-overdue-wiki", "breaching", "BackupAgeHours", 26],
+      ["Pgstow-drill-overdue-orders", "ignore", "DrillAgeHours", 50],
+      ["Pgstow-drill-overdue-shop", "ignore", "DrillAgeHours", 2 * 7 * 24],
+      ["Pgstow-drill-overdue-crm", "ignore", "DrillAgeHours", 2 * 7 * 24],
     ])
     for (const { Properties } of alarms) {
       expect(filled(Properties)).toMatchObject({ AlarmActions: ["<Topic>"] })
       // The end of an alarm that one event raised says nothing.
       const { AlarmName, OKActions } = Properties as Record<string, unknown>
       expect(OKActions === undefined, String(AlarmName)).toBe(
-        /(backup|verification)-failed/.test(String(AlarmName)),
+        /(backup|verification|drill)-failed/.test(String(AlarmName)),
       )
     }
   })
@@ -532,11 +600,17 @@ describe("the alarms", () => {
   it("are told of by a pattern that stays as long, however many databases there are", () => {
     const { EventPattern } = resource(rich, "AWS::Events::Rule", /AlarmChanged/).Properties
     expect(filled(EventPattern)).toMatchObject({
-      resources: ["backup-failed", "verification-failed", "dead-letters", "copy-failed", "overdue-"].map(
-        (name) => ({
-          prefix: `arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:Pgstow-${name}`,
-        }),
-      ),
+      resources: [
+        "backup-failed",
+        "verification-failed",
+        "drill-failed",
+        "dead-letters",
+        "copy-failed",
+        "overdue-",
+        "drill-overdue-",
+      ].map((name) => ({
+        prefix: `arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:Pgstow-${name}`,
+      })),
     })
     expect(EventPattern).toEqual(resource(plain, "AWS::Events::Rule", /AlarmChanged/).Properties.EventPattern)
   })
@@ -546,6 +620,9 @@ describe("the alarms", () => {
     for (const database of ["orders", "shop", "crm", "wiki"])
       for (const graph of ["age of the newest verified backup", "size", "duration"])
         expect(body).toContain(`${database}: ${graph}`)
+    for (const database of ["orders", "shop", "crm"])
+      expect(body).toContain(`${database}: age of the last good drill`)
+    expect(body).not.toContain("wiki: age of the last good drill")
   })
 })
 

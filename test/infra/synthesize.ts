@@ -77,7 +77,7 @@ export function synthesize(
     Validations.of(app).addPlugins(...plugins)
     const stack = new BackupStack(
       app,
-      parseSettings({ image: "pgstow:test", ...settings }, "the test's settings"),
+      parseSettings({ image: "pgstow:test", drillImage: "pgstow:drill", ...settings }, "the test's settings"),
     )
     const violations = synthesizeWith(app, outdir)
     const read = (file: string) => templateSchema.parse(JSON.parse(readFileSync(join(outdir, file), "utf8")))
