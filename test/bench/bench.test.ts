@@ -14,10 +14,11 @@ import { plot } from "./plot.ts"
 import { formatResults } from "./report.ts"
 import { median, type Results, replaceStages, summarize } from "./results.ts"
 import { inRounds } from "./rounds.ts"
-import type { Run, Stage } from "./run.ts"
+import type { Figures, Run, Stage } from "./run.ts"
 import { startService } from "./service.ts"
 import { simulate } from "./simulate.ts"
 import { checkTargets } from "./targets.ts"
+import { durationsIn, watchLocks } from "./trust.ts"
 
 function run(stage: Stage, id: string, wallSeconds: number, more: Partial<Run> = {}): Run {
   return {
@@ -95,6 +96,66 @@ describe("targets", () => {
     expect(of("Emiti")).toBeUndefined()
     expect(of("restore")).toBeUndefined()
     expect(of("ten times")).toBeUndefined()
+  })
+})
+
+describe("what says that backups work", () => {
+  const trust = (id: string, wallSeconds: number, figures: Figures, more: Partial<Run> = {}) =>
+    run("trust", id, wallSeconds, { figures, ...more })
+  const summaries = summarize([
+    trust("doctor", 9, { longestStatementSeconds: 0.4, locksBeyondAccessShare: 0 }),
+    trust("doctor", 11, { longestStatementSeconds: 0.2, locksBeyondAccessShare: 0 }),
+    trust("doctor", 10, { longestStatementSeconds: 1.2, locksBeyondAccessShare: 3 }),
+    trust("drill", 14.5, { restoreSeconds: 10, startSeconds: 2 }),
+    trust("report", 6, { pageBytes: 1.9e6, readySeconds: 0.5 }, { peakBytes: 201 * 1024 ** 2 }),
+    trust("report", 4, { pageBytes: 1.9e6 }, { peakBytes: 201 * 1024 ** 2 }),
+  ])
+  const of = (title: string) => checkTargets(summaries).find((target) => target.title.includes(title))
+
+  it("has medians of all figures that each run has", () => {
+    expect(summaries.map(({ figures }) => figures)).toEqual([
+      { longestStatementSeconds: 0.4, locksBeyondAccessShare: 0 },
+      { restoreSeconds: 10, startSeconds: 2 },
+      { pageBytes: 1.9e6 },
+    ])
+  })
+
+  it("has targets of its own", () => {
+    expect(of("doctor: wall time")).toMatchObject({ measured: "10.00 s", isMet: true })
+    expect(of("longest statement")).toMatchObject({ measured: "0.40 s", isMet: true })
+    expect(of("locks beyond")).toMatchObject({ goal: "≤ 0", measured: "0", isMet: true })
+    expect(of("drill")).toMatchObject({ goal: "≤ 1.25 ×", measured: "1.25 ×", isMet: true })
+    expect(of("report: peak memory")).toMatchObject({ measured: "201 MiB", isMet: false })
+    expect(of("report: wall time")).toMatchObject({ measured: "5.00 s", isMet: true })
+    expect(of("interactive")).toBeUndefined()
+  })
+
+  it("has a line each, with what it was about", () => {
+    const table = formatResults(resultsOf([], { summaries }))
+    expect(table).toMatch(/^drill +14\.5 .* restore in it 10\.0 s, start of the server 2\.0 s$/m)
+  })
+
+  it("reads the log of the server for the time of each statement", () => {
+    expect(
+      durationsIn("LOG:  duration: 12.5 ms  statement: SELECT 1\nLOG:  duration: 0.070 ms  parse <x>"),
+    ).toEqual([12.5, 0.07])
+  })
+
+  it("sees a lock that a session holds, and that one writes, and minds no ACCESS SHARE", async () => {
+    const server = await sharedPostgres()
+    const database = await server.createDatabase()
+    await server.psql("CREATE TABLE t (i int)", database)
+    const locksOf = async (sql: string) => {
+      const { stop, found } = await watchLocks(server, database)
+      await server.psql(sql, database)
+      await stop()
+      return (await found).map((lock) => lock.replace(/ \d+$/, "")).sort()
+    }
+    expect(await locksOf("BEGIN; SELECT * FROM t; SELECT pg_sleep(0.3)")).toEqual([])
+    const written = await locksOf("BEGIN; INSERT INTO t VALUES (1); SELECT pg_sleep(0.3)")
+    expect(written).toEqual(
+      expect.arrayContaining(["relation RowExclusiveLock", "transactionid ExclusiveLock"]),
+    )
   })
 })
 

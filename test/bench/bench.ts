@@ -23,6 +23,7 @@ import {
   type Sizes,
 } from "./stages.ts"
 import { checkTargets } from "./targets.ts"
+import { trustStage } from "./trust.ts"
 
 const help = `npm run bench [-- OPTIONS]
 
@@ -53,6 +54,8 @@ const sizes: Sizes = {
   // At eight streams far less than two cores can do, and long enough that beginning and end hardly count.
   limitedBytesPerSecond: 12e6,
   limitedBytes: isQuick ? 0.06e9 : 1.5e9,
+  tables: isQuick ? 300 : 5_000,
+  backups: isQuick ? 40 : 1_000,
 }
 const chosen = stagesOf(values.only)
 const isFull = !isQuick && chosen.length === stages.length
@@ -100,6 +103,7 @@ async function bench(): Promise<Results> {
     if (chosen.includes("backup")) await backupStage(bed, sizes, rawBytes, recorder)
     if (chosen.includes("restore")) await restoreStage(bed, sizes, rawBytes, recorder)
     if (chosen.includes("memory")) await memoryStage(bed, sizes, rawBytes, recorder)
+    if (chosen.includes("trust")) await trustStage(bed, sizes, rawBytes, recorder)
   }
   const summaries = summarize(runs.toSorted((a, b) => stages.indexOf(a.stage) - stages.indexOf(b.stage)))
   const pgstow = summaries.find(({ stage, id }) => stage === "backup" && id === "pgstow-2")
@@ -161,6 +165,7 @@ async function checkRoom(): Promise<void> {
     restore: 3.5 * bytes,
     limited: 1.8 * limitedBytes,
     memory: 17 * bytes,
+    trust: 3 * bytes,
   }
   const walBytes = 5e9
   await hasRoom(tmpdir(), 1.5 * bytes + Math.max(...chosen.map((stage) => beside[stage])) + walBytes)

@@ -1,6 +1,6 @@
 import { type Column, formatTable } from "../../task/console/format.ts"
 import type { Results } from "./results.ts"
-import type { Stage, Summary } from "./run.ts"
+import type { Figure, Figures, Stage, Summary } from "./run.ts"
 import { prices, type Simulation } from "./simulate.ts"
 
 const titles: Readonly<Record<Stage, string>> = {
@@ -8,10 +8,11 @@ const titles: Readonly<Record<Stage, string>> = {
   restore: "Restore into a new database, server, client and S3 on the same machine",
   limited: "Backup from a server that gives each connection a limited rate",
   memory: "Memory of a backup",
+  trust: "What says that backups work",
 }
 
 /** By which pipeline the others of a stage are measured. */
-const references: Readonly<Record<Stage, string>> = {
+const references: Readonly<Record<Exclude<Stage, "trust">, string>> = {
   backup: "floor",
   restore: "file",
   limited: "pgstow-1",
@@ -49,6 +50,7 @@ export function formatResults({ machine, settings, summaries, simulations, targe
 }
 
 function formatStage(stage: Stage, group: readonly Summary[]): string {
+  if (stage === "trust") return formatTrust(group)
   const reference = group.find(({ id }) => id === references[stage])?.wallSeconds
   const columns = [
     { title: "" },
@@ -70,6 +72,48 @@ function formatStage(stage: Stage, group: readonly Summary[]): string {
     ]
   })
   return formatTable(columns, rows)
+}
+
+/** No two of these do the same. */
+function formatTrust(group: readonly Summary[]): string {
+  const columns = [
+    { title: "" },
+    ...right("wall s", "client CPU s", "server CPU s", "peak MiB"),
+    { title: "" },
+  ]
+  return formatTable(
+    columns,
+    group.map((summary) => [
+      summary.title,
+      summary.wallSeconds.toFixed(1),
+      summary.clientCpuSeconds.toFixed(1),
+      summary.serverCpuSeconds.toFixed(1),
+      (summary.peakBytes / 1024 ** 2).toFixed(0),
+      formatFigures(summary.figures ?? {}),
+    ]),
+  )
+}
+
+const figureWords: Readonly<Record<Figure, (value: number) => string>> = {
+  tables: (value) => `${value} tables`,
+  longestStatementSeconds: (value) => `longest statement ${value.toFixed(2)} s`,
+  locksBeyondAccessShare: (value) => `${value} locks beyond ACCESS SHARE`,
+  restoreSeconds: (value) => `restore in it ${value.toFixed(1)} s`,
+  startSeconds: (value) => `start of the server ${value.toFixed(1)} s`,
+  backups: (value) => `${value} backups`,
+  pageBytes: (value) => `page ${(value / 1e6).toFixed(2)} MB`,
+  readySeconds: (value) => `interactive after ${value.toFixed(2)} s`,
+}
+
+function formatFigures(found: Figures): string {
+  // The keys of a record with all of them are all of them.
+  const names = Object.keys(figureWords) as Figure[]
+  return names
+    .flatMap((name) => {
+      const value = found[name]
+      return value === undefined ? [] : figureWords[name](value)
+    })
+    .join(", ")
 }
 
 function formatSimulations(simulations: readonly Simulation[]): string {

@@ -1,4 +1,4 @@
-import { type Run, type Stage, type Summary, stages } from "./run.ts"
+import { type Figures, figures, type Run, type Stage, type Summary, stages } from "./run.ts"
 import type { Simulation } from "./simulate.ts"
 import { checkTargets, type Target } from "./targets.ts"
 
@@ -51,9 +51,20 @@ export function summarize(runs: readonly Run[]): Summary[] {
         serverCpuSeconds: of((run) => run.serverCpuSeconds),
         peakBytes: of((run) => run.peakBytes),
         storedBytes: first.storedBytes === null ? null : of((run) => run.storedBytes ?? Number.NaN),
+        ...(first.figures === undefined ? {} : { figures: figuresOf(group) }),
       },
     ]
   })
+}
+
+/** The medians of what else was measured in every run. */
+function figuresOf(group: readonly Run[]): Figures {
+  return Object.fromEntries(
+    figures.flatMap((name) => {
+      const values = group.flatMap((run) => run.figures?.[name] ?? [])
+      return values.length === group.length ? [[name, median(values)]] : []
+    }),
+  )
 }
 
 /** The results of an earlier run, but for the stages that a later one measured again. Throws where they differ in more. */

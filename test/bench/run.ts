@@ -1,5 +1,5 @@
 /** What is measured, each with the runs of its own. */
-export const stages = ["backup", "restore", "limited", "memory"] as const
+export const stages = ["backup", "restore", "limited", "memory", "trust"] as const
 export type Stage = (typeof stages)[number]
 
 /** One run of one pipeline. */
@@ -16,9 +16,26 @@ export type Run = {
   readonly peakBytes: number
   /** What it left behind where backups are kept; null where it stores nothing. */
   readonly storedBytes: number | null
-  /** Of the database, as `pg_dump -Fc -Z0` gives it out. */
+  /** Of the database, as `pg_dump -Fc -Z0` gives it out; 0 where none is read. */
   readonly rawBytes: number
+  /** What else was measured. */
+  readonly figures?: Figures
 }
+
+export type Figures = Readonly<Partial<Record<Figure, number>>>
+
+/** In seconds, in bytes, or how many. */
+export const figures = [
+  "tables",
+  "longestStatementSeconds",
+  "locksBeyondAccessShare",
+  "restoreSeconds",
+  "startSeconds",
+  "backups",
+  "pageBytes",
+  "readySeconds",
+] as const
+export type Figure = (typeof figures)[number]
 
 /** The medians of a pipeline's runs. */
 export type Summary = Omit<Run, "round"> & { readonly rounds: number }

@@ -16,6 +16,10 @@ export type Sizes = {
   /** Of the raw dump of what is read at a limited rate, and that rate for each connection. */
   readonly limitedBytes: number
   readonly limitedBytesPerSecond: number
+  /** Of the database that doctor looks at. */
+  readonly tables: number
+  /** Of each of the databases that are reported. */
+  readonly backups: number
 }
 
 /** How the bench tells what it does, and keeps what it measured. */
@@ -29,9 +33,13 @@ export type Recorder = {
   ) => Promise<void>
 }
 
-type Took = Pick<Run, "wallSeconds" | "clientCpuSeconds" | "serverCpuSeconds" | "peakBytes" | "storedBytes">
+type Took = Pick<
+  Run,
+  "wallSeconds" | "clientCpuSeconds" | "serverCpuSeconds" | "peakBytes" | "storedBytes" | "figures"
+>
 
-const source = "bench"
+/** The database that all stages but the limited one read. */
+export const source = "bench"
 
 /** How many runs a stage has in one round. */
 export const runsOf: Readonly<Record<Stage, number>> = {
@@ -39,11 +47,12 @@ export const runsOf: Readonly<Record<Stage, number>> = {
   restore: restorePipelines.length,
   limited: 4,
   memory: 2,
+  trust: 3,
 }
 
-/** Where the rate is given, or only memory counts, three rounds tell as much as five, and take long. */
+/** Where the rate is given, only memory counts, or nothing is compared, three rounds tell as much as five, and take long. */
 export function roundsOf(stage: Stage, { rounds }: Sizes): number {
-  return stage === "limited" || stage === "memory" ? Math.min(rounds, 3) : rounds
+  return stage === "backup" || stage === "restore" ? rounds : Math.min(rounds, 3)
 }
 
 /** The database that all stages but the limited one read. */

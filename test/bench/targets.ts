@@ -1,4 +1,4 @@
-import type { Stage, Summary } from "./run.ts"
+import type { Figure, Stage, Summary } from "./run.ts"
 
 /** What is to be reached, beside what was. */
 export type Target = {
@@ -38,6 +38,9 @@ export function checkTargets(summaries: readonly Summary[]): Target[] {
   const peak = ({ peakBytes }: Summary) => peakBytes
   const pgstow = of("backup", "pgstow-2")
   const times = { unit: " ×", digits: 2 }
+  const [doctor, drill, report] = [of("trust", "doctor"), of("trust", "drill"), of("trust", "report")]
+  const figure = (summary: Summary | undefined, name: Figure) => summary?.figures?.[name] ?? Number.NaN
+  const seconds = { unit: " s", digits: 2 }
 
   const wanted: readonly Wanted[] = [
     {
@@ -110,6 +113,54 @@ export function checkTargets(summaries: readonly Summary[]): Target[] {
       bound: { most: 1 },
       ...times,
       value: ratio("restore", "pgstow-2", "file"),
+    },
+    { title: "doctor: wall time", bound: { most: 10 }, ...seconds, value: doctor?.wallSeconds },
+    {
+      title: "doctor: peak memory",
+      bound: { most: 150 },
+      unit: " MiB",
+      digits: 0,
+      value: doctor && doctor.peakBytes / mebibyte,
+    },
+    {
+      title: "doctor: the longest statement on the server",
+      bound: { most: 1 },
+      ...seconds,
+      value: figure(doctor, "longestStatementSeconds"),
+    },
+    {
+      title: "doctor: locks beyond ACCESS SHARE",
+      bound: { most: 0 },
+      unit: "",
+      digits: 0,
+      value: figure(doctor, "locksBeyondAccessShare"),
+    },
+    {
+      title: "drill: what follows the start of its server against the restore in it",
+      bound: { most: 1.25 },
+      ...times,
+      value: drill && (drill.wallSeconds - figure(drill, "startSeconds")) / figure(drill, "restoreSeconds"),
+    },
+    { title: "report: wall time", bound: { most: 5 }, ...seconds, value: report?.wallSeconds },
+    {
+      title: "report: peak memory",
+      bound: { most: 200 },
+      unit: " MiB",
+      digits: 0,
+      value: report && report.peakBytes / mebibyte,
+    },
+    {
+      title: "report: the page",
+      bound: { most: 2 },
+      unit: " MB",
+      digits: 2,
+      value: figure(report, "pageBytes") / 1e6,
+    },
+    {
+      title: "report: until the page is interactive in Chromium",
+      bound: { most: 1 },
+      ...seconds,
+      value: figure(report, "readySeconds"),
     },
   ]
   return wanted.flatMap(({ title, bound, unit, digits, value }) => {

@@ -1,11 +1,12 @@
 import { mkdtempSync, readFileSync } from "node:fs"
-import { access, rm, stat } from "node:fs/promises"
+import { rm, stat } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { findChromium } from "../support/chromium.ts"
 import { notRun } from "../support/not-run.ts"
 import { peakMemory } from "../support/peak-memory.ts"
 import { runPgstow, startPgstow } from "../support/pgstow.ts"
@@ -205,16 +206,3 @@ test.skipIf(needsChromium)(
   },
   180_000,
 )
-
-async function findChromium(): Promise<string | undefined> {
-  for (const name of ["chromium", "chromium-browser", "google-chrome"])
-    for (const place of (process.env.PATH ?? "").split(delimiter)) {
-      const path = join(place, name)
-      const found = await access(path).then(
-        () => true,
-        () => false,
-      )
-      if (found) return path
-    }
-  return undefined
-}
