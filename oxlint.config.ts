@@ -101,7 +101,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "verify",
   ],
   cli: ["commands", "console", "keys", "legacy", "notify", "processes", "settings"],
-  build: [],
+  build: ["config"],
 }
 
 /** What functions/ and infra/ may import of task/. */

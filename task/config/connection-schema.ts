@@ -64,7 +64,8 @@ const caFile = path
     "A file of the authorities to trust where the server's certificate is verified (sslmode=verify-full).",
   )
 
-const holdsPassword = /^[a-z]+:\/\/[^/?#]*:[^/?#]*@|[?&\s](?:ssl)?password\s*=|^(?:ssl)?password\s*=/i
+/** No text with a password in it, in a URL or in keyword=value. */
+const withoutPassword = /^(?![A-Za-z]+:\/\/[^/?#]*:[^/?#]*@)(?!(?:.*[?&\s])?(?:ssl)?password\s*=)/
 
 /** The same on any machine: what the stack knows, and what is at hand on a machine alone. */
 export const connectionSchema = z.union(
@@ -81,8 +82,8 @@ export const connectionSchema = z.union(
     z.strictObject({ service: word }).describe("A service of libpq's service file (pg_service.conf)."),
     z
       .strictObject({
-        url: word.refine(
-          (url) => !holdsPassword.test(url),
+        url: word.regex(
+          withoutPassword,
           "holds a password, which does not belong into this file: put the URL into an environment variable and name that by urlEnv",
         ),
         caFile,

@@ -183,8 +183,8 @@ export const settingsSchema = z
   .strictObject({
     ...sharedShape,
     databases: databasesOf(connectionSchema)
-      .describe("The databases, each with a name of its own.")
-      .default([]),
+      .default([])
+      .describe("The databases, each with a name of its own."),
     identity: identitySchema
       .optional()
       .describe(

@@ -5,20 +5,17 @@ const limit = z.int().positive().optional()
 /** What to keep. Every rule adds to what the others keep; a policy without any is refused. */
 export const retentionPolicySchema = z
   .strictObject({
-    /** The newest so many. */
-    keepLast: limit,
-    /** All that were started less than so many times 24 hours ago. */
-    keepDays: limit,
-    /**
-     * One of each of the last so many hours (UTC) that have one: of those that are proven best, the newest. The same for the
-     * longer ones.
-     */
-    keepHourly: limit,
-    keepDaily: limit,
-    /** Weeks are those of ISO 8601: they begin on Monday. */
-    keepWeekly: limit,
-    keepMonthly: limit,
-    keepYearly: limit,
+    keepLast: limit.describe("The newest so many."),
+    keepDays: limit.describe("All that were started less than so many times 24 hours ago."),
+    keepHourly: limit.describe(
+      "One of each of the last so many hours (UTC) that have one: of those that are proven best, the newest. The same for the longer ones.",
+    ),
+    keepDaily: limit.describe("One of each of the last so many days that have one."),
+    keepWeekly: limit.describe(
+      "One of each of the last so many weeks, those of ISO 8601: they begin on Monday.",
+    ),
+    keepMonthly: limit.describe("One of each of the last so many months."),
+    keepYearly: limit.describe("One of each of the last so many years."),
   })
   .refine(
     (policy) => Object.values(policy).some((rule) => rule !== undefined),

@@ -10,7 +10,8 @@ const root = join(import.meta.dirname, "../..")
 const layers = [
   ["core"],
   ["console", "processes", "keys"],
-  ["storage", "archive", "legacy", "build", "config"],
+  ["config"],
+  ["storage", "archive", "legacy", "build"],
   ["streams", "notify"],
   ["postgres", "catalog"],
   ["verify", "settings"],
