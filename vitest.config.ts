@@ -8,7 +8,9 @@ export default defineConfig({
     exclude: [
       ...slowTests,
       ...configDefaults.exclude,
-      ...["deep", "majors", "fidelity", "aws", "image", "cluster"].map((suite) => `test/${suite}/**`),
+      ...["deep", "majors", "fidelity", "aws", "image", "cluster", "package"].map(
+        (suite) => `test/${suite}/**`,
+      ),
     ],
     globalSetup: ["test/support/global-set-up.ts"],
     setupFiles: ["test/support/match-patterns.ts"],

@@ -1,9 +1,9 @@
 import { defineConfig } from "vitest/config"
 
-/** What takes minutes: large amounts of data, every major version of PostgreSQL, databases as people have them, the stack on an emulator, the image, containers and clusters. Each is a folder of its own. */
+/** What takes minutes: large amounts of data, every major version of PostgreSQL, databases as people have them, the stack on an emulator, the image, containers and clusters, the npm package. Each is a folder of its own. */
 export default defineConfig({
   test: {
-    include: ["test/{deep,majors,fidelity,aws,image,cluster}/**/*.test.ts"],
+    include: ["test/{deep,majors,fidelity,aws,image,cluster,package}/**/*.test.ts"],
     globalSetup: ["test/support/global-set-up.ts"],
     setupFiles: ["test/support/match-patterns.ts"],
     // One after the other: what they measure is their own.

@@ -9,7 +9,8 @@ export type StackRequest =
   /** In the shape of S3's own event of a manifest that arrived. */
   | { readonly type: "Verify Backup"; readonly detail: { readonly object: { readonly key: string } } }
 
-const client = new EventBridgeClient()
+// Pure, so that the bundle of who wants the names above alone, the constructs, goes without the client.
+const client = /* @__PURE__ */ new EventBridgeClient()
 
 /** Rejects where the bus did not take it. */
 export async function putRequest(bus: string, { type, detail }: StackRequest): Promise<void> {

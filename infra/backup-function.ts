@@ -13,7 +13,7 @@ import { SqsDestination } from "aws-cdk-lib/aws-lambda-destinations"
 import type { ILogGroup } from "aws-cdk-lib/aws-logs"
 import type { IQueue } from "aws-cdk-lib/aws-sqs"
 import type { Construct } from "constructs"
-import { bundle } from "../task/build/bundle.ts"
+import { putFunction } from "./built-parts.ts"
 import { withFolder } from "./with-folder.ts"
 
 /** What all functions of a stack have in common. */
@@ -48,7 +48,7 @@ function writeBundle(file: string, lists: object | undefined, folder: string): v
   const outfile = join(folder, "index.mjs")
   const made = bundles.get(file)
   if (made === undefined) {
-    bundle(`functions/${file}.ts`, outfile)
+    putFunction(file, folder)
     bundles.set(file, readFileSync(outfile))
   } else writeFileSync(outfile, made)
 }

@@ -1,24 +1,15 @@
-import { copyFileSync, existsSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, readFileSync } from "node:fs"
 import { Annotations } from "aws-cdk-lib"
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
-import { bundleProgram } from "../task/build/bundle-program.ts"
 import { unpinned } from "../task/build/unpinned.ts"
+import { dockerfile, howToPin, putImage } from "./built-parts.ts"
 import { problemOfForeignProcessor } from "./foreign-processor.ts"
 import { withFolder } from "./with-folder.ts"
 
-const dockerfile = join(import.meta.dirname, "../task/Dockerfile")
-
-/** Puts what the image is built from into a folder: the Dockerfile, and the program as one file. */
-export function stageImage(folder: string): void {
-  copyFileSync(dockerfile, join(folder, "Dockerfile"))
-  bundleProgram(join(folder, "pgstow.mjs"))
-}
-
 /**
- * The image of the tasks, built from this checkout by `cdk deploy` (which needs Docker, or what CDK_DOCKER names).
+ * The image of the tasks, built by `cdk deploy` (which needs Docker, or what CDK_DOCKER names).
  * The first deployment of each month builds it again, since Debian's packages change where nothing here does.
  */
 export function builtImage(
@@ -35,11 +26,11 @@ export function builtImage(
   const open = unpinned(readFileSync(dockerfile, "utf8"))
   if (open.length > 0)
     Annotations.of(scope).addInfo(
-      `the image is built from what is there on the day: ${open.join(", ")} in task/Dockerfile are not pinned; \`npm run image:pins\` pins them`,
+      `the image is built from what is there on the day: ${open.join(", ")} in its Dockerfile are not pinned; ${howToPin}`,
     )
   return ContainerImage.fromDockerImageAsset(
     withFolder(
-      stageImage,
+      putImage,
       (directory) =>
         new DockerImageAsset(scope, "Image", {
           directory,

@@ -1,7 +1,7 @@
 import { DockerImageAsset, Platform } from "aws-cdk-lib/aws-ecr-assets"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
 import type { Construct } from "constructs"
-import { stageImage } from "./backup-image.ts"
+import { putImage } from "./built-parts.ts"
 import { withFolder } from "./with-folder.ts"
 
 /**
@@ -17,7 +17,7 @@ export function drillImage(
 ): ContainerImage {
   return ContainerImage.fromDockerImageAsset(
     withFolder(
-      stageImage,
+      putImage,
       (directory) =>
         new DockerImageAsset(scope, "DrillImage", {
           directory,

@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { buildSync } from "esbuild"
-import { bundleOptions } from "./bundle.ts"
+import { bundleOptions, packagesIn } from "./bundle.ts"
 import { bundlePage } from "./bundle-page.ts"
 
 /** What pgstow needs. */
@@ -21,10 +21,13 @@ if (parseInt(process.versions.node, 10) < ${leastMajor}) {
 }
 const require = pgstowCreateRequire(import.meta.url);`
 
-/** Bundles the program into one file that runs alone. An older Node than it needs says so in one line, and exits 2. */
-export function bundleProgram(outfile: string): void {
-  const { script, style } = bundlePage()
-  buildSync({
+/**
+ * Bundles the program into one file that runs alone. An older Node than it needs says so in one line, and exits 2. Gives
+ * the packages that are in it, by their folders from the root.
+ */
+export function bundleProgram(outfile: string): string[] {
+  const { script, style, packages } = bundlePage()
+  const { metafile } = buildSync({
     ...bundleOptions,
     entryPoints: [join(import.meta.dirname, "../main.ts")],
     outfile,
@@ -34,4 +37,5 @@ export function bundleProgram(outfile: string): void {
     // Where these are, the program has no need of esbuild, which is then left out.
     define: { PGSTOW_PAGE_SCRIPT: JSON.stringify(script), PGSTOW_PAGE_STYLE: JSON.stringify(style) },
   })
+  return [...packagesIn(metafile), ...packages]
 }

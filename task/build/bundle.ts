@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import { type BuildOptions, buildSync } from "esbuild"
+import { type BuildOptions, buildSync, type Metafile } from "esbuild"
 
 const projectRoot = join(import.meta.dirname, "../..")
 
@@ -11,12 +11,22 @@ export const bundleOptions = {
   mainFields: ["module", "main"],
   legalComments: "none",
   logLevel: "error",
+  metafile: true,
+  absWorkingDir: projectRoot,
 } satisfies BuildOptions
 
-/** Bundles a module of this checkout, by its path from the root, into one file that Node 24 can import or run. */
-export function bundle(entry: string, outfile: string): void {
-  buildSync({
+/**
+ * Bundles a module of this checkout, by its path from the root, into one file that Node 24 can import or run. Gives the
+ * packages that are in it, by their folders from the root.
+ */
+export function bundle(
+  entry: string,
+  outfile: string,
+  options: Pick<BuildOptions, "define" | "external"> = {},
+): string[] {
+  const { metafile } = buildSync({
     ...bundleOptions,
+    ...options,
     entryPoints: [join(projectRoot, entry)],
     outfile,
     target: "node24",
@@ -26,4 +36,13 @@ export function bundle(entry: string, outfile: string): void {
       js: 'import { createRequire as pgstowCreateRequire } from "node:module"; const require = pgstowCreateRequire(import.meta.url);',
     },
   })
+  return packagesIn(metafile)
+}
+
+/** The folders, from the root, of the packages that something of has come into what was built. */
+export function packagesIn({ outputs }: Metafile): string[] {
+  const inputs = Object.values(outputs).flatMap((output) =>
+    Object.entries(output.inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : [])),
+  )
+  return [...new Set(inputs.flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []))].sort()
 }

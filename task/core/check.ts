@@ -18,14 +18,14 @@ export const checkKinds = [
 export type CheckKind = (typeof checkKinds)[number]
 
 /** One thing wrong with a stored object, or with what was restored of it, in words for people. */
-export type Problem = z.infer<typeof problemSchema>
-
-const problemSchema = z.object({
+export type Problem = {
   /** The object's name below the backup's folder; of a drill, what is wrong in the restored database. */
-  object: z.string(),
-  expected: z.string(),
-  found: z.string(),
-})
+  readonly object: string
+  readonly expected: string
+  readonly found: string
+}
+
+const problemSchema = z.object({ object: z.string(), expected: z.string(), found: z.string() })
 
 /** "main.dump.zst.age: expected 7 bytes, found 5 bytes". */
 export function formatProblem({ object, expected, found }: Problem): string {

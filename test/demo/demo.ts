@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
+import { bundleProgram } from "../../task/build/bundle-program.ts"
 import { formatDuration } from "../../task/console/format.ts"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { startPostgres } from "../support/postgres.ts"
@@ -74,6 +75,8 @@ async function demo(): Promise<void> {
   say(
     `\nBacked up, verified, restored from S3, compared: equal. ${formatDuration(secondsSince(began))} in all.`,
   )
+  // By which npx runs it here.
+  bundleProgram(join(import.meta.dirname, "../../dist/pgstow.mjs"))
   say(`\nNext, with your own database (keep pgstow.key safe: nothing else opens its backups):\n${nextSteps}`)
 }
 

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { text } from "node:stream/consumers"
 import * as z from "zod"
-import { stageImage } from "../../infra/backup-image.ts"
+import { stageImage } from "../../task/build/stage-image.ts"
 
 export type Ran = { readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }
 

@@ -16,7 +16,7 @@ const layers = [
   ["postgres", "catalog"],
   ["verify", "settings"],
   ["backup", "restore", "schedule"],
-  ["doctor", "drill", "report"],
+  ["doctor", "drill", "library", "report"],
   ["commands"],
   ["cli"],
 ]
