@@ -1,5 +1,5 @@
 import { isBackupId, startOf } from "../core/backup-id.ts"
-import type { CheckKind } from "../core/check.ts"
+import { type CheckKind, type Finding, holdingVerification } from "../core/check.ts"
 import { partialInWords, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
 import { messageOf, PgstowError } from "../errors.ts"
@@ -29,13 +29,17 @@ export type ListedBackup = {
   readonly signer: string | null
   readonly state: BackupState
   /** The check that `state` comes from. */
-  readonly lastCheck: { readonly kind: CheckKind; readonly at: string } | null
+  readonly lastCheck: ListedFinding | null
+  /** The last good check that was no drill; null also where one found it damaged since. */
+  readonly lastVerification: ListedFinding | null
   /** What the drills found: the last that failed, until another is good. */
-  readonly lastDrill: { readonly kind: CheckKind; readonly at: string } | null
+  readonly lastDrill: ListedFinding | null
   /** Whether retention keeps it for ever; null where that is not known. */
   readonly pinned: boolean | null
   readonly problem: string | null
 }
+
+export type ListedFinding = { readonly kind: CheckKind; readonly at: string }
 
 export type ListResult = {
   readonly storages: readonly string[]
@@ -123,7 +127,7 @@ async function readPlace(
 }
 
 function describe(entry: CatalogEntry): ListedBackup {
-  const { storage, database, id, state, finding, drill, pins, manifest, problem } = entry
+  const { storage, database, id, state, findings, finding, drill, pins, manifest, problem } = entry
   return {
     storage: storage.url,
     database,
@@ -136,9 +140,14 @@ function describe(entry: CatalogEntry): ListedBackup {
     encrypted: manifest ? manifest.encryption.algorithm !== "none" : null,
     partial: (manifest && partialInWords(manifest)) ?? null,
     state,
-    lastCheck: finding ? { kind: finding.kind, at: finding.at.toISOString() } : null,
-    lastDrill: drill ? { kind: drill.kind, at: drill.at.toISOString() } : null,
+    lastCheck: listedFinding(finding),
+    lastVerification: listedFinding(holdingVerification(findings)),
+    lastDrill: listedFinding(drill),
     pinned: pins === undefined ? null : pins.length > 0,
     problem: problem ? messageOf(problem) : null,
   }
+}
+
+export function listedFinding(finding: Finding | undefined): ListedFinding | null {
+  return finding ? { kind: finding.kind, at: finding.at.toISOString() } : null
 }

@@ -1,17 +1,24 @@
 import type { Context } from "../context.ts"
-import type { Check } from "../core/check.ts"
+import { type Check, holdingVerification } from "../core/check.ts"
 import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
 import { messageOf } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type ReadOptions, readChecks } from "./catalog.ts"
 import { findBackup, readCatalog } from "./find-backup.ts"
+import { type ListedFinding, listedFinding } from "./list.ts"
 import { signerOf } from "./manifest-signature.ts"
 import { type ShownPin, showPins } from "./pin.ts"
 
 export type ShowResult = {
   readonly storage: string
   readonly state: BackupState
+  /** As `list` has them. */
+  readonly lastCheck: ListedFinding | null
+  readonly lastVerification: ListedFinding | null
+  readonly lastDrill: ListedFinding | null
+  /** Why it is not known what checks found. */
+  readonly problem: string | null
   readonly manifest: Manifest
   readonly storedBytes: number
   readonly rawBytes: number
@@ -43,6 +50,10 @@ export async function show(
   return {
     storage: storage.url,
     state,
+    lastCheck: listedFinding(entry.finding),
+    lastVerification: listedFinding(holdingVerification(entry.findings)),
+    lastDrill: listedFinding(entry.drill),
+    problem: entry.problem ? messageOf(entry.problem) : null,
     manifest,
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),

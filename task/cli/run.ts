@@ -6,7 +6,7 @@ import { databasesStored } from "../commands/databases-stored.ts"
 import { formatCount, formatJson, formatText, wrapText } from "../console/format.ts"
 import { type Log, openLog, type RecordingLog } from "../console/log.ts"
 import { openProgress } from "../console/progress.ts"
-import { openTerminal, type Terminal } from "../console/terminal.ts"
+import { hasColours, openTerminal, showsBars, type Terminal } from "../console/terminal.ts"
 import type { Context } from "../context.ts"
 import { codeOf, exitCodes, generalHints, messageOf, PgstowError, stackOf } from "../errors.ts"
 import { adoptLegacyNames } from "../legacy/adopt-names.ts"
@@ -223,6 +223,7 @@ async function performOne(
         report,
         read: (args) => readLine(args, { env, log }),
         width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
+        showsBars: showsBars(io.stdout, io.env),
         stdout: io.stdout,
       },
       context,
@@ -250,8 +251,9 @@ async function tidyUp(log: Log): Promise<void> {
 }
 
 /** Writes an answer: the only way to standard output. */
-function print(io: Io, text: string): void {
-  io.stdout.write(formatText(text))
+function print(io: Io, text: string, paint?: (text: string) => string): void {
+  const safe = formatText(text)
+  io.stdout.write(paint && hasColours(io.stdout, io.env) ? paint(safe) : safe)
 }
 
 /** Asks on the terminal; undefined where nobody sits in front of one. Input that is at its end answers nothing: "". */
@@ -285,10 +287,11 @@ function wrapped(question: string, width: number): string {
 }
 
 function reportOutcome(outcome: Outcome, json: boolean, io: Io, log: RecordingLog, terminal: Terminal): void {
-  const { title, result, text, isAnswer, isWritten } = outcome
+  const { title, result, text, paint, isAnswer, isWritten } = outcome
   if (isWritten) log.record(title, { result })
   else if (json || isAnswer || terminal.interactive) {
-    print(io, `${json ? formatJson(result, 2) : text}\n`)
+    if (json) print(io, `${formatJson(result, 2)}\n`)
+    else print(io, `${text}\n`, paint)
     log.record(title, { result })
   } else log.info(title, { result })
 }

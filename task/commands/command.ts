@@ -22,6 +22,8 @@ export type Invocation<Flags> = {
   readonly read: (args: readonly string[]) => Promise<CommandLine>
   /** The columns of the terminal that standard output is; Infinity where it is none. */
   readonly width: number
+  /** Whether standard output is a terminal that shows characters of bars. */
+  readonly showsBars: boolean
   /** Standard output, for what is too large to be handed back. */
   readonly stdout: NodeJS.WriteStream
 }
@@ -46,6 +48,8 @@ export type Part = {
   readonly title: string
   readonly result: unknown
   readonly text: string
+  /** Gives the text colours, on a terminal that has any: called when all in it is safe there. */
+  readonly paint?: (text: string) => string
   /** Whether the text is what was asked for (a list), wanted also where there is no terminal. */
   readonly isAnswer: boolean
 }

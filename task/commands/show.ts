@@ -2,6 +2,7 @@ import * as z from "zod"
 import { formatRelationName } from "../archive/relation-name.ts"
 import { type ShowResult, show } from "../catalog/show.ts"
 import {
+  ageInWords,
   formatBytes,
   formatCount,
   formatDuration,
@@ -18,6 +19,7 @@ import { choiceFlags, choiceOf, signedByOf, storagesOf } from "../settings/input
 import { defineCommand } from "./command.ts"
 import { drillInWords } from "./drill-in-words.ts"
 import { choiceOptions, signerOptions, storageOptions } from "./options.ts"
+import { paintStates, stateInWords } from "./state-in-words.ts"
 
 export const showCommand = defineCommand({
   name: "show",
@@ -39,7 +41,8 @@ export const showCommand = defineCommand({
     return {
       title: `showed ${result.manifest.id}`,
       result,
-      text: formatShow(result, { long: flags.long, width }),
+      text: formatShow(result, { long: flags.long, width, now: context.now() }),
+      paint: paintStates,
       isAnswer: true,
     }
   },
@@ -50,16 +53,17 @@ export function formatShow(
   {
     long = false,
     width = Number.POSITIVE_INFINITY,
-  }: { readonly long?: boolean; readonly width?: number } = {},
+    now,
+  }: { readonly long?: boolean; readonly width?: number; readonly now?: Date } = {},
 ): string {
-  const { storage, state, manifest, checks, passedOver } = result
+  const { storage, manifest, checks, passedOver } = result
   const { source, importedFrom, snapshot, compression, encryption } = manifest
   const seconds = (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000
   const facts: [string, string][] = [
     ["backup", manifest.id],
     ["database", formatName(manifest.database)],
     ["storage", storage],
-    ["state", state],
+    ["state", stateOf(result)],
     ...result.pins.map((pin): [string, string] => ["pinned", pinInWords(pin)]),
     ["partial", formatName(partialInWords(manifest) ?? "")],
     [
@@ -68,7 +72,7 @@ export function formatShow(
         .map(({ schema, table }) => formatName(formatRelationName({ schema, name: table })))
         .join(", "),
     ],
-    ["started", formatTime(new Date(manifest.startedAt))],
+    ["started", startedInWords(manifest.startedAt, now)],
     ["took", formatDuration(seconds)],
     ["stored", `${formatBytes(result.storedBytes)} of ${formatBytes(result.rawBytes)} raw`],
     [
@@ -125,8 +129,24 @@ export function formatShow(
   ].join("\n")
 }
 
+function stateOf({ manifest, pins, ...found }: ShowResult): string {
+  return stateInWords({
+    ...found,
+    isReadable: true,
+    pinned: pins.length > 0,
+    partial: partialInWords(manifest) ?? null,
+    encrypted: manifest.encryption.algorithm !== "none",
+  })
+}
+
 function pinInWords({ at, by, reason }: ShowResult["pins"][number]): string {
   return `${formatTime(new Date(at))}${by === null ? "" : ` by ${by}`}: ${reason ?? "its reason can't be read"}`
+}
+
+function startedInWords(startedAt: string, now: Date | undefined): string {
+  const hours = now === undefined ? -1 : (now.getTime() - Date.parse(startedAt)) / 3_600_000
+  const time = formatTime(new Date(startedAt))
+  return hours < 0 ? time : `${time}, ${ageInWords(hours)} ago`
 }
 
 function signatureInWords({ signer, trusted }: ShowResult): string {

@@ -23,6 +23,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
 }
 
+/** "25 min", "5 h", "12 days". */
+export function ageInWords(hours: number): string {
+  if (hours < 1) return `${Math.floor(hours * 60)} min`
+  return hours < 48 ? `${Math.floor(hours)} h` : formatCount(Math.floor(hours / 24), "day")
+}
+
 /** From how many seconds on a rate can be told: what is shorter is mostly what it takes to begin and to end. */
 const shortestMeasured = 0.1
 

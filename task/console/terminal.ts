@@ -24,12 +24,25 @@ type Output = {
   write(text: string): unknown
 }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Whether it is a terminal of which nobody says that it has no colours (no-color.org). */
+export function hasColours({ isTTY }: Pick<Output, "isTTY">, { TERM, NO_COLOR = "" }: Environment): boolean {
+  return isTTY === true && TERM !== "dumb" && NO_COLOR === ""
+}
+
+/** Whether it is a terminal that shows characters of bars, as far as the locale tells. */
+export function showsBars({ isTTY }: Pick<Output, "isTTY">, env: Environment): boolean {
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || ""
+  return isTTY === true && env.TERM !== "dumb" && env.TERM !== "linux" && /utf-?8/i.test(locale)
+}
+
 const codes: Record<Colour, string> = { dim: "\x1b[2m", yellow: "\x1b[33m", red: "\x1b[31m" }
 
-export function openTerminal(output: Output, env: Readonly<Record<string, string | undefined>>): Terminal {
+export function openTerminal(output: Output, env: Environment): Terminal {
   const interactive = output.isTTY === true && env.TERM !== "dumb"
   let shown = ""
-  const isColoured = interactive && env.NO_COLOR === undefined
+  const isColoured = hasColours(output, env)
   const show = (text: string) => {
     if (!interactive || text === shown) return
     shown = text

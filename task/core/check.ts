@@ -149,7 +149,13 @@ export function holdingFinding(findings: readonly Finding[]): Finding | undefine
   return latest(holdingFailures(stored)) ?? latest(good) ?? latest(stored)
 }
 
-/** The same of drills alone. */
+/** The last good check of what is stored that was no drill; undefined where there is none, or a failure holds. */
+export function holdingVerification(findings: readonly Finding[]): Finding | undefined {
+  if (stateOf(holdingFinding(findings)) !== "verified") return undefined
+  return latest(findings.filter(({ kind }) => !isDrill(kind) && !isFailure(kind)))
+}
+
+/** What `holdingFinding` gives, of drills alone. */
 export function holdingDrill(findings: readonly Finding[]): Finding | undefined {
   const drills = findings.filter(({ kind }) => isDrill(kind))
   const good = drills.filter(({ kind }) => kind === "drilled")

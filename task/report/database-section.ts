@@ -1,18 +1,10 @@
-import { formatBytes, formatCount, formatDuration } from "../console/format.ts"
+import { ageInWords, formatBytes, formatCount, formatDuration } from "../console/format.ts"
 import { dollarsPerGigabyteMonth } from "../core/s3-standard-price.ts"
 import { backupsTable, rateOf, trendColumns, type Units, unitsOf } from "./backups-table.ts"
 import { calendar } from "./calendar.ts"
 import { trendDays } from "./growth.ts"
 import { type Html, html } from "./html.ts"
-import {
-  ageInWords,
-  changeInWords,
-  clockOf,
-  formatDollars,
-  formatWhole,
-  minuteOf,
-  policyInWords,
-} from "./in-words.ts"
+import { changeInWords, clockOf, formatDollars, formatWhole, minuteOf, policyInWords } from "./in-words.ts"
 import { keptOf } from "./kept.ts"
 import type { Aged, DatabaseReport, ReportData, ReportedBackup } from "./report-data.ts"
 

@@ -6,12 +6,6 @@ export function minuteOf(time: string): string {
   return time.slice(0, 16).replace("T", " ")
 }
 
-/** "25 min", "5 h", "12 days". */
-export function ageInWords(hours: number): string {
-  if (hours < 1) return `${Math.floor(hours * 60)} min`
-  return hours < 48 ? `${Math.floor(hours)} h` : formatCount(Math.floor(hours / 24), "day")
-}
-
 /** "0:03:05": hours, minutes, seconds. */
 export function clockOf(seconds: number): string {
   const whole = Math.round(seconds)

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf } from "../../task/catalog/catalog.ts"
 import { list, listFailure } from "../../task/catalog/list.ts"
 import { formatList } from "../../task/commands/list.ts"
+import { paintStates } from "../../task/commands/state-in-words.ts"
 import { PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { override } from "../support/override.ts"
@@ -44,6 +45,7 @@ test("every backup is told with its time, sizes and state", async () => {
     partial: null,
     state: "verified",
     lastCheck: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
+    lastVerification: { kind: "deep-verified", at: "2026-01-01T04:00:00.000Z" },
     lastDrill: null,
     pinned: false,
     problem: null,
@@ -60,20 +62,77 @@ test("every backup is told with its time, sizes and state", async () => {
   ])
 })
 
-test("a drill is told beside the last check, and in its place where it is that", async () => {
+test("a drill is told beside the verification, whichever came first, and a failure in its place", async () => {
+  const more = "20260104T030000Z-dddddddd"
   await storeSample(first, { id: ids[0], checks: ["drilled", "verified"] })
-  await storeSample(first, { id: ids[1], checks: ["verified", "drilled"] })
+  await storeSample(first, { id: ids[1], checks: ["verified", "deep-verified", "drilled"] })
   await storeSample(first, { id: ids[2], checks: ["verified", "drill-failed"] })
+  await storeSample(first, { id: more, checks: ["verified", "drilled", "failed"] })
   const result = await list([first], quiet.log)
-  expect(result.backups.map(({ state, lastDrill }) => [state, lastDrill?.kind])).toEqual([
-    ["verified", "drill-failed"],
-    ["verified", "drilled"],
-    ["verified", "drilled"],
+  expect(
+    result.backups.map(({ state, lastVerification, lastDrill }) => [
+      state,
+      lastVerification?.kind,
+      lastDrill?.kind,
+    ]),
+  ).toEqual([
+    ["failed", undefined, "drilled"],
+    ["verified", "verified", "drill-failed"],
+    ["verified", "deep-verified", "drilled"],
+    ["verified", "verified", "drilled"],
   ])
   const states = formatList(result, { width: 80 })
     .split("\n")
     .map((line) => line.replace(/^.*MiB {2}/, ""))
-  expect(states.slice(1)).toEqual(["verified, drill-failed", "drilled", "verified, drilled"])
+  expect(states.slice(1)).toEqual([
+    "failed, drilled",
+    "verified, drill-failed",
+    "deep-verified, drilled",
+    "verified, drilled",
+  ])
+})
+
+test("a drill without a verification is told alone", async () => {
+  await storeSample(first, { id: ids[0], checks: ["drilled"] })
+  expect(formatList(await list([first], quiet.log))).toMatch(/MiB {2}drilled$/)
+})
+
+test("the sizes of three backups and more are drawn from 0 on, the newest last, with its age", async () => {
+  const sizes = [1, 4, 8]
+  for (const [index, id] of ids.entries()) {
+    const main = Buffer.alloc((sizes[index] ?? 0) * 1000)
+    await storeSample(first, { id, objects: { "main.dump.zst.age": main } })
+    await storeSample(second, { id, objects: { "main.dump.zst.age": main } })
+  }
+  await storeSample(first, { id: ids[0], database: "shop" })
+  const result = await list([first, second], quiet.log)
+  const trendsAt = new Date("2026-01-03T08:00:00Z")
+  const drawn = "orders  ▂▅█  newest 5 h ago, took 1 min 24 s, 3 backups, 25.4 KiB in all"
+  expect(formatList(result, { trendsAt }).split("\n").slice(-2)).toEqual(["", drawn])
+  for (const line of formatList(result, { trendsAt, width: 40 }).split("\n"))
+    if (!line.includes("file://")) expect(line.length).toBeLessThanOrEqual(40)
+  expect(formatList(result)).not.toContain("▂")
+})
+
+test("a narrow terminal has no raw sizes rather than two lines for each", async () => {
+  await storeSample(first, { id: ids[0], checks: ["verified", "drilled"] })
+  const result = await list([first], quiet.log)
+  expect(formatList(result, { width: 80 })).toContain("  RAW  ")
+  expect(formatList(result, { width: 70 }).split("\n")).toEqual([
+    "ID                         DATABASE   STORED  STATE",
+    `${ids[0]}  orders    1.3 MiB  verified, drilled`,
+  ])
+})
+
+test("on a terminal states have colours, and nothing else", () => {
+  expect(
+    paintStates(
+      "id  failed.db  7 B  verified, drill-failed, pinned  1\n  deep-verified\nfailed 2026-01-01 of 3\n",
+    ),
+  ).toBe(
+    "id  failed.db  7 B  \x1b[32mverified\x1b[0m, \x1b[31mdrill-failed\x1b[0m, \x1b[36mpinned\x1b[0m  1\n" +
+      "  \x1b[32mdeep-verified\x1b[0m\n\x1b[31mfailed\x1b[0m 2026-01-01 of 3\n",
+  )
 })
 
 test("a backup that can't be read is listed with the reason below", async () => {

@@ -45,7 +45,7 @@ test("what its user expects is asked, and a failure says so, with its exit code,
   expect(failed.stdout).toContain("a restore takes about")
   const kinds = (await checksOf(scene)).map(({ kind }) => kind)
   expect(kinds).toEqual(["verified", "drilled", "drill-failed"])
-  expect((await scene.run(["list"])).stdout).toMatch(/ drilled, drill-failed\n$/)
+  expect((await scene.run(["list"])).stdout).toMatch(/ verified, drill-failed\n$/)
   const shown = (await scene.run(["show", "latest"])).stdout
   expect(shown).toContain("expectation enough: expected true, found false")
   expect((await scene.run(["status"])).stdout).toContain("drill-failed")

@@ -130,8 +130,9 @@ describe("what others have put into names, manifests and checks reaches nobody's
     const scene = await setPoisonedScene()
     for (const args of commands.slice(0, 4)) {
       const { screen } = await runOnTerminal(scene, args)
-      // What the program itself writes: where the status was, and colours of whole lines.
-      const lines = screen.replaceAll("\r\x1b[K", "\n").split("\n")
+      // What the program itself writes: where the status was, and colours of states and of whole lines.
+      const ownWord = new RegExp(`${esc}\\[3[1236]m([a-z -]+)${esc}\\[0m`, "g")
+      const lines = screen.replaceAll("\r\x1b[K", "\n").replaceAll(ownWord, "$1").split("\n")
       const ownColour = new RegExp(`^${esc}\\[(?:2|31|33)m(.*)${esc}\\[0m$`)
       expectHarmless(lines.map((line) => line.replace(ownColour, "$1")).join("\n"))
     }
