@@ -36,7 +36,7 @@ export const diffCommand = defineCommand({
 const tablesShown = 20
 
 export function formatDiff(result: DiffResult, width = Number.POSITIVE_INFINITY): string {
-  const { before, after, unchanged, roles, notKnown } = result
+  const { before, after, partial, unchanged, roles, notKnown } = result
   const sections = [
     ...tableSection("tables that came", result.came, width),
     ...tableSection("tables that went", result.went, width),
@@ -55,8 +55,8 @@ export function formatDiff(result: DiffResult, width = Number.POSITIVE_INFINITY)
       : []),
   ]
   return [
-    `before  ${backupInWords(before)}`,
-    `after   ${backupInWords(after)}`,
+    `before  ${backupInWords(before, partial.before)}`,
+    `after   ${backupInWords(after, partial.after)}`,
     "",
     formatTable(
       [
@@ -76,12 +76,13 @@ export function formatDiff(result: DiffResult, width = Number.POSITIVE_INFINITY)
     ...sections,
     "",
     `tables as large as before: ${unchanged}`,
-    ...notKnown.flatMap((note) => wrapText(`note: ${note}`, width, "  ")),
+    ...notKnown.flatMap((note) => wrapText(formatName(`note: ${note}`), width, "  ")),
   ].join("\n")
 }
 
-function backupInWords({ id, database, startedAt, storage }: ComparedBackup): string {
-  return formatName(`${id} of ${database}, ${formatTime(new Date(startedAt))}, ${storage}`)
+function backupInWords({ id, database, startedAt, storage }: ComparedBackup, partial: string | null): string {
+  const what = partial === null ? "" : `, partial: ${partial}`
+  return formatName(`${id} of ${database}, ${formatTime(new Date(startedAt))}, ${storage}${what}`)
 }
 
 function tableSection(title: string, changes: readonly TableChange[], width: number): string[] {

@@ -1,4 +1,4 @@
-import { type Manifest, rawBytes, storedBytes } from "./manifest.ts"
+import { type Manifest, partialInWords, rawBytes, storedBytes } from "./manifest.ts"
 
 /** One table in two backups; null where it is not there, or not known. */
 export type TableChange = {
@@ -20,6 +20,8 @@ export type ValueChange = {
 }
 
 export type BackupDiff = {
+  /** What each holds and what not, in words; null of a whole one. */
+  readonly partial: { readonly before: string | null; readonly after: string | null }
   readonly storedBytes: Pair
   readonly rawBytes: Pair
   /** Of the database on its server. */
@@ -30,6 +32,8 @@ export type BackupDiff = {
   readonly went: readonly TableChange[]
   readonly grew: readonly TableChange[]
   readonly shrank: readonly TableChange[]
+  /** How many tables the other backup alone lists, where this one is partial: it may have left them out. */
+  readonly leftOut: { readonly before: number; readonly after: number }
   /** How many tables are as large as they were. */
   readonly unchanged: number
   readonly extensions: readonly ValueChange[]
@@ -58,20 +62,30 @@ export function diffBackups(before: Manifest, after: Manifest): BackupDiff {
     }
   })
   const both = changes.filter(({ rows }) => rows.before !== null && rows.after !== null)
-  const came = isListed
-    ? changes.filter(({ rows }) => rows.before === null && isMissing(rows.after, before))
-    : []
-  const went = isListed
-    ? changes.filter(({ rows }) => rows.after === null && isMissing(rows.before, after))
-    : []
+  const partial = { before: partialInWords(before) ?? null, after: partialInWords(after) ?? null }
+  // By the same patterns both have left out the same.
+  const isLike = partial.before === partial.after
+  const missing = (side: "before" | "after", manifest: Manifest) => {
+    const other = side === "before" ? "after" : "before"
+    const found = isListed
+      ? changes.filter(({ rows }) => rows[side] === null && isMissing(rows[other], manifest))
+      : []
+    return isLike || partial[side] === null
+      ? { gone: found, leftOut: 0 }
+      : { gone: [], leftOut: found.length }
+  }
+  const [notBefore, notAfter] = [missing("before", before), missing("after", after)]
+  const [came, went] = [notBefore.gone, notAfter.gone]
+  const leftOut = { before: notBefore.leftOut, after: notAfter.leftOut }
   const grew = both.filter((change) => growthOf(change) > 0)
   const shrank = both.filter((change) => growthOf(change) < 0)
-  const untold = changes.length - both.length - came.length - went.length
+  const untold = changes.length - both.length - came.length - went.length - leftOut.before - leftOut.after
   const pairOf = (measure: (manifest: Manifest) => number): Pair => ({
     before: measure(before),
     after: measure(after),
   })
   return {
+    partial,
     storedBytes: pairOf(storedBytes),
     rawBytes: pairOf(rawBytes),
     databaseBytes: pairOf(({ source }) => source.sizeBytes),
@@ -80,6 +94,7 @@ export function diffBackups(before: Manifest, after: Manifest): BackupDiff {
     went: largestFirst(went),
     grew: largestFirst(grew),
     shrank: largestFirst(shrank),
+    leftOut,
     unchanged: both.length - grew.length - shrank.length,
     extensions: changesOf(extensionsIn(before), extensionsIn(after)),
     settings: changesOf(settingsIn(before), settingsIn(after)),
@@ -89,6 +104,7 @@ export function diffBackups(before: Manifest, after: Manifest): BackupDiff {
       went: before.source.roles.filter((role) => !after.source.roles.includes(role)),
     },
     notKnown: [
+      ...(isLike ? [] : partialNotes(partial, leftOut)),
       ...(isListed
         ? [
             "Rows are the server's estimates, but of tables in segments, which are counted. A table of which the server has no statistics is not seen.",
@@ -103,6 +119,20 @@ export function diffBackups(before: Manifest, after: Manifest): BackupDiff {
       "Roles are those that own something or were granted something; their attributes and memberships are in the backup's globals.",
     ],
   }
+}
+
+function partialNotes(partial: BackupDiff["partial"], leftOut: BackupDiff["leftOut"]): string[] {
+  const sides = [
+    { side: "before", counted: "new" },
+    { side: "after", counted: "gone" },
+  ] as const
+  const parts = sides.flatMap(({ side, counted }) => {
+    const words = partial[side]
+    if (words === null) return []
+    const which = `The ${side === "before" ? "first" : "second"} backup is partial (${words})`
+    return [`${which}: tables that it does not list are not counted as ${counted}: ${leftOut[side]}.`]
+  })
+  return [...parts, "Sizes are of what each of them holds, so they can't be compared."]
 }
 
 type Table = { readonly table: string; readonly rows: number; readonly bytes: number | null }

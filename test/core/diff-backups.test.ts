@@ -49,6 +49,57 @@ test("a table of as many rows grew where its bytes did", () => {
   expect(result.grew).toMatchObject([{ table: "app.t", bytes: { before: 100, after: 300 } }])
 })
 
+const only = (schemas: readonly string[]): Pick<Manifest, "format" | "partial"> => ({
+  format: 2,
+  partial: {
+    tables: [],
+    schemas: [...schemas],
+    excludeTables: [],
+    excludeSchemas: [],
+    excludeTableData: [],
+    withoutRows: [],
+  },
+})
+
+test("what a partial backup left out did not go, and did not come when it is there again", () => {
+  const whole = backupOf({ "app.a": 10, "app.b": 20, "other.c": 30 }, [segment("big", 9_000, 100)])
+  const part = { ...backupOf({ "app.a": 11, "app.new": 1 }), ...only(["app"]) }
+  const after = diffBackups(whole, part)
+  expect(after).toMatchObject({
+    partial: { before: null, after: "only schemas app" },
+    came: [{ table: "app.new" }],
+    went: [],
+    leftOut: { before: 0, after: 3 },
+    grew: [{ table: "app.a" }],
+  })
+  expect(after.notKnown).toEqual(
+    expect.arrayContaining([
+      "The second backup is partial (only schemas app): tables that it does not list are not counted as gone: 3.",
+      "Sizes are of what each of them holds, so they can't be compared.",
+    ]),
+  )
+  expect(after.notKnown.join()).not.toContain("Small tables")
+  const before = diffBackups(part, whole)
+  expect(before).toMatchObject({ went: [{ table: "app.new" }], came: [], leftOut: { before: 3, after: 0 } })
+  expect(before.notKnown[0]).toMatch(/^The first backup is partial .* not counted as new: 3\.$/)
+})
+
+test("of two backups by the same patterns, what is missing in one came or went", () => {
+  const [one, other] = [backupOf({ "app.a": 10 }), backupOf({ "app.b": 10 })].map((each) => ({
+    ...each,
+    ...only(["app"]),
+  }))
+  if (one === undefined || other === undefined) throw new RangeError("two backups")
+  expect(diffBackups(one, other)).toMatchObject({
+    came: [{ table: "app.b" }],
+    went: [{ table: "app.a" }],
+    leftOut: { before: 0, after: 0 },
+  })
+  expect(diffBackups(one, other).notKnown.join()).not.toContain("partial")
+  const different = diffBackups(one, { ...other, ...only(["app", "b"]) })
+  expect(different).toMatchObject({ came: [], went: [], leftOut: { before: 1, after: 1 } })
+})
+
 test("extensions, settings, roles and the server, with what they were", () => {
   const before = backupOf({})
   const source = {
