@@ -1,5 +1,6 @@
 import { hostname } from "node:os"
 import { createInterface } from "node:readline/promises"
+import { setTimeout as wait } from "node:timers/promises"
 import { type Command as CommanderCommand, CommanderError } from "commander"
 import type { Ask, Command, CommandLine, Outcome, Report } from "../commands/command.ts"
 import { databasesStored } from "../commands/databases-stored.ts"
@@ -211,6 +212,8 @@ async function performOne(
     await announce(placed, { ...audience, limitMs: endsAt - Date.now() })
   }
   const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
+  const ending = new AbortController()
+  const over = new AbortController()
   try {
     if (problem) throw problem
     const outcome = await command.run(
@@ -226,18 +229,31 @@ async function performOne(
         showsBars: showsBars(io.stdout, io.env),
         stdout: io.stdout,
       },
-      context,
+      {
+        ...context,
+        signal: AbortSignal.any([context.signal, ending.signal]),
+        end: (reason) => ending.abort(reason),
+        over: over.signal,
+      },
     )
     progress.clear()
     if (outcome.events) await tell(outcome.events)
     else if (outcome.failure) await tellFailure(outcome.failure)
     return outcome
   } catch (error) {
-    await tellFailure(asFailure(whatEnded(error, io.signal)))
-    throw error
+    const failure = settings.tunnel === undefined ? error : await lossOr(error, ending.signal)
+    await tellFailure(asFailure(whatEnded(failure, io.signal)))
+    throw failure
   } finally {
+    over.abort()
     progress.clear()
   }
+}
+
+/** Why a tunnel has ended, where it has: what went through it may notice that first. */
+async function lossOr(error: unknown, ending: AbortSignal): Promise<unknown> {
+  await wait(500, undefined, { signal: ending }).catch(() => {})
+  return ending.aborted ? ending.reason : error
 }
 
 /** Removes what runs that were killed have left in the temporary folder. Nobody waits for it, or fails by it. */

@@ -42,6 +42,10 @@ export const serverOptions: OptionGroup = (command) =>
       "--exec-timeout <seconds>",
       "give up when a program behind --exec has not started after this long (PGSTOW_EXEC_TIMEOUT; default 60)",
     )
+    .option(
+      "--tunnel <user@host[:port]>",
+      "reach the server through this SSH server, by the system's ssh and keys (PGSTOW_TUNNEL)",
+    )
     .option("--sslmode <mode>", "disable, allow, prefer, require, verify-ca or verify-full")
     .option("--sslrootcert <file>", "the certificates to trust, or system")
     .option(

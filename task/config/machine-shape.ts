@@ -99,6 +99,9 @@ const sharedByBoth = {
   exec: word
     .optional()
     .describe('What PostgreSQL\'s programs are run through: "docker exec -i db", "kubectl exec -i db-0 --".'),
+  tunnel: word
+    .optional()
+    .describe('The SSH server through which servers are reached: "me@bastion.example.com:2222".'),
 }
 
 export const machineTopShape = sharedByBoth

@@ -60,6 +60,7 @@ const machineExamples: Readonly<Record<string, string>> = {
   "databases[].compressLevel": "3",
   "databases[].cleanup": "true",
   "databases[].exec": '"docker exec -i db"',
+  "databases[].tunnel": '"me@bastion.example.com"',
   storages: '["file:///var/backups/pgstow", "s3://my-bucket/pgstow?region=eu-central-1"]',
   identity: '{ "file": "/root/pgstow.key" }',
   signingKey: '{ "file": "/root/pgstow-signing.key" }',
@@ -70,6 +71,7 @@ const machineExamples: Readonly<Record<string, string>> = {
   compressLevel: "3",
   cleanup: "true",
   exec: '"docker exec -i db"',
+  tunnel: '"me@bastion.example.com"',
 }
 
 export type WrongSetting = {

@@ -2,7 +2,13 @@ import * as z from "zod"
 import type { Context } from "../context.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
-import { type Connection, databaseIn, describe, takesSettings } from "../postgres/connection.ts"
+import {
+  type Connection,
+  databaseIn,
+  describe,
+  isReachedFromHere,
+  takesSettings,
+} from "../postgres/connection.ts"
 import { refuseTransactionPooler } from "../postgres/pooler.ts"
 import { openSession, type Session } from "../postgres/session.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
@@ -57,7 +63,7 @@ export async function examineSource(options: SourceOptions, context: Context): P
     context.signal.throwIfAborted()
     if (!(error instanceof PgstowError)) throw error
     const host = connection.params.host ?? connection.params.hostaddr ?? ""
-    const addresses = connection.exec === undefined ? await addressesOf(host) : []
+    const addresses = isReachedFromHere(connection) ? await addressesOf(host) : []
     return {
       database: databaseIn(connection),
       findings: [
@@ -95,7 +101,7 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
     const report = await lookInto(session, briefLimits, async (looking) => {
       const findings = [...first, ...(await carryOut(checks, looking, database))]
       const size = await readSize(looking)
-      const isHere = connection.exec === undefined && isOnThisMachine(transport.host)
+      const isHere = isReachedFromHere(connection) && isOnThisMachine(transport.host)
       return {
         database,
         findings,

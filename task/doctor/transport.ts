@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
 import * as z from "zod"
-import type { Connection, Environment } from "../postgres/connection.ts"
+import { type Connection, type Environment, isReachedFromHere } from "../postgres/connection.ts"
 import type { Session } from "../postgres/session.ts"
 import type { Finding } from "./finding.ts"
 
@@ -23,7 +23,7 @@ const transportRow = z.tuple([z.object({ host: z.string(), isEncrypted: z.boolea
 /** @param env what libpq's own variables are read from */
 export async function readTransport(
   session: Session,
-  { params, exec }: Connection,
+  connection: Connection,
   env: Environment,
   clientMajor: number,
 ): Promise<Transport> {
@@ -33,12 +33,13 @@ export async function readTransport(
               coalesce((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false) AS "isEncrypted"`,
     ),
   )
+  const { params } = connection
   const isByService = params.service !== undefined && params.sslmode === undefined
   return {
     host,
     isEncrypted,
     verifies: isByService ? undefined : verifiedBy(params, env),
-    addresses: exec === undefined ? await addressesOf(host) : [],
+    addresses: isReachedFromHere(connection) ? await addressesOf(host) : [],
     // libpq has known "system" since PostgreSQL 16; this is Debian's file of the same.
     systemRoots: clientMajor >= 16 ? "system" : "/etc/ssl/certs/ca-certificates.crt",
   }

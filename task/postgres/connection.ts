@@ -15,7 +15,24 @@ export type Connection = {
   readonly settings?: Settings | undefined
   /** What its programs are run through, as the user wrote it; undefined where they run here. */
   readonly exec?: string | undefined
+  /** What leads to its server, where that is not reached from here. `openSession` opens it. */
+  readonly tunnel?: Tunnel | undefined
 }
+
+/** A way to a server by ssh, which is opened when it is first needed and ends with the program. */
+export type Tunnel = {
+  /** Through whom, as the user wrote it: "me@bastion.example.com". */
+  readonly bastion: string
+  /** Where this machine's end is. Throws where it was not opened. */
+  place(): Place
+  /** Opens it, once. Rejects with a PgstowError of kind "postgres" that says why it can't be. */
+  open(signal: AbortSignal | undefined): Promise<void>
+  /** Why a connection through it failed: what ssh said of that, or `error` where it said nothing. */
+  explain(error: unknown): Promise<unknown>
+}
+
+/** An address of this machine alone, and a port there. */
+export type Place = { readonly address: string; readonly port: number }
 
 /** What the command line may say of a connection. Each goes before the same setting of a URL. */
 export type ConnectionFlags = {
@@ -114,10 +131,13 @@ export function withSettings(connection: Connection, settings: Settings): Connec
  */
 export function conninfo(connection: Connection, overrides: Readonly<Record<string, string>> = {}): string {
   const keepalives = { keepalives_idle: "60", keepalives_interval: "10" }
-  const { params, settings = {} } = connection
+  const { params, settings = {}, tunnel } = connection
   // They go before PGOPTIONS, where `childEnv` puts the settings.
   const options = params.options ? { options: joined(params.options, settings) } : {}
-  return Object.entries({ ...keepalives, ...params, ...options, ...overrides })
+  // The host stays the server's own name: its certificate is held against that.
+  const place = tunnel?.place()
+  const local = place === undefined ? {} : { hostaddr: place.address, port: String(place.port) }
+  return Object.entries({ ...keepalives, ...params, ...options, ...local, ...overrides })
     .map(([keyword, value]) => `${keyword}='${value.replaceAll(/['\\]/g, "\\$&")}'`)
     .join(" ")
 }
@@ -154,8 +174,13 @@ export function describe(connection: Connection): string {
     .join(" ")
 }
 
+/** Whether this machine itself connects to the server: its names, addresses and folders are then this machine's. */
+export function isReachedFromHere({ exec, tunnel }: Connection): boolean {
+  return exec === undefined && tunnel === undefined
+}
+
 /** "on db.example.com:5432": the server alone. */
-export function describeServer({ params, exec }: Connection): string {
+export function describeServer({ params, exec, tunnel }: Connection): string {
   const hosts = (params.host ?? params.hostaddr ?? "").split(",")
   const ports = (params.port ?? "").split(",")
   const places = hosts.map((host, index) => {
@@ -164,6 +189,7 @@ export function describeServer({ params, exec }: Connection): string {
     return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
   })
   const place = places.filter((one) => one !== "").join(",")
+  if (place !== "" && tunnel) return `on ${place} through ${tunnel.bastion}`
   if (place !== "") return exec ? `on ${place} behind ${exec}` : `on ${place}`
   if (params.service) return `by service ${params.service}`
   return exec ? `behind ${exec}` : "on this machine"

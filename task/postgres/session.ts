@@ -51,9 +51,27 @@ const oldestMajor = 13
  * gets in its way. Where a pooler takes no settings, it has none, since the pooler would hand them on to its next
  * user: set what a transaction needs by SET LOCAL. A server that is starting is waited for, two minutes at most.
  *
+ * Opens the connection's tunnel, where it has one and that is not open yet.
+ *
  * Rejects with a PgstowError of kind "postgres" that says why there is no session; then no psql is left.
  */
 export async function openSession(
+  clients: Pick<Clients, "psql">,
+  connection: Connection,
+  options: SessionOptions,
+): Promise<Session> {
+  const { tunnel } = connection
+  if (tunnel === undefined) return connect(clients, connection, options)
+  await tunnel.open(options.signal)
+  try {
+    return await connect(clients, connection, options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    throw await tunnel.explain(error)
+  }
+}
+
+async function connect(
   clients: Pick<Clients, "psql">,
   connection: Connection,
   options: SessionOptions,

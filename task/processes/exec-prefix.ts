@@ -22,11 +22,16 @@ export function prefixOf(
   env: Program["env"],
 ): Prefix | undefined {
   if (words === undefined) return undefined
+  return { words, startsWithinSeconds, env: envForOthers(env) }
+}
+
+/** The environment without what is the server's or our own: for docker, kubectl and ssh. */
+export function envForOthers(env: Program["env"]): Record<string, string> {
   const own = /^(PGSTOW_.*|DATABASE_URL|PGCLIENTENCODING|PGPASSWORD)$/
   const passed: Record<string, string> = {}
   for (const [name, value] of Object.entries(env))
     if (value !== undefined && value !== "" && !own.test(name)) passed[name] = value
-  return { words, startsWithinSeconds, env: passed }
+  return passed
 }
 
 /**

@@ -71,7 +71,8 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
   if (((await stat(settingsFile)).mode & 0o077) !== 0)
     log.warn(`${settingsFile} holds secrets, and others can read it: chmod 600 ${settingsFile}`)
   const settings = readSettings({}, env)
-  const { storage, logFile, exec } = settings
+  const { storage, logFile, exec, tunnel } = settings
+  const startsOthers = exec !== undefined || tunnel !== undefined
   const signingKeyFile = signingKeyFileOf(settings)
   if (storage.length === 0) throw usage(`${settingsFile} names no storage`, "Set PGSTOW_STORAGE in it.")
   const folders = storage.map(folderOf).filter((folder) => folder !== undefined)
@@ -99,10 +100,10 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
     signingKeyFile,
     hour: Number(hour),
     minute: Number(minute),
-    user: writes.length === 0 && !inHome && exec === undefined ? undefined : userInfo().username,
+    user: writes.length === 0 && !inHome && !startsOthers ? undefined : userInfo().username,
     writes: [...new Set(writes)],
     // docker, kubectl and ssh read their settings there.
-    needsHome: inHome || exec !== undefined,
+    needsHome: inHome || startsOthers,
     needsTmp: named.some((text) => temporaryFolders.test(text)),
   }
 }

@@ -15,7 +15,7 @@ export type Schedule = {
   readonly user: string | undefined
   /** Folders that the backup writes to: storages, and the log file's. */
   readonly writes: readonly string[]
-  /** Whether something that it reads or writes is in a home folder, or it starts a program that reads one (--exec). */
+  /** Whether something that it reads or writes is in a home folder, or it starts a program that reads one (--exec, --tunnel). */
   readonly needsHome: boolean
   /** Whether something that it reads or writes is in /tmp or /var/tmp. */
   readonly needsTmp: boolean

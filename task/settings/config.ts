@@ -96,6 +96,8 @@ const settings = {
   exec: { env: "PGSTOW_EXEC", schema: text },
   /** Seconds within which a program must begin that is run through that. */
   execTimeout: { env: "PGSTOW_EXEC_TIMEOUT", schema: wholeNumber(1, 86_400).default(60) },
+  /** The SSH server through which every server is reached: "me@bastion.example.com:22". */
+  tunnel: { env: "PGSTOW_TUNNEL", schema: text },
   /** Folders with PostgreSQL client programs, searched first. */
   pgBin: { env: "PGSTOW_PG_BIN", schema: listBy(/:/).default([]) },
   /** Channels to tell what happened. No flag: their URLs are secrets. */
@@ -183,6 +185,7 @@ const fileSettings: ReadonlySet<SettingName> = new Set([
   "signingKey",
   "signedBy",
   "exec",
+  "tunnel",
   "notify",
   "cleanup",
   "maxAgeHours",

@@ -13,6 +13,7 @@ import type { LegacyKeys } from "../legacy/open-legacy.ts"
 import { type Connection, connectionFrom, describeServer } from "../postgres/connection.ts"
 import { withRdsToken } from "../postgres/rds-token.ts"
 import { withTls } from "../postgres/tls.ts"
+import { throughTunnel } from "../postgres/tunnel.ts"
 import { openStorage } from "../storage/open-storage.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { Settings } from "./config.ts"
@@ -48,13 +49,24 @@ export function storagesOf({ storage, storageTimeout }: Settings, { env, signal 
 }
 
 export async function connectionOf(
-  { databaseUrl, exec, rdsIam, caFile, ca, requireTls }: Settings,
+  { databaseUrl, exec, tunnel, rdsIam, caFile, ca, requireTls }: Settings,
   flags: z.output<typeof connectionFlags>,
-  { env }: Context,
+  context: Context,
 ): Promise<Connection> {
+  const { env } = context
   const plain = connectionFrom({ databaseUrl, flags: connectionFlags.parse(flags), env, exec })
-  const connection = withTls(plain, { caFile, ca, requireTls }, env)
+  const connection = tunnelled(withTls(plain, { caFile, ca, requireTls }, env), tunnel, context)
   return rdsIam ? withRdsToken(connection) : connection
+}
+
+/** The connection through the tunnel of the settings, which is opened when a session is. */
+function tunnelled(
+  connection: Connection,
+  tunnel: string | undefined,
+  { env, end, over }: Pick<Context, "env" | "end" | "over">,
+): Connection {
+  if (tunnel === undefined) return connection
+  return throughTunnel(connection, tunnel, { env, until: over, onLoss: (failure) => end?.(failure) })
 }
 
 /**
@@ -62,17 +74,18 @@ export async function connectionOf(
  * for the password. Throws a usage error where a password was typed.
  */
 export function targetOf(
-  { target, caFile, ca, requireTls }: Settings,
+  { target, tunnel, caFile, ca, requireTls }: Settings,
   typed: ReadonlySet<string>,
-  { env }: Pick<Context, "env">,
+  context: Pick<Context, "env" | "end" | "over">,
 ): Connection | undefined {
+  const { env } = context
   if (target === undefined) return undefined
   const plain = connectionFrom({ databaseUrl: target })
   if (typed.has("target") && plain.password !== undefined)
     throw new PgstowError("usage", "--target holds a password, which a list of processes shows", {
       hint: "Put the URL into PGSTOW_TARGET, or the password into PGPASSWORD or a password file.",
     })
-  return withTls(plain, { caFile, ca, requireTls }, env)
+  return tunnelled(withTls(plain, { caFile, ca, requireTls }, env), tunnel, context)
 }
 
 /** The database that a command is about, as far as that is known before it runs: "*" where it is not. */

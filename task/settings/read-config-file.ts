@@ -122,6 +122,7 @@ function configured(entry: Entry, file: SettingsFile, path: string): ConfiguredD
         jobs: entry.jobs ?? file.jobs,
         compressLevel: entry.compressLevel ?? file.compressLevel,
         exec: entry.exec ?? file.exec,
+        tunnel: entry.tunnel ?? file.tunnel,
         cleanup: entry.cleanup ?? file.cleanup,
         maxAgeHours: entry.maxAgeHours,
         ...(entry.retention ?? file.retention),

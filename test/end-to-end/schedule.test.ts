@@ -28,34 +28,39 @@ test("the file for cron backs up, and status then says that all is well", async 
   })
 })
 
-test.skipIf(needsLinux)(`the units are printed as systemd takes them${needsLinux}`, async () => {
-  const scene = await setScene()
-  const { folder } = scene
-  const settings = join(folder, "settings.env")
-  await writeFile(
-    settings,
-    `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\nPGSTOW_EXEC=docker exec -i db\nPGSTOW_UNENCRYPTED=yes`,
-  )
-  const { exitCode, stdout, stderr } = await scene.run(["schedule", "--settings", "settings.env"])
-  expect(exitCode).toBe(0)
-  expect(stderr).toContain("chmod 600")
-  for (const [, path = "", text = ""] of stdout.matchAll(
-    /^# \/etc\/systemd\/system\/(\S+)\n(.*?)(?=^# \/etc|$(?![\s\S]))/gms,
-  )) {
-    await writeFile(join(folder, path), text)
-  }
-  const service = await readFile(join(folder, "pgstow.service"), "utf8")
-  expect(service).toContain(`LoadCredential=settings:${settings}\n`)
-  expect(service, "docker reads its settings there").toContain("ProtectHome=read-only\n")
-  expect(service).toContain(`ReadWritePaths=${folder}/a,b\nReadWritePaths=${folder}/log\n`)
-  run("systemd-analyze", [
-    "verify",
-    "--man=no",
-    "--recursive-errors=no",
-    join(folder, "pgstow.service"),
-    join(folder, "pgstow.timer"),
-  ])
-})
+test
+  .skipIf(needsLinux)
+  .each(["PGSTOW_EXEC=docker exec -i db", "PGSTOW_TUNNEL=me@bastion\nDATABASE_URL=postgres://db/orders"])(
+  `the units are printed as systemd takes them, with %j${needsLinux}`,
+  async (setting) => {
+    const scene = await setScene()
+    const { folder } = scene
+    const settings = join(folder, "settings.env")
+    await writeFile(
+      settings,
+      `PGSTOW_STORAGE=${folder}/a,b\nLOG_FILE=${folder}/log/pgstow.log\n${setting}\nPGSTOW_UNENCRYPTED=yes`,
+    )
+    const { exitCode, stdout, stderr } = await scene.run(["schedule", "--settings", "settings.env"])
+    expect(exitCode).toBe(0)
+    expect(stderr).toContain("chmod 600")
+    for (const [, path = "", text = ""] of stdout.matchAll(
+      /^# \/etc\/systemd\/system\/(\S+)\n(.*?)(?=^# \/etc|$(?![\s\S]))/gms,
+    )) {
+      await writeFile(join(folder, path), text)
+    }
+    const service = await readFile(join(folder, "pgstow.service"), "utf8")
+    expect(service).toContain(`LoadCredential=settings:${settings}\n`)
+    expect(service, "docker and ssh read their settings there").toContain("ProtectHome=read-only\n")
+    expect(service).toContain(`ReadWritePaths=${folder}/a,b\nReadWritePaths=${folder}/log\n`)
+    run("systemd-analyze", [
+      "verify",
+      "--man=no",
+      "--recursive-errors=no",
+      join(folder, "pgstow.service"),
+      join(folder, "pgstow.timer"),
+    ])
+  },
+)
 
 test("--install puts the files in place, makes the folders and starts the timer; a foreign file stays", async () => {
   const { folder } = await setScene()

@@ -72,6 +72,14 @@ const programs = {
         "postgresql-15-cron postgresql-15-partman postgresql-15-postgis-3 postgresql-15-postgis-3-scripts",
     },
   },
+  sshd: {
+    found: () => onPath("ssh") && (onPath("sshd") || existsSync("/usr/sbin/sshd")),
+    packages: {
+      "apt-get": "openssh-server openssh-client",
+      dnf: "openssh-server openssh-clients",
+      brew: "openssh",
+    },
+  },
   faketime: {
     // A library that programs are started with, so that only Linux's way of doing that is of use.
     found: () =>

@@ -34,6 +34,7 @@ export const slowTests = [
   "test/end-to-end/signatures.test.ts",
   "test/end-to-end/stock-tools.test.ts",
   "test/end-to-end/storage-faults.test.ts",
+  "test/end-to-end/tunnel.test.ts",
   "test/infra/many-databases.test.ts",
   "test/postgres/chosen-tables.test.ts",
   "test/postgres/globals.test.ts",
