@@ -141,8 +141,10 @@ function refuseFlags({ config, name }: Command, { flags }: Typed, databases: num
     })
 }
 
-function sayWhatCounts({ path, idle }: ConfigFile, env: Surroundings["env"], log: Log): void {
-  const { before, unused } = variablesBeside(env)
+function sayWhatCounts({ path, idle, databases }: ConfigFile, env: Surroundings["env"], log: Log): void {
+  const { before, unused: beside } = variablesBeside(env)
+  const named = databases.flatMap(({ connection, restoreConnection }) => [connection, restoreConnection])
+  const unused = beside.filter((variable) => !named.some((one) => "urlEnv" in one && one.urlEnv === variable))
   if (before.length > 0)
     log.info(`${before.join(", ")} of the environment: used in place of what ${path} says`)
   if (unused.length > 0) log.info(`${unused.join(", ")} of the environment: not used, since ${path} says it`)

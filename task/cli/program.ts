@@ -9,6 +9,7 @@ import { drillCommand } from "../commands/drill.ts"
 import { exportCommand } from "../commands/export.ts"
 import { globalsCommand } from "../commands/globals.ts"
 import { importCommand } from "../commands/import.ts"
+import { initCommand } from "../commands/init.ts"
 import { keygenCommand } from "../commands/keygen.ts"
 import { listCommand } from "../commands/list.ts"
 import { migrateCommand } from "../commands/migrate.ts"
@@ -43,6 +44,7 @@ const commands: readonly Command[] = [
   pinCommand,
   unpinCommand,
   removeCommand,
+  initCommand,
   doctorCommand,
   keygenCommand,
   scheduleCommand,

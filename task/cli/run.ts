@@ -224,7 +224,7 @@ async function performOne(
         typed: new Set(Object.keys(flags)),
         ask: questioner(io, terminal),
         report,
-        read: (args) => readLine(args, { env, log }),
+        read: (args, other = env) => readLine(args, { env: other, log }),
         width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
         showsBars: showsBars(io.stdout, io.env),
         stdout: io.stdout,

@@ -18,8 +18,11 @@ export type Invocation<Flags> = {
   /** Undefined where there is no terminal. */
   readonly ask: Ask | undefined
   readonly report: Report
-  /** Reads another command line, as the program would. Throws the usage error that it would end with. */
-  readonly read: (args: readonly string[]) => Promise<CommandLine>
+  /**
+   * Reads another command line, as the program would in this environment or another. Throws the usage error that it would
+   * end with.
+   */
+  readonly read: (args: readonly string[], env?: Context["env"]) => Promise<CommandLine>
   /** The columns of the terminal that standard output is; Infinity where it is none. */
   readonly width: number
   /** Whether standard output is a terminal that shows characters of bars. */
@@ -31,7 +34,12 @@ export type Invocation<Flags> = {
 /** A command line that was read, and not run. With a file of settings it is several runs, one for each database. */
 export type CommandLine = {
   readonly name: string
-  readonly runs: readonly { readonly settings: Settings; readonly flags: unknown }[]
+  readonly runs: readonly {
+    readonly settings: Settings
+    readonly flags: unknown
+    /** Why this one can't be made, though others can. */
+    readonly problem?: PgstowError | undefined
+  }[]
 }
 
 /** Shows what comes of each of several things as it comes, before the command's own outcome. */

@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs"
+import { existsSync, realpathSync } from "node:fs"
 import * as z from "zod"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
@@ -8,6 +8,7 @@ import { type ScheduleResult, schedule } from "../schedule/make-schedule.ts"
 import { runOnSchedule } from "../schedule/run-on-schedule.ts"
 import { runProgram } from "../schedule/run-program.ts"
 import { flagOf } from "../settings/config.ts"
+import { dailyTimeIn } from "../settings/daily-time.ts"
 import { connectionFlags } from "../settings/inputs.ts"
 import { refuseContradictions } from "./backup.ts"
 import { defineCommand, type Invocation, type OptionGroup, type Outcome } from "./command.ts"
@@ -16,7 +17,8 @@ const installedOptions: OptionGroup = (command) =>
   command
     .optionsGroup("By systemd or cron, once a day:")
     .option("--at <time>", "the time of day, in this machine's time zone", "03:00")
-    .option("--settings <file>", "the file with the settings to run with", ".env")
+    .option("--settings <file>", "the file with the environment to run in", ".env")
+    .option("--config <file>", "a file of settings for one or more databases (PGSTOW_CONFIG)")
     .option("--unit <name>", "the name of the units, or of the cron file", "pgstow")
     .option("--cron", "a file for /etc/cron.d in place of systemd's units")
     .option("--install", "put the files where they belong, and start the timer")
@@ -68,6 +70,7 @@ export const scheduleCommand = defineCommand({
   examples: [
     "pgstow schedule --settings /etc/pgstow.env --at 02:30",
     "sudo npx pgstow schedule --settings /etc/pgstow.env --install",
+    "pgstow schedule --config /etc/pgstow.config.json --settings /etc/pgstow.env",
     "pgstow schedule --cron",
     'pgstow schedule --run "0 3 * * *" --time-zone Europe/Berlin --jitter 10m',
     'pgstow schedule --run "0 3 * * *" -- backup --all --cleanup',
@@ -81,12 +84,23 @@ export const scheduleCommand = defineCommand({
       throw new PgstowError("usage", `${stray ? flagOf(stray) : args[0]} is nothing without --run`, {
         hint: 'Add --run "0 3 * * *", or leave it out.',
       })
+    const config = invocation.settings.config
+    const read = async (env: Context["env"]) => {
+      const planned = await invocation.read(
+        ["backup", ...(config === undefined ? [] : ["--config", config])],
+        env,
+      )
+      for (const { problem } of planned.runs) if (problem) throw problem
+      return planned.runs.map((run) => run.settings)
+    }
     const result = await schedule(
       {
         kind: cron ? "cron" : "systemd",
         name: unit,
-        at,
-        settingsFile: settings,
+        at: config === undefined || typed.has("at") ? at : ((await dailyTimeIn(config)) ?? at),
+        settingsFile:
+          config === undefined || typed.has("settings") || existsSync(settings) ? settings : undefined,
+        config: config === undefined ? undefined : { file: config, read },
         program: [process.execPath, ownScript()],
         install,
       },
@@ -98,7 +112,7 @@ export const scheduleCommand = defineCommand({
 
 async function beSchedule(
   expression: string,
-  { flags, args, typed, read }: Invocation<z.output<typeof scheduleFlags>>,
+  { flags, args, typed, settings, read }: Invocation<z.output<typeof scheduleFlags>>,
   context: Context,
 ): Promise<Outcome> {
   const stray = ofInstalled.find((name) => typed.has(name))
@@ -117,12 +131,18 @@ async function beSchedule(
     throw new PgstowError("usage", "--jitter is as long as the time from one run to the next", {
       hint: "Give it less, or --run fewer times.",
     })
-  const line = args.length === 0 ? ["backup"] : args
+  const config = typed.has("config") ? ["--config", settings.config ?? ""] : []
+  if (config.length > 0 && args.length > 0)
+    throw new PgstowError("usage", "--config stands beside a command of its own", {
+      hint: `Give it behind that: -- ${args.join(" ")} ${config.join(" ")}`.concat("."),
+    })
+  const line = args.length === 0 ? ["backup", ...config] : args
   const planned = await read(line)
   if (planned.name === "schedule")
     throw new PgstowError("usage", "a schedule can't run a schedule", { hint: "Name another command." })
   if (planned.name === "backup")
-    for (const { settings, flags } of planned.runs) {
+    for (const { settings, flags, problem } of planned.runs) {
+      if (problem) throw problem
       refuseContradictions(settings)
       await checkBackup(settings, connectionFlags.parse(flags), context)
     }

@@ -2,9 +2,18 @@ import { shellWord } from "../processes/shell-word.ts"
 import type { Schedule } from "./schedule.ts"
 
 /** The text of a file for /etc/cron.d. Cron mails what the program says where it fails. */
-export function cronFile({ program, settingsFile, hour, minute, user = "root" }: Schedule): string {
+export function cronFile({
+  program,
+  settingsFile,
+  configFile,
+  hour,
+  minute,
+  user = "root",
+}: Schedule): string {
   const [node = "", ...script] = program
-  const command = [node, `--env-file=${settingsFile}`, ...script, "backup"].map(quote).join(" ")
+  const environment = settingsFile === undefined ? [] : [`--env-file=${settingsFile}`]
+  const config = configFile === undefined ? [] : [`--config=${configFile}`]
+  const command = [node, ...environment, ...script, "backup", ...config].map(quote).join(" ")
   return `# Made by \`pgstow schedule --cron\`.
 SHELL=/bin/sh
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

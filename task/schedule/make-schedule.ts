@@ -20,14 +20,22 @@ export type ScheduleOptions = {
   readonly name: string
   /** The time of day: "03:00". */
   readonly at: string
-  /** The file with the settings that the backup is to run with. */
-  readonly settingsFile: string
+  /** The file with the environment that the backup is to run in. Undefined where a file of settings needs none. */
+  readonly settingsFile: string | undefined
+  /** A file of settings for one or more databases. */
+  readonly config?: PlannedConfig | undefined
   /** Node, and the script that this program is. */
   readonly program: readonly string[]
   /** Whether to write the files and start the timer, or only to show them. */
   readonly install: boolean
   /** Where the files go; the system's own place without it. */
   readonly folder?: string | undefined
+}
+
+export type PlannedConfig = {
+  readonly file: string
+  /** What it comes to for each of its databases in such an environment. Throws what is wrong with it. */
+  readonly read: (env: Readonly<Record<string, string | undefined>>) => Promise<readonly Settings[]>
 }
 
 export type ScheduleResult = {
@@ -66,46 +74,67 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
   if (!/^[A-Za-z0-9_-]+$/.test(name))
     throw usage(`${name} can't be the name of a unit`, "Use letters, digits, - and _.")
 
-  const settingsFile = resolve(options.settingsFile)
-  const { env } = adoptLegacyNames(parseEnv(await settingsIn(settingsFile)))
-  if (((await stat(settingsFile)).mode & 0o077) !== 0)
-    log.warn(`${settingsFile} holds secrets, and others can read it: chmod 600 ${settingsFile}`)
-  const settings = readSettings({}, env)
-  const { storage, logFile, exec, tunnel } = settings
-  const startsOthers = exec !== undefined || tunnel !== undefined
-  const signingKeyFile = signingKeyFileOf(settings)
-  if (storage.length === 0) throw usage(`${settingsFile} names no storage`, "Set PGSTOW_STORAGE in it.")
+  const settingsFile = options.settingsFile === undefined ? undefined : resolve(options.settingsFile)
+  const env = settingsFile === undefined ? {} : await environmentIn(settingsFile, log)
+  const configFile = options.config && resolve(options.config.file)
+  const all = options.config ? await options.config.read(env) : [readSettings({}, env)]
+  const storage = all.flatMap((settings) => settings.storage)
+  const { logFile } = readSettings({}, env)
+  const startsOthers = all.some(({ exec, tunnel }) => exec !== undefined || tunnel !== undefined)
+  // Beside a file of settings there may be one for each database: the service then reads them where they are.
+  const signingKeyFile = configFile === undefined ? all.map(signingKeyFileOf)[0] : undefined
+  const where = configFile ?? settingsFile ?? ""
+  if (all.some((settings) => settings.storage.length === 0))
+    throw usage(
+      `${where} names no storage`,
+      `Set ${configFile === undefined ? "PGSTOW_STORAGE" : '"storages"'} in it.`,
+    )
   const folders = storage.map(folderOf).filter((folder) => folder !== undefined)
   const writes = [...folders, ...(logFile === undefined ? [] : [dirname(logFile)])]
   for (const path of [...writes, ...(signingKeyFile === undefined ? [] : [signingKeyFile])])
-    if (!isAbsolute(path))
-      throw usage(`${path} in ${settingsFile} is relative`, "Write the whole path, from / on.")
+    if (!isAbsolute(path)) throw usage(`${path} in ${where} is relative`, "Write the whole path, from / on.")
   const used = await Promise.all([...program, ...writes].map(realPathOf))
   const unwritable = writes.find((_, index) => inSystem.test(used[program.length + index] ?? ""))
   if (unwritable !== undefined)
-    throw usage(`${unwritable} in ${settingsFile} is no place for files`, "Name a folder on a disk.")
-  await checkBackupBy(settingsFile, settings, { ...context, env })
-  const named = [...program, ...used, ...Object.values(env).map((value) => value ?? "")]
+    throw usage(`${unwritable} in ${where} is no place for files`, "Name a folder on a disk.")
+  for (const settings of all) await checkBackupBy(where, settings, { ...context, env })
+  const config = configFile === undefined ? [] : [configFile, await readFile(configFile, "utf8")]
+  const named = [...program, ...used, ...config, ...Object.values(env).map((value) => value ?? "")]
   const inHome =
     named.some((text) => homeFolders.test(text)) ||
     Boolean(env.AWS_PROFILE) ||
     /[?&]profile=/.test(storage.join(" "))
-  const inTmp = [...program, ...used, settingsFile].find((path) => temporaryFolders.test(path))
+  const inTmp = [...program, ...used, where].find((path) => temporaryFolders.test(path))
   if (inTmp !== undefined)
     log.warn(`${inTmp} is in a folder that is emptied when the machine starts: put it elsewhere`)
   return {
     name,
     program,
     settingsFile,
+    configFile,
     signingKeyFile,
     hour: Number(hour),
     minute: Number(minute),
-    user: writes.length === 0 && !inHome && !startsOthers ? undefined : userInfo().username,
+    // Only this user may be able to read the keys and URLs in files that it names.
+    user:
+      writes.length === 0 && !inHome && !startsOthers && configFile === undefined
+        ? undefined
+        : userInfo().username,
     writes: [...new Set(writes)],
     // docker, kubectl and ssh read their settings there.
     needsHome: inHome || startsOthers,
     needsTmp: named.some((text) => temporaryFolders.test(text)),
   }
+}
+
+async function environmentIn(
+  file: string,
+  log: Context["log"],
+): Promise<Readonly<Record<string, string | undefined>>> {
+  const { env } = adoptLegacyNames(parseEnv(await settingsIn(file)))
+  if (((await stat(file)).mode & 0o077) !== 0)
+    log.warn(`${file} holds secrets, and others can read it: chmod 600 ${file}`)
+  return env
 }
 
 /** Throws what a backup with these settings would be refused with, every night. */
@@ -151,11 +180,11 @@ function folderOf(storage: string): string | undefined {
 }
 
 /** Throws where no systemd runs that could start a timer: before any file is written. */
-async function findSystemd({ settingsFile }: ScheduleOptions, context: Context): Promise<void> {
+async function findSystemd({ settingsFile, config }: ScheduleOptions, context: Context): Promise<void> {
   await systemctl(["show", "--property=Version"], context).catch((cause: unknown) => {
     throw new PgstowError("usage", "no systemd runs here, so nothing was installed", {
       cause,
-      hint: `Take a file for cron: pgstow schedule --cron --settings ${settingsFile} --install.`,
+      hint: `Take a file for cron: pgstow schedule --cron${settingsFile === undefined ? "" : ` --settings ${settingsFile}`}${config === undefined ? "" : ` --config ${config.file}`} --install.`,
     })
   })
 }

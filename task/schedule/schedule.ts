@@ -4,8 +4,10 @@ export type Schedule = {
   readonly name: string
   /** The program and its first arguments: ["/usr/bin/node", "/opt/pgstow/pgstow.mjs"]. Without its settings. */
   readonly program: readonly string[]
-  /** The file with the settings; secrets are in it. */
-  readonly settingsFile: string
+  /** The file with the environment to run in; secrets are in it. Undefined where a file of settings needs none. */
+  readonly settingsFile: string | undefined
+  /** The file of settings for one or more databases. */
+  readonly configFile?: string | undefined
   /** The file with the key that signs backups; undefined where they are not signed, or it is in no file. */
   readonly signingKeyFile: string | undefined
   /** The time of day, in the machine's time zone. */

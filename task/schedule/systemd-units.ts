@@ -9,6 +9,7 @@ function service({
   name,
   program,
   settingsFile,
+  configFile,
   signingKeyFile,
   user,
   writes,
@@ -21,13 +22,14 @@ function service({
   const signing = signingKeyFile === undefined ? [] : [`--signing-key=${credential("signing-key")}`]
   const command = [
     quote(node),
-    `--env-file=${credential("settings")}`,
+    ...(settingsFile === undefined ? [] : [`--env-file=${credential("settings")}`]),
     ...script.map(quote),
     "backup",
+    ...(configFile === undefined ? [] : [quote(`--config=${configFile}`)]),
     ...signing,
   ]
   const credentials = [
-    ["settings", settingsFile],
+    ...(settingsFile === undefined ? [] : [["settings", settingsFile]]),
     ...(signingKeyFile === undefined ? [] : [["signing-key", signingKeyFile]]),
   ].map(([called, file = ""]) => `LoadCredential=${called}:${literal(file)}\n`)
   return `# Made by \`pgstow schedule\`. ${name}.timer starts it.

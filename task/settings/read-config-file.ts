@@ -1,4 +1,5 @@
 import { dirname, resolve } from "node:path"
+import * as z from "zod"
 import type { Connection } from "../config/connection-schema.ts"
 import { parseJson } from "../config/parse-json.ts"
 import { type SettingsFile, settingsSchema } from "../config/settings-schema.ts"
@@ -22,6 +23,9 @@ export type ConfiguredDatabase = {
   readonly connection: Connection
   readonly restoreConnection: Connection
   readonly webhooks: readonly Webhook[]
+  /** When, as it was written; undefined where the file does not say. */
+  readonly schedule: string | undefined
+  readonly timeZone: string | undefined
   /** What the file says beside that. */
   readonly settings: FileSettings
 }
@@ -56,10 +60,18 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
     })
   return {
     path,
-    databases: file.databases.map((entry) => configured(entry, file, path)),
+    databases: file.databases.map((entry, index) => ({
+      ...configured(entry, file, path),
+      ...written.safeParse(json).data?.databases[index],
+    })),
     idle: withoutEffect(json, "machine"),
   }
 }
+
+/** What a default would hide. */
+const written = z.object({
+  databases: z.array(z.object({ schedule: z.string().optional(), timeZone: z.string().optional() })),
+})
 
 async function textOf(path: string): Promise<string> {
   try {
@@ -99,6 +111,8 @@ function configured(entry: Entry, file: SettingsFile, path: string): ConfiguredD
     name,
     all,
     exclude,
+    schedule: undefined,
+    timeZone: undefined,
     connection: named(connection),
     restoreConnection: named(restoreConnection),
     webhooks: webhooks.map((one) => ("urlFile" in one ? { ...one, urlFile: place(one.urlFile) } : one)),

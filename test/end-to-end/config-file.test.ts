@@ -138,6 +138,11 @@ describe("a file of settings", () => {
     const said = logOf(stderr).map(({ message }) => message)
     expect(said).toContain(`PGSTOW_STORAGE of the environment: used in place of what ${file} says`)
     expect(said).toContain(`DATABASE_URL of the environment: not used, since ${file} says it`)
+    const [, sales] = scene.databases
+    const ordersByIt = { name: "orders", connection: { urlEnv: "DATABASE_URL" } }
+    await scene.write({ databases: [ordersByIt, sales], ...scene.top })
+    expect((await scene.run(["list", "--config", file], env)).stderr).not.toContain("not used")
+    await scene.write({ databases: scene.databases, ...scene.top })
     const kept = async (args: string[]) => (await scene.run(["list", "--config", file, ...args], env)).stdout
     expect(await kept([])).toContain("orders:")
     const flagged = await scene.run(["backup", "orders", "--config", file, "--storage", "./by-flag"], env)
@@ -338,5 +343,61 @@ describe("a file of settings that can't be used", () => {
     expect(failureOfRun(await scene.run(["backup", "orders"])).message).toBe(
       "orders names a database of a file of settings, and none was given",
     )
+  })
+})
+
+describe("a schedule by a file of settings", () => {
+  const orders = { name: "orders", connection: { urlEnv: "ORDERS_URL" } }
+  const sales = { name: "sales", connection: { url: "postgresql://app@db.example.com/sales" } }
+  const top = { storages: ["/srv/pgstow"], unencrypted: true }
+
+  test("runs the backup of all its databases, at the time that it says", async () => {
+    const scene = await setConfigScene()
+    const file = await scene.write({ ...top, databases: [{ ...sales, schedule: "cron(5 4 * * ? *)" }] })
+    const { exitCode, stdout, stderr } = await scene.run(["schedule", "--cron", "--config", file])
+    expect(exitCode, stderr).toBe(0)
+    expect(stdout).toMatch(new RegExp(`^5 4 \\* \\* \\* \\S+ \\S+ \\S+ backup --config=${file}$`, "m"))
+    const other = await scene.run(["schedule", "--cron", "--config", file, "--at", "6:30"])
+    expect(other.stdout).toMatch(/^30 6 /m)
+    await writeFile(join(scene.folder, "env"), "ORDERS_URL=postgresql://app@db.example.com/orders", {
+      mode: 0o600,
+    })
+    await scene.write({ ...top, databases: [orders, sales] })
+    const both = await scene.run(["schedule", "--config", file, "--settings", "env"])
+    expect(both.exitCode, both.stderr).toBe(0)
+    expect(both.stdout).toContain(`LoadCredential=settings:${scene.folder}/env\n`)
+    expect(both.stdout).toContain(`backup --config=${file}\n`)
+  })
+
+  test.each([
+    [[{ ...sales, schedule: "rate(6 hours)" }], "the schedule of sales in .* is no time of day"],
+    [
+      [{ ...sales, schedule: "cron(0 3 * * ? *)", timeZone: "Asia/Kathmandu" }],
+      "is in the time zone Asia/Kathmandu",
+    ],
+    [
+      [
+        { ...orders, schedule: "cron(0 3 * * ? *)" },
+        { ...sales, schedule: "cron(0 4 * * ? *)" },
+      ],
+      "different schedules \\(03:00, 04:00\\)",
+    ],
+    [[orders, sales], "ORDERS_URL is not set, and is the connection of orders"],
+  ])("of %j is refused where no timer could do it", async (databases, message) => {
+    const scene = await setConfigScene()
+    const file = await scene.write({ ...top, databases })
+    const failure = failureOfRun(await scene.run(["schedule", "--config", file]))
+    expect(failure.kind).toBe("usage")
+    expect(failure.message).toMatch(new RegExp(message))
+  })
+
+  test("in the foreground is looked at before it waits", async () => {
+    const scene = await setConfigScene()
+    const file = await scene.write({
+      databases: [orders, { name: "none", connection: { urlEnv: "NONE" } }],
+      ...top,
+    })
+    const failure = failureOfRun(await scene.run(["schedule", "--run", "0 3 * * *", "--config", file]))
+    expect(failure.message).toBe(`NONE is not set, and is the connection of none in ${file}`)
   })
 })

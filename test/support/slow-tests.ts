@@ -20,6 +20,7 @@ export const slowTests = [
   "test/end-to-end/get-it-back.test.ts",
   "test/end-to-end/hostile-source.test.ts",
   "test/end-to-end/hybrid.test.ts",
+  "test/end-to-end/init.test.ts",
   "test/end-to-end/interrupts.test.ts",
   "test/end-to-end/logs.test.ts",
   "test/end-to-end/manifest-faults.test.ts",
