@@ -1,8 +1,14 @@
 import { manifestsBefore } from "../catalog/catalog.ts"
 import { clockAheadSeconds, describeClock } from "../catalog/clocks.ts"
-import { formatName } from "../console/format.ts"
+import { formatDuration, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import { shrinkWarnings } from "../core/compare-backups.ts"
+import {
+  type Comparison,
+  compareBackups,
+  comparedBackups,
+  isSlow,
+  shrinkWarnings,
+} from "../core/compare-backups.ts"
 import { type Manifest, partialInWords, rawBytes, storedBytes } from "../core/manifest.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { databaseIn } from "../postgres/connection.ts"
@@ -24,6 +30,8 @@ export type BackupResult = {
   readonly storages: readonly BackupCopy[]
   /** What the backup before took up; null where there is none that could be read. */
   readonly lastStoredBytes: number | null
+  /** What is usual, by the last ones of the same choice of tables; null where none could be read. */
+  readonly comparison: Comparison | null
   /** What is not in the backup, and what looks as if data was lost since the one before, a sentence each. */
   readonly warnings: readonly string[]
 }
@@ -66,37 +74,45 @@ export async function backup(options: BackupOptions, context: Context): Promise<
     seconds: (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000,
     storages: copies,
     lastStoredBytes: earlier.lastStoredBytes,
+    comparison: earlier.comparison,
     warnings: [...warnings, ...earlier.warnings],
   }
 }
-
-const comparedWith = 5
 
 /** Compares a backup with the last ones. Without the right to read the storages there is nothing to compare. */
 async function compareWithEarlier(
   manifest: Manifest,
   { storages, signedBy, verify, shrinkWarning }: BackupOptions,
   { log }: Context,
-): Promise<Pick<BackupResult, "lastStoredBytes" | "warnings">> {
+): Promise<Pick<BackupResult, "lastStoredBytes" | "comparison" | "warnings">> {
   for (const storage of verify ? storages : []) {
     try {
       const earlier = await manifestsBefore(
         storage,
         manifest,
-        comparedWith,
+        comparedBackups,
         signedBy,
         (one) => partialInWords(one) === partialInWords(manifest),
       )
       const [last] = earlier
       if (!last) continue
-      const warnings = shrinkWarnings(manifest, earlier, shrinkWarning)
+      const comparison = compareBackups(manifest, earlier)
+      const warnings = [...shrinkWarnings(manifest, earlier, shrinkWarning), ...slowWarnings(comparison)]
       for (const warning of warnings) log.warn(warning)
-      return { lastStoredBytes: storedBytes(last), warnings }
+      return { lastStoredBytes: storedBytes(last), comparison, warnings }
     } catch (error) {
       log.debug(`not compared with earlier backups: ${messageOf(error)}`)
     }
   }
-  return { lastStoredBytes: null, warnings: [] }
+  return { lastStoredBytes: null, comparison: null, warnings: [] }
+}
+
+function slowWarnings(comparison: Comparison | null): string[] {
+  if (comparison === null || !isSlow(comparison)) return []
+  const { own, usual } = comparison
+  return [
+    `It took ${formatDuration(own.seconds)}, and the last ones about ${formatDuration(usual.seconds)}: it read at less than half their rate.`,
+  ]
 }
 
 /** The failure to report, and to exit with, where a backup is not good in every storage. */

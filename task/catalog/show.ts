@@ -1,10 +1,12 @@
 import type { Context } from "../context.ts"
+import { isBackupId } from "../core/backup-id.ts"
 import { type Check, holdingVerification } from "../core/check.ts"
-import { type Manifest, rawBytes, storedBytes } from "../core/manifest.ts"
+import { type Comparison, compareBackups, comparedBackups } from "../core/compare-backups.ts"
+import { type Manifest, partialInWords, rawBytes, storedBytes } from "../core/manifest.ts"
 import type { BackupState } from "../core/retention.ts"
 import { messageOf } from "../errors.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type ReadOptions, readChecks } from "./catalog.ts"
+import { type CatalogEntry, type ReadOptions, readChecks } from "./catalog.ts"
 import { findBackup, readCatalog } from "./find-backup.ts"
 import { type ListedFinding, listedFinding } from "./list.ts"
 import { signerOf } from "./manifest-signature.ts"
@@ -22,6 +24,8 @@ export type ShowResult = {
   readonly manifest: Manifest
   readonly storedBytes: number
   readonly rawBytes: number
+  /** Beside the backups before it, of the same choice of tables; null where there are none. */
+  readonly comparison: Comparison | null
   /** Oldest first. */
   readonly checks: readonly Check[]
   /** The pins that hold, oldest first. */
@@ -40,11 +44,8 @@ export async function show(
   { backup, ...options }: ReadOptions & { readonly backup: string | Date },
   { log }: Pick<Context, "log">,
 ): Promise<ShowResult> {
-  const { entry, passedOver } = findBackup(
-    await readCatalog(storages, { ...options, warn: log.warn }),
-    backup,
-    options.database,
-  )
+  const catalog = await readCatalog(storages, { ...options, warn: log.warn })
+  const { entry, passedOver } = findBackup(catalog, backup, options.database)
   const { storage, state, manifest } = entry
   if (entry.problem) log.warn(`what checks found is not known: ${messageOf(entry.problem)}`)
   return {
@@ -57,10 +58,25 @@ export async function show(
     manifest,
     storedBytes: storedBytes(manifest),
     rawBytes: rawBytes(manifest),
+    comparison: compareBackups(manifest, manifestsEarlier(catalog.entries, manifest)),
     checks: entry.problem ? [] : await readChecks(storage, entry),
     pins: entry.pins && entry.pins.length > 0 ? await showPins(storage, entry, entry.pins) : [],
     signer: signerOf(manifest) ?? null,
     trusted: (options.signedBy ?? []).length > 0,
     passedOver: [...new Set(passedOver.map(({ id }) => id))],
   }
+}
+
+/** The last few before it that are like it, each once. */
+function manifestsEarlier(entries: readonly CatalogEntry[], manifest: Manifest): Manifest[] {
+  const earlier = entries.filter(
+    ({ database, id, manifest: other }) =>
+      database === manifest.database &&
+      isBackupId(id) &&
+      id < manifest.id &&
+      other !== undefined &&
+      partialInWords(other) === partialInWords(manifest),
+  )
+  const byId = new Map(earlier.map(({ id, manifest: other }) => [id, other]))
+  return [...byId.values()].filter((other) => other !== undefined).slice(0, comparedBackups)
 }

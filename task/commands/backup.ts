@@ -20,6 +20,7 @@ import {
 } from "../settings/inputs.ts"
 import { formatCleanup } from "./cleanup.ts"
 import { defineCommand, type OptionGroup, type Outcome, type Report } from "./command.ts"
+import { comparisonInWords } from "./comparison-in-words.ts"
 import { each, sealOptions, serverOptions, storageOptions } from "./options.ts"
 
 /** How a backup is made. */
@@ -200,7 +201,8 @@ async function backUpAll(
 }
 
 function succeeded(result: BackupResult): PgstowEvent {
-  const { database, id, partial, storedBytes, rawBytes, seconds, lastStoredBytes, warnings } = result
+  const { database, id, partial, storedBytes, rawBytes, seconds, lastStoredBytes, comparison, warnings } =
+    result
   const storages = result.storages.map(({ storage }) => storage)
   const last = lastStoredBytes === null ? {} : { lastStoredBytes }
   return {
@@ -214,11 +216,13 @@ function succeeded(result: BackupResult): PgstowEvent {
     warnings,
     ...(partial === null ? {} : { partial }),
     ...last,
+    ...(comparison === null ? {} : { usual: { backups: comparison.backups, ...comparison.usual } }),
+    ...(comparison?.rows ? { rows: { before: comparison.rows.before, after: comparison.rows.after } } : {}),
   }
 }
 
 export function formatBackup(result: BackupResult): string {
-  const { id, database, partial, seconds, storages, warnings } = result
+  const { id, database, partial, seconds, storages, comparison, warnings } = result
   const size = `${formatBytes(result.storedBytes)} stored of ${formatBytes(result.rawBytes)}`
   return [
     `${id} of ${formatName(database)}: ${size} in ${formatSpeed(result.rawBytes, seconds)}`,
@@ -226,6 +230,7 @@ export function formatBackup(result: BackupResult): string {
     ...storages.map(({ storage, state, error }) =>
       formatName(`  ${storage}: ${state}${error === null ? "" : `: ${error}`}`),
     ),
+    ...(comparison === null ? [] : comparisonInWords(comparison).map((line) => `  ${line}`)),
     ...warnings.map((warning) => `  warning: ${formatName(warning)}`),
   ].join("\n")
 }

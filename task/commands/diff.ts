@@ -1,5 +1,12 @@
 import { type ComparedBackup, type DiffResult, diff } from "../catalog/diff.ts"
-import { formatBytes, formatName, formatTable, formatTime, wrapText } from "../console/format.ts"
+import {
+  formatBytes,
+  formatChange,
+  formatName,
+  formatTable,
+  formatTime,
+  wrapText,
+} from "../console/format.ts"
 import type { Pair, TableChange, ValueChange } from "../core/diff-backups.ts"
 import { PgstowError } from "../errors.ts"
 import { databaseFlag, signedByOf, storagesOf } from "../settings/inputs.ts"
@@ -134,13 +141,5 @@ function valueSection(title: string, changes: readonly ValueChange[]): string[] 
 /** Before, after, and by how much that differs. */
 function pairInWords({ before, after }: Pair, format: (value: number) => string): string[] {
   const orDash = (value: number | null) => (value === null ? "-" : format(value))
-  return [orDash(before), orDash(after), changeInWords(before, after)]
-}
-
-function changeInWords(before: number | null, after: number | null): string {
-  if (before === null || after === null) return ""
-  if (before === after) return "="
-  if (before === 0) return "+"
-  const percent = (100 * (after - before)) / before
-  return `${percent > 0 ? "+" : ""}${percent.toFixed(Math.abs(percent) < 10 ? 1 : 0)} %`
+  return [orDash(before), orDash(after), before === null || after === null ? "" : formatChange(before, after)]
 }

@@ -17,6 +17,7 @@ import { type Manifest, type ManifestObject, partialInWords } from "../core/mani
 import { shownRecipient } from "../core/shown-recipient.ts"
 import { choiceFlags, choiceOf, signedByOf, storagesOf } from "../settings/inputs.ts"
 import { defineCommand } from "./command.ts"
+import { comparisonInWords } from "./comparison-in-words.ts"
 import { drillInWords } from "./drill-in-words.ts"
 import { choiceOptions, signerOptions, storageOptions } from "./options.ts"
 import { paintStates, stateInWords } from "./state-in-words.ts"
@@ -75,6 +76,7 @@ export function formatShow(
     ["started", startedInWords(manifest.startedAt, now)],
     ["took", formatDuration(seconds)],
     ["stored", `${formatBytes(result.storedBytes)} of ${formatBytes(result.rawBytes)} raw`],
+    ["compared", (result.comparison ? comparisonInWords(result.comparison) : []).join("; ")],
     [
       "snapshot",
       `${formatTime(new Date(snapshot.time))}${snapshot.lsn === null ? "" : `, LSN ${snapshot.lsn}`}`,

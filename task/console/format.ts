@@ -38,6 +38,14 @@ export function formatSpeed(bytes: number, seconds: number): string {
   return seconds < shortestMeasured ? duration : `${duration} (${formatBytes(bytes / seconds)}/s)`
 }
 
+/** "+12 %", "-0.4 %", "=" where nothing changed; "+" where there was nothing before. */
+export function formatChange(before: number, after: number): string {
+  if (before === after) return "="
+  if (before === 0) return "+"
+  const percent = (100 * (after - before)) / before
+  return `${percent > 0 ? "+" : ""}${percent.toFixed(Math.abs(percent) < 10 ? 1 : 0)} %`
+}
+
 /** "2026-01-02 03:00:00 UTC". */
 export function formatTime(time: Date): string {
   return `${time.toISOString().slice(0, 19).replace("T", " ")} UTC`

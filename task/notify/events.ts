@@ -28,6 +28,16 @@ type Happening =
       readonly partial?: string
       /** What the backup before took up, where there is one. */
       readonly lastStoredBytes?: number
+      /** The medians of so many backups before it. */
+      readonly usual?: {
+        readonly backups: number
+        readonly storedBytes: number
+        readonly rawBytes: number
+        readonly seconds: number
+        readonly bytesPerSecond: number | null
+      }
+      /** About how many rows the last one's largest tables had, and its own have. */
+      readonly rows?: { readonly before: number; readonly after: number }
       /** What is wrong with the backup although it is there, a sentence each. */
       readonly warnings?: readonly string[]
     }

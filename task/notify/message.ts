@@ -1,4 +1,11 @@
-import { formatBytes, formatCount, formatDuration, formatName, formatSpeed } from "../console/format.ts"
+import {
+  formatBytes,
+  formatChange,
+  formatCount,
+  formatDuration,
+  formatName,
+  formatSpeed,
+} from "../console/format.ts"
 import type { PgstowEvent } from "./events.ts"
 
 /** What a person reads about an event, before it is put into the form of a channel. */
@@ -53,7 +60,8 @@ export function messageFor(event: ToldEvent): Message {
             ...(partial === undefined ? [] : [field("Partial", formatName(partial))]),
             field("Stored", `${formatBytes(storedBytes)}${change(storedBytes, lastStoredBytes)}`),
             field("Before compression", formatBytes(rawBytes)),
-            field("Took", formatSpeed(rawBytes, seconds)),
+            field("Took", `${formatSpeed(rawBytes, seconds)}${usualTime(event.usual)}`),
+            ...rowsField(event.rows),
             field(storages.length === 1 ? "Storage" : "Storages", storages.join(", ")),
           ],
           nextStep:
@@ -136,6 +144,18 @@ function field(name: string, value: string) {
 }
 
 /** " (12 % more than last time)". */
+function usualTime(usual: { readonly seconds: number; readonly backups: number } | undefined): string {
+  return usual === undefined || usual.backups < 2 ? "" : `, usually ${formatDuration(usual.seconds)}`
+}
+
+function rowsField(
+  rows: { readonly before: number; readonly after: number } | undefined,
+): { name: string; value: string }[] {
+  if (!rows) return []
+  const whole = new Intl.NumberFormat("en-US")
+  return [field("Rows", `about ${whole.format(rows.after)} (${formatChange(rows.before, rows.after)})`)]
+}
+
 function change(bytes: number, lastBytes: number | undefined): string {
   if (!lastBytes) return ""
   const percent = Math.round((100 * (bytes - lastBytes)) / lastBytes)

@@ -37,6 +37,13 @@ test.each([
   expect(messageFor({ ...succeeded, lastStoredBytes }).fields).toContainEqual({ name: "Stored", value })
 })
 
+test("what is usual stands beside what it took, and how its rows changed", () => {
+  const usual = { backups: 5, storedBytes: 1, rawBytes: 1, seconds: 61, bytesPerSecond: 1 }
+  const { fields } = messageFor({ ...succeeded, usual, rows: { before: 1_000_000, after: 1_210_000 } })
+  expect(fields).toContainEqual({ name: "Took", value: "1 min 35 s (8.5 MiB/s), usually 1 min 1 s" })
+  expect(fields).toContainEqual({ name: "Rows", value: "about 1,210,000 (+21 %)" })
+})
+
 test("a backup with warnings is told as one to look at", () => {
   const warned = messageFor({ ...succeeded, warnings: ["It shrank by half."] })
   expect(warned).toMatchObject({ outcome: "warning", title: "Backup of orders succeeded, with warnings" })
