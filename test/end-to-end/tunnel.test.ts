@@ -9,6 +9,7 @@ import { compareDatabases } from "../support/compare-databases.ts"
 import { failureOfRun } from "../support/failure-line.ts"
 import { holdDump } from "../support/held-dump.ts"
 import { needsLinux } from "../support/not-run.ts"
+import { runPgstow } from "../support/pgstow.ts"
 import { freePort, startPostgres } from "../support/postgres.ts"
 import { processesNaming } from "../support/processes.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
@@ -36,6 +37,9 @@ async function expectNoSsh(scene: Scene) {
   expect(sshOf(scene)).toEqual([])
 }
 
+const ofEach = z.object({
+  databases: z.array(z.object({ database: z.string(), error: z.object({ message: z.string() }).nullable() })),
+})
 const finding = z.looseObject({ check: z.string(), what: z.string(), fix: z.string() })
 const findings = z.looseObject({ findings: z.array(finding) })
 
@@ -119,6 +123,42 @@ test.skipIf(needsLinux)(
     await scene.json(["backup"], { ...through, DATABASE_URL, PGPASSFILE })
   },
 )
+
+test("a file of settings names a tunnel for all of its databases, or for one: a broken one fails that one alone", async () => {
+  const scene = await setTunnelScene()
+  const { server, database, folder, recipient, sshd } = scene
+  const second = await server.createDatabase()
+  const config = {
+    databases: [
+      { name: "orders", connection: { urlEnv: "ORDERS_URL" }, tunnel: `me@127.0.0.1:${await freePort()}` },
+      { name: "sales", connection: { urlEnv: "SALES_URL" } },
+    ],
+    storages: ["./backups"],
+    recipients: [recipient],
+    tunnel: sshd.bastion,
+  }
+  const file = join(folder, "pgstow.config.json")
+  await writeFile(file, JSON.stringify(config))
+  const { stdout, stderr } = await runPgstow(
+    ["backup", "--config", file, "--json"],
+    {
+      PATH: sshd.PATH,
+      PGSTOW_PG_BIN: server.binDir,
+      ORDERS_URL: server.url(database),
+      SALES_URL: server.url(second),
+      TMPDIR: folder,
+    },
+    { cwd: folder },
+  )
+  const { databases } = ofEach.parse(JSON.parse(stdout))
+  expect(
+    databases.map(({ database }) => database),
+    stderr,
+  ).toEqual(["orders", "sales"])
+  expect(databases[0]?.error?.message).toMatch(/^orders: the tunnel through me@127.* Connection refused/)
+  expect(databases[1]?.error).toBeNull()
+  await expectNoSsh(scene)
+})
 
 test("sslmode=verify-full holds the certificate against the server's name, not against this machine's", async () => {
   const server = await startPostgres({ tls: true })
