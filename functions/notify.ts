@@ -1,5 +1,8 @@
+import type { Logger } from "@aws-lambda-powertools/logger"
+import { GetObjectCommand, HeadObjectCommand, S3Client } from "@aws-sdk/client-s3"
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager"
 import { PublishCommand, SNSClient } from "@aws-sdk/client-sns"
+import { getSignedUrl } from "@aws-sdk/s3-request-presigner"
 import * as z from "zod"
 import { messageOf, PgstowError } from "../task/errors.ts"
 import { parseChannels } from "../task/notify/channel.ts"
@@ -8,6 +11,7 @@ import { messageFor, plainText } from "../task/notify/message.ts"
 import { notify } from "../task/notify/notify.ts"
 import { lambdaHandler } from "./handler.ts"
 import { type MetricName, putMetrics } from "./metrics.ts"
+import { reportKey } from "./report-key.ts"
 
 const level = z.enum(["all", "error"])
 
@@ -18,6 +22,8 @@ export const notifySettings = z.object({
   databases: z.array(z.string()).default([]),
   /** What the server is called whose databases are all beside these: metrics have its name. */
   server: z.string().optional(),
+  /** The bucket that holds the report. */
+  bucket: z.string().optional(),
   webhooks: z.array(z.object({ secretArn: z.string(), level, format: z.string().optional() })),
 })
 
@@ -52,13 +58,20 @@ const metrics: Partial<Record<PgstowEvent["type"], MetricName>> = {
 
 const secrets = new SecretsManagerClient()
 const sns = new SNSClient()
+const s3 = new S3Client()
+/** As long as Lambda's credentials may live. */
+const linkSeconds = 12 * 60 * 60
 
 /** Tells people what happened: the topic, and every webhook. Fails where one of them could not be told. */
 export const handler = lambdaHandler(
   z.union([happened, alarmChanged]),
   notifySettings,
-  async (event, { settings }) => {
-    const { databases, server, stack, topicArn, topicLevel, webhooks } = settings
+  async (said, { settings, log }) => {
+    const { bucket, databases, server, stack, topicArn, topicLevel, webhooks } = settings
+    const event =
+      said.type === "Backup Succeeded" && bucket !== undefined
+        ? { ...said, ...(await linkToReport(bucket, log)) }
+        : said
     const metric = metrics[event.type]
     if (metric !== undefined) putMetrics({ Stack: stack }, { [metric]: 1 }, new Date())
     if (event.type === "Drill Succeeded")
@@ -100,6 +113,22 @@ export const handler = lambdaHandler(
     if (problems.length > 0) throw new PgstowError("unexpected", problems.join("; "))
   },
 )
+
+/**
+ * A link to the report, where there is one. Whoever has it can read the page for twelve hours, or until the credentials
+ * expire that this function has got from Lambda: S3 takes no link for longer than those.
+ */
+async function linkToReport(bucket: string, log: Logger): Promise<{ report?: string }> {
+  const object = { Bucket: bucket, Key: reportKey }
+  try {
+    await s3.send(new HeadObjectCommand(object))
+    return { report: await getSignedUrl(s3, new GetObjectCommand(object), { expiresIn: linkSeconds }) }
+  } catch (error) {
+    // Of an object that is not there S3 says just that, to whoever may list the bucket, and denies access to others.
+    log.info("there is no report to link to", { error: messageOf(error) })
+    return {}
+  }
+}
 
 const silent = { debug: () => {}, info: () => {}, error: () => {}, close: () => {} }
 

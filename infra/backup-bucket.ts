@@ -12,6 +12,7 @@ import {
 } from "aws-cdk-lib/aws-s3"
 import { Construct } from "constructs"
 import type * as z from "zod"
+import { reportKey } from "../functions/report-key.ts"
 import type { bucketOptionsSchema } from "../task/config/bucket-schema.ts"
 import { BucketCopy } from "./bucket-copy.ts"
 
@@ -81,6 +82,12 @@ export class BackupBucket extends Construct {
           noncurrentVersionExpiration: Duration.days(props.undeleteDays ?? 14),
           expiredObjectDeleteMarker: true,
         },
+        {
+          // A new version comes every day. A lock keeps those before for as long as it says.
+          id: "earlier reports",
+          prefix: reportKey,
+          noncurrentVersionExpiration: Duration.days(1),
+        },
         ...(props.coldAfterDays === undefined
           ? []
           : [
@@ -149,6 +156,23 @@ export class BackupBucket extends Construct {
       new PolicyStatement({ actions: ["s3:ListBucketMultipartUploads"], resources: [this.bucket.bucketArn] }),
     )
     this.allow(grantee, ["s3:DeleteObject", "s3:AbortMultipartUpload"], "*")
+  }
+
+  /** May read what was found of backups. */
+  grantReadChecks(grantee: IGrantable): void {
+    this.allow(grantee, ["s3:GetObject"], "*/checks/*")
+  }
+
+  /** May write the report, in place of the one before. */
+  grantPutReport(grantee: IGrantable): void {
+    this.allow(grantee, ["s3:PutObject"], reportKey)
+    this.allowKey(grantee, ["kms:GenerateDataKey"])
+  }
+
+  /** May read the report, and sign links by which others may. */
+  grantReadReport(grantee: IGrantable): void {
+    this.allow(grantee, ["s3:GetObject"], reportKey)
+    this.allowKey(grantee, ["kms:Decrypt"])
   }
 
   private allow(grantee: IGrantable, actions: string[], keys: string): void {

@@ -18,6 +18,7 @@ import type { startDrillSettings } from "../functions/start-drill.ts"
 import type { stopHungSettings } from "../functions/stop-hung.ts"
 import type { taskStoppedSettings } from "../functions/task-stopped.ts"
 import type { verifyBackupSettings } from "../functions/verify-backup.ts"
+import type { writeReportSettings } from "../functions/write-report.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
 import type { BackupBucket } from "./backup-bucket.ts"
 import { backupFunction, type FunctionPlace } from "./backup-function.ts"
@@ -69,6 +70,7 @@ export class BackupFunctions extends Construct {
   readonly measure: IFunction
   readonly notify: IFunction
   readonly stopHung: IFunction
+  readonly writeReport: IFunction
   readonly taskPlace: TaskPlace
   private readonly props: BackupFunctionsProps
 
@@ -90,6 +92,7 @@ export class BackupFunctions extends Construct {
     this.measure = this.makeMeasure()
     this.notify = this.makeNotify()
     this.stopHung = this.makeStopHung()
+    this.writeReport = this.makeWriteReport()
     this.makeVerifyBackup()
     this.makeTaskStopped()
   }
@@ -245,12 +248,13 @@ export class BackupFunctions extends Construct {
   }
 
   private makeNotify(): IFunction {
-    const { databases, eventBus, place, topic, topicLevel, webhooks } = this.props
+    const { databases, eventBus, place, storage, topic, topicLevel, webhooks } = this.props
     const notify = backupFunction(this, place, {
       file: "notify",
       description: "Tells people what happened",
       settings: {
         stack: place.name,
+        bucket: storage.bucket.bucketName,
         topicArn: topic.topicArn,
         topicLevel,
         webhooks: webhooks.map(({ secret, ...webhook }) => ({ ...webhook, secretArn: secret.secretArn })),
@@ -263,6 +267,7 @@ export class BackupFunctions extends Construct {
       memoryMB: 256,
     })
     topic.grantPublish(notify)
+    storage.grantReadReport(notify)
     for (const { secret } of webhooks) {
       secret.grantRead(notify)
       allowSecretKey(notify, secret)
@@ -274,6 +279,34 @@ export class BackupFunctions extends Construct {
       targets: [this.target(notify)],
     })
     return notify
+  }
+
+  private makeWriteReport(): IFunction {
+    const { databases, place, retention, storage } = this.props
+    const others = databases.find(({ all }) => all)
+    const limits = databases
+      .filter(({ all }) => !all)
+      .map(({ name, retention: policy = others?.retention && retention, maxAgeHours }) => [
+        name,
+        { ...(policy ? { policy } : {}), maxAgeHours },
+      ])
+    const write = backupFunction(this, place, {
+      file: "write-report",
+      description: "Writes a page about all backups beside them",
+      settings: {
+        storage: storage.storageUrl,
+        bucket: storage.bucket.bucketName,
+        retention: others?.retention ?? retention,
+        maxAgeHours: others?.maxAgeHours ?? 26,
+      } satisfies Omit<z.input<typeof writeReportSettings>, "limitsOf">,
+      lists: { limitsOf: Object.fromEntries(limits) },
+      timeoutMinutes: 15,
+      memoryMB: 1024,
+    })
+    storage.grantRead(write, "*/manifest.json")
+    storage.grantReadChecks(write)
+    storage.grantPutReport(write)
+    return write
   }
 
   private makeStopHung(): IFunction {

@@ -1,6 +1,6 @@
 import { copyFileSync } from "node:fs"
 import { join } from "node:path"
-import { bundle } from "../task/build/bundle.ts"
+import { bundleFunction } from "../task/build/bundle-function.ts"
 import { imageFiles, stageImage } from "../task/build/stage-image.ts"
 
 /**
@@ -14,7 +14,7 @@ export function putFunction(file: string, folder: string): void {
   const outfile = join(folder, "index.mjs")
   if (typeof PGSTOW_PACKAGED === "boolean")
     copyFileSync(join(import.meta.dirname, "functions", `${file}.mjs`), outfile)
-  else bundle(`functions/${file}.ts`, outfile)
+  else bundleFunction(file, outfile)
 }
 
 /** Puts what the image is built from into `folder`. */

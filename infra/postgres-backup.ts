@@ -280,6 +280,13 @@ export class PostgresBackup extends Construct implements IConnectable {
       function: functions.cleanUp,
       event: { database: "*" },
     })
+    schedules.add("write-report", {
+      name: `${this.name}-write-report`,
+      description: "Writes a page about all backups beside them",
+      expression: "cron(45 12 * * ? *)",
+      function: functions.writeReport,
+      event: {},
+    })
     schedules.add("measure", {
       name: `${this.name}-measure`,
       description: "Measures the age of the newest backups",

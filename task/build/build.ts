@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { bundle } from "./bundle.ts"
+import { bundleFunction } from "./bundle-function.ts"
 import { bundleTypes } from "./bundle-types.ts"
 import { stageImage } from "./stage-image.ts"
 import { billOfBundled, readPackages, thirdPartyLicences } from "./third-party.ts"
@@ -28,7 +29,7 @@ const functions = readdirSync(join(root, "functions"))
 const packages = readPackages(
   [
     ...stageImage(dist),
-    ...functions.flatMap((name) => bundle(`functions/${name}.ts`, join(dist, "functions", `${name}.mjs`))),
+    ...functions.flatMap((name) => bundleFunction(name, join(dist, "functions", `${name}.mjs`))),
     ...bundle("task/library/library.ts", join(dist, "library.js")),
     ...bundle("infra/cdk.ts", join(dist, "cdk.js"), {
       external: [...peers],

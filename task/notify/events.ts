@@ -40,6 +40,8 @@ type Happening =
       readonly rows?: { readonly before: number; readonly after: number }
       /** What is wrong with the backup although it is there, a sentence each. */
       readonly warnings?: readonly string[]
+      /** The URL of a report about all backups, which may be open to whoever has it. */
+      readonly report?: string
     }
   /** A backup was asked for while another was under way: `running` is the task that is. */
   | { readonly type: "Backup Skipped"; readonly database: string; readonly running: string }

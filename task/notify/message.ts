@@ -21,6 +21,8 @@ export type Message = {
   readonly output: readonly string[]
   /** What to do. */
   readonly nextStep: string | undefined
+  /** Where there is more to read. Its URL may be longer than a field of some channels. */
+  readonly link?: { readonly title: string; readonly url: string } | undefined
 }
 
 /** The event types that people get: the start of a backup is none. */
@@ -64,6 +66,7 @@ export function messageFor(event: ToldEvent): Message {
             ...rowsField(event.rows),
             field(storages.length === 1 ? "Storage" : "Storages", storages.join(", ")),
           ],
+          ...(event.report === undefined ? {} : { link: { title: "Report", url: event.report } }),
           nextStep:
             warnings.length > 0
               ? `Look at it with \`pgstow show ${id}\`, and restore it somewhere if in doubt.`
@@ -128,7 +131,7 @@ export function messageFor(event: ToldEvent): Message {
 export const signs = { success: "✅", warning: "⚠️", failure: "❌" } as const
 
 /** The whole message as lines of plain text. */
-export function plainText({ title, text, fields, output, nextStep }: Message): string {
+export function plainText({ title, text, fields, output, nextStep, link }: Message): string {
   return [
     title,
     ...(text === "" ? [] : [text]),
@@ -136,6 +139,7 @@ export function plainText({ title, text, fields, output, nextStep }: Message): s
     ...fields.map(({ name, value }) => `${name}: ${value}`),
     ...(output.length > 0 ? ["", ...output] : []),
     ...(nextStep === undefined ? [] : ["", `Next step: ${nextStep}`]),
+    ...(link === undefined ? [] : ["", `${link.title}: ${link.url}`]),
   ].join("\n")
 }
 

@@ -6,7 +6,7 @@ import { lastLines, shorten } from "./shorten.ts"
  * docs.slack.dev/reference/block-kit/blocks (header 150 characters, section 3,000, field 2,000, 10 fields).
  */
 export function slackBody(message: Message): unknown {
-  const { outcome, title, text, fields, output, nextStep } = message
+  const { outcome, title, text, fields, output, nextStep, link } = message
   const section = (markdown: string) => ({ type: "section", text: { type: "mrkdwn", text: markdown } })
   const blocks = [
     {
@@ -21,6 +21,7 @@ export function slackBody(message: Message): unknown {
         .map(({ name, value }) => ({ type: "mrkdwn", text: `*${name}*\n${literal(shorten(value, 400))}` })),
     },
     ...(output.length > 0 ? [section(`\`\`\`${literal(lastLines(output, 1000))}\`\`\``)] : []),
+    ...(link === undefined ? [] : [section(`<${literal(link.url)}|${literal(link.title)}>`)]),
     ...(nextStep === undefined ? [] : [section(`*Next step:* ${literal(shorten(nextStep, 1000))}`)]),
   ]
   return { text: literal(shorten(`${signs[outcome]} ${plainText(message)}`, 2000)), blocks }

@@ -4,7 +4,7 @@ import { lastLines, shorten } from "./shorten.ts"
 const colours = { success: "Good", warning: "Warning", failure: "Attention" } as const
 
 /** The body of a Microsoft Teams webhook, of a workflow or of a connector: an adaptive card (28 KB at most). */
-export function teamsBody({ outcome, title, text, fields, output, nextStep }: Message): unknown {
+export function teamsBody({ outcome, title, text, fields, output, nextStep, link }: Message): unknown {
   const block = (words: string, rest: object = {}) => ({
     type: "TextBlock",
     text: words,
@@ -32,6 +32,9 @@ export function teamsBody({ outcome, title, text, fields, output, nextStep }: Me
         : []),
       ...(nextStep === undefined ? [] : [block(`**Next step:** ${literal(shorten(nextStep, 1000))}`)]),
     ],
+    ...(link === undefined
+      ? {}
+      : { actions: [{ type: "Action.OpenUrl", title: link.title, url: link.url }] }),
   }
   return {
     type: "message",

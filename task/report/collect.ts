@@ -39,7 +39,11 @@ export type ReportOptions = ReadOptions & {
   readonly policy: RetentionPolicy | null
   /** How old the newest verified backup may be. */
   readonly maxAgeHours: number
+  /** The same of databases that have limits of their own. */
+  readonly ownLimits?: ReadonlyMap<string, OwnLimits>
 }
+
+export type OwnLimits = { readonly policy?: RetentionPolicy; readonly maxAgeHours?: number }
 
 /** So many of the last drills, and of the last problems, are read of each database. */
 const drillsShown = 52
@@ -57,10 +61,11 @@ const underWayMs = 24 * 60 * 60 * 1000
  */
 export async function collect(
   storages: readonly Storage[],
-  { policy, maxAgeHours, ...options }: ReportOptions,
+  { policy, maxAgeHours, ownLimits, ...options }: ReportOptions,
   { now, signal }: Pick<Context, "now" | "signal">,
 ): Promise<ReportData> {
   const at = now()
+  const limitsOf = (database: string) => ({ policy, maxAgeHours, ...ownLimits?.get(database) })
   const copies = new Map<string, Copies>()
   const unlisted: UnlistedPlace[] = []
   const empty: PgstowError[] = []
@@ -76,7 +81,13 @@ export async function collect(
       let found = 0
       for (const database of names) {
         signal.throwIfAborted()
-        const read = await readDatabase(storage, index, { ...options, database }, policy, at)
+        const read = await readDatabase(
+          storage,
+          index,
+          { ...options, database },
+          limitsOf(database).policy,
+          at,
+        )
         for (const { problem } of read.unlisted) fail(storage, database, problem)
         found += read.copies.backups.length + read.unlisted.length
         if (read.copies.backups.length > 0) copies.set(database, joined(copies.get(database), read.copies))
@@ -98,12 +109,13 @@ export async function collect(
     by: `pgstow ${version}`,
     maxAgeHours,
     policy,
+    ...([...copies.keys()].some((database) => ownLimits?.has(database)) ? { limitsVary: true } : {}),
     storages: storages.map(({ url }) => url),
     unlisted,
     empty: emptyOf,
     databases: [...copies]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([database, found]) => describe(database, found, policy, maxAgeHours, at)),
+      .map(([database, found]) => describe(database, found, limitsOf(database), at)),
   }
 }
 
@@ -270,8 +282,7 @@ function inWords(kind: string, problems: Check["problems"]): string {
 function describe(
   database: string,
   { backups: read, drills, problems, unfinished }: Copies,
-  policy: RetentionPolicy | null,
-  maxAgeHours: number,
+  { policy, maxAgeHours }: Pick<ReportOptions, "policy" | "maxAgeHours">,
   at: Date,
 ): DatabaseReport {
   const ahead = new Set(read.filter(({ isAhead }) => isAhead).map(({ id }) => id))

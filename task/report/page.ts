@@ -37,7 +37,7 @@ export function makePage(data: ReportData, { script, style }: PageAssets): strin
 <a class="skip" href="#main">Skip to the databases</a>
 <header>
 <h1>Backups</h1>
-<p>${minuteOf(data.madeAt)} UTC, by ${data.by}. All times are UTC. ${data.policy === null ? null : `Retention: ${policyInWords(data.policy)}.`}</p>
+<p>${minuteOf(data.madeAt)} UTC, by ${data.by}. All times are UTC. ${data.policy === null ? null : `Retention${data.limitsVary ? ", of databases without their own" : ""}: ${policyInWords(data.policy)}.`}</p>
 <ol class="storages">${data.storages.map((url) => html`<li><code>${url}</code>`)}</ol>
 </header>
 <main id="main" tabindex="-1">
@@ -69,11 +69,12 @@ function unread({ unlisted, empty }: ReportData): Html {
   return html`<section class="unread" aria-labelledby="unread"><h2 id="unread">Not all could be read</h2><ul>${lines.map((line) => html`<li>${line}`)}</ul></section>`
 }
 
-function overview({ databases, maxAgeHours }: ReportData): Html {
+function overview({ databases, maxAgeHours, limitsVary }: ReportData): Html {
   const age = (aged: DatabaseReport["newest"]) => (aged === null ? "none" : ageInWords(aged.ageHours))
   const late = databases.filter(({ overdue }) => overdue).length
+  const young = limitsVary ? "that is as young as it should be" : `of the last ${maxAgeHours} hours`
   return html`<section aria-labelledby="overview"><h2 id="overview">Databases</h2>
-<p>${formatCount(databases.length, "database")}. ${late === 0 ? `Each has a verified backup of the last ${maxAgeHours} hours.` : `Without a verified backup of the last ${maxAgeHours} hours: ${late}.`}</p>
+<p>${formatCount(databases.length, "database")}. ${late === 0 ? `Each has a verified backup ${young}.` : `Without a verified backup ${young}: ${late}.`}</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Databases, in short"><table class="plain overview"><caption class="out">Databases, in short</caption><thead><tr><th scope="col">Database<th scope="col">Status<th scope="col" class="n">Newest<th scope="col" class="n">Verified<th scope="col" class="n">Drilled<th scope="col" class="n">Backups<th scope="col" class="n">Damaged<th scope="col" class="n">Kept<th scope="col" class="n">In a year<th scope="col" class="n">A month<tbody>
 ${databases.map((report, index) => {
   const { outlook } = report

@@ -8,6 +8,8 @@ export type ReportData = {
   readonly by: string
   readonly maxAgeHours: number
   readonly policy: RetentionPolicy | null
+  /** Where some databases have limits and a policy of their own: the others have these. */
+  readonly limitsVary?: boolean
   readonly storages: readonly string[]
   /** What could not be listed: nothing of it is in here. */
   readonly unlisted: readonly UnlistedPlace[]

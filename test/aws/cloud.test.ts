@@ -77,6 +77,26 @@ it("a drill restores the newest backup into a server of its own, and people hear
   expect(measures).toContain("RestoreDuration")
 }, 120_000)
 
+it("the report is written beside the backups, and the next good backup's notification links to it", async () => {
+  await cloud.aws(
+    "lambda",
+    "invoke",
+    "--function-name",
+    "Pgstow-write-report",
+    "--payload",
+    "{}",
+    "/dev/null",
+  )
+  const before = cloud.toldSoFar()
+  await start("shop")
+  const { id, report = "" } = await cloud.told({ type: "Backup Succeeded", database: "shop" }, before)
+  const page = await (await fetch(report)).text()
+  expect(page).toMatch(/^<!doctype html>/)
+  expect(page).toContain("orders")
+  expect(await keys("report.html")).toEqual(["report.html"])
+  await cloud.told({ type: "Verification Succeeded", database: "shop", id })
+}, 120_000)
+
 it("a restore from a laptop ends with the task's exit code", async () => {
   const good = await cloud.shell("npm run --silent cloud -- restore shop --into shop_restored")
   expect(good).toMatchObject({ exitCode: 0 })

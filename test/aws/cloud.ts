@@ -24,6 +24,7 @@ export type Told = {
   readonly id?: string
   readonly error?: string
   readonly removed?: readonly string[]
+  readonly report?: string
 }
 
 /**
@@ -184,6 +185,7 @@ const toldSchema = z.looseObject({
   id: z.string().optional(),
   error: z.string().optional(),
   removed: z.array(z.string()).optional(),
+  report: z.string().optional(),
 })
 
 async function startWebhook() {

@@ -95,6 +95,11 @@ export const acceptedFindings: readonly { rule: string; construct: string; becau
     construct: "Functions/measure-role/DefaultPolicy/Resource",
     because: keysToCome,
   },
+  ...["*/manifest.json", "*/checks/*"].map((keys) => ({
+    rule: objects(keys),
+    construct: "Functions/write-report-role/DefaultPolicy/Resource",
+    because: keysToCome,
+  })),
   {
     rule: objects("*"),
     construct: "Functions/verify-backup-role/DefaultPolicy/Resource",

@@ -111,6 +111,7 @@ const roles: Readonly<Record<string, RegExp>> = {
   "verification function": /verifybackuprole/,
   "cleanup function": /cleanuprole/,
   "measuring function": /measurerole/,
+  "function that writes the report": /writereportrole/,
   "starting function": /startbackuprole/,
   "function that starts drills": /startdrillrole/,
   "notifying function": /notifyrole/,
@@ -167,6 +168,28 @@ describe.each(stacks)("in %s", (_, where) => {
           request.action,
           false,
         ])
+  })
+
+  it("the report is written by one function, linked to by another, and neither may do more in its name", async () => {
+    const report = { on: `${bucket}/report.html`, context: blind }
+    const writers: string[] = []
+    const readers: string[] = []
+    for (const [role, pattern] of Object.entries(roles)) {
+      if (await may(where(), pattern, { action: "s3:PutObject", ...report })) writers.push(role)
+      if (await may(where(), pattern, { action: "s3:GetObject", on: report.on })) readers.push(role)
+    }
+    expect(writers).toEqual(["function that writes the report"])
+    // Who reads every backup reads this, too.
+    expect(readers).toEqual([
+      "restore task",
+      "verification task",
+      "verification function",
+      "notifying function",
+    ])
+    expect(await may(where(), /notifyrole/, useKey("kms:Decrypt"))).toBe(true)
+    expect(await may(where(), /writereportrole/, useKey("kms:GenerateDataKey"))).toBe(true)
+    for (const name of [`orders/${id}/manifest.json`, `orders/${id}/main.dump.zst.age`, "report.html/x"])
+      expect(await may(where(), /writereportrole/, put(name, onlyNew))).toBe(false)
   })
 
   it("a drill reads and judges the backups of its own database only, and stores nothing else", async () => {

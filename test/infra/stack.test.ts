@@ -192,6 +192,18 @@ describe("the roles", () => {
       functionLog,
       deadLetters,
       { Effect: "Allow", Action: ["sns:Publish"], Resource: "<Topic>" },
+      read("report.html"),
+      decrypt,
+    ])
+    expect(allowed(plain, /writereportrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      list,
+      read("*/manifest.json"),
+      decrypt,
+      read("*/checks/*"),
+      { Effect: "Allow", Action: ["s3:PutObject"], Resource: `${bucket}/report.html` },
+      seal,
     ])
     expect(allowed(plain, /taskstoppedrole/)).toEqual([functionLog, deadLetters, putEvents])
     expect(allowed(plain, /SchedulesRole/).map(({ Action, Resource }) => [Action, Resource])).toEqual([
@@ -199,6 +211,7 @@ describe("the roles", () => {
       [["lambda:InvokeFunction"], "<Functionsstartbackup.Arn>"],
       [["lambda:InvokeFunction"], "<Functionsstartdrill.Arn>"],
       [["lambda:InvokeFunction"], "<Functionscleanup.Arn>"],
+      [["lambda:InvokeFunction"], "<Functionswritereport.Arn>"],
       [["lambda:InvokeFunction"], "<Functionsmeasure.Arn>"],
       [["lambda:InvokeFunction"], "<Functionsstophung.Arn>"],
     ])
@@ -278,6 +291,12 @@ describe("the bucket", () => {
         NoncurrentVersionExpiration: { NoncurrentDays: 14 },
         ExpiredObjectDeleteMarker: true,
       },
+      {
+        Id: "earlier reports",
+        Status: "Enabled",
+        Prefix: "report.html",
+        NoncurrentVersionExpiration: { NoncurrentDays: 1 },
+      },
     ]
     expect(resource(plain, "AWS::S3::Bucket").Properties.LifecycleConfiguration).toEqual({ Rules: rules })
   })
@@ -291,6 +310,7 @@ describe("the bucket", () => {
       LifecycleConfiguration: {
         Rules: [
           { NoncurrentVersionExpiration: { NoncurrentDays: 90 } },
+          { Prefix: "report.html" },
           { Transitions: [{ StorageClass: "GLACIER_IR", TransitionInDays: 30 }] },
         ],
       },
@@ -500,7 +520,7 @@ describe("the schedules", () => {
       ScheduleExpression: "rate(6 hours)",
       ScheduleExpressionTimezone: "Europe/Berlin",
     })
-    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3 + 3)
+    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3 + 4)
   })
 
   it("drill each database weekly, where it is not said otherwise", () => {
@@ -524,13 +544,13 @@ describe("the schedules", () => {
       .filter(({ Type }) => Type === "AWS::Scheduler::Schedule")
       .map(({ Properties }) => String(Properties.Name))
     expect(names.filter((name) => name.startsWith(`${stackName}-backup-atabase`))).toHaveLength(2)
-    expect(new Set(names).size).toBe(2 + 2 + 3)
+    expect(new Set(names).size).toBe(2 + 2 + 4)
     for (const name of names) expect(name).toMatch(/^[0-9a-zA-Z_.-]{1,64}$/)
   })
 
   it("and events never make Lambda try a function again, and lose nothing that failed", () => {
     const configs = plain.template.findResources("AWS::Lambda::EventInvokeConfig")
-    expect(Object.keys(configs)).toHaveLength(9)
+    expect(Object.keys(configs)).toHaveLength(10)
     for (const { Properties } of Object.values(configs))
       expect(filled(Properties)).toMatchObject({
         MaximumRetryAttempts: 0,

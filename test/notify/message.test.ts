@@ -187,3 +187,15 @@ test("a message longer than a channel takes is cut to what it takes", () => {
       expect(JSON.stringify(body), "no half of a character").not.toMatch(/\\ud[89a-f]/)
   }
 })
+
+test("a link to a report is one in every channel, however long its URL is", () => {
+  const url = `https://backups.s3.amazonaws.com/report.html?X-Amz-Security-Token=${"a".repeat(1800)}&b=(1)`
+  const message = messageFor({ ...succeeded, report: url })
+  expect(plainText(message)).toContain(`\nReport: ${url}`)
+  expect(JSON.stringify(slackBody(message))).toContain(`<${url.replaceAll("&", "&amp;")}|Report>`)
+  expect(JSON.stringify(discordBody(message))).toContain(`[Report](${url.replace(")", "%29")})`)
+  expect(teamsBody(message)).toMatchObject({
+    attachments: [{ content: { actions: [{ type: "Action.OpenUrl", title: "Report", url }] } }],
+  })
+  expect(webhookBody(message, { ...succeeded, report: url })).toMatchObject({ report: url })
+})
