@@ -41,6 +41,7 @@ const maxRetries = 2
 const types: Readonly<Record<string, "Verification Failed" | "Restore Failed" | "Drill Failed">> = {
   verify: "Verification Failed",
   restore: "Restore Failed",
+  refresh: "Restore Failed",
   drill: "Drill Failed",
 }
 
@@ -85,7 +86,7 @@ export const handler = lambdaHandler(
     const why = [...exits, stoppedReason, ...reasons].join("; ")
     const [, name = ""] = /task-definition\/(.*):\d+$/.exec(taskDefinitionArn) ?? []
     const family = name.slice(settings.familyPrefix.length)
-    const [, kind, database] = /^(backup|restore|verify|drill)(?:-(.*))?$/.exec(family) ?? []
+    const [, kind, database] = /^(backup|restore|verify|drill|refresh)(?:-(.*))?$/.exec(family) ?? []
     const retry = retriesOf(startedBy) + 1
     const again = kind === "backup" && worthAnotherTry.includes(stopCode) && retry <= maxRetries
     const advice = hints.find(([pattern]) => pattern.test(why))?.[1]

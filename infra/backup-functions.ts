@@ -15,6 +15,7 @@ import { requestSource, type StackRequest } from "../functions/request.ts"
 import type { TaskPlace } from "../functions/run-task.ts"
 import type { startBackupSettings } from "../functions/start-backup.ts"
 import type { startDrillSettings } from "../functions/start-drill.ts"
+import type { startRefreshSettings } from "../functions/start-refresh.ts"
 import type { stopHungSettings } from "../functions/stop-hung.ts"
 import type { taskStoppedSettings } from "../functions/task-stopped.ts"
 import type { verifyBackupSettings } from "../functions/verify-backup.ts"
@@ -66,6 +67,8 @@ export class BackupFunctions extends Construct {
   readonly startBackup: IFunction
   /** Undefined where nothing is drilled. */
   readonly startDrill: IFunction | undefined
+  /** Undefined where there is no copy to refresh. */
+  readonly startRefresh: IFunction | undefined
   readonly cleanUp: IFunction
   readonly measure: IFunction
   readonly notify: IFunction
@@ -88,6 +91,7 @@ export class BackupFunctions extends Construct {
     }
     this.startBackup = this.makeStartBackup()
     this.startDrill = this.makeStartDrill()
+    this.startRefresh = this.makeStartRefresh()
     this.cleanUp = this.makeCleanUp()
     this.measure = this.makeMeasure()
     this.notify = this.makeNotify()
@@ -148,6 +152,27 @@ export class BackupFunctions extends Construct {
     this.allowListing(start)
     // It looks which database of the server was drilled longest ago.
     if (server !== undefined) storage.grantRead(start, "*/manifest.json")
+    eventBus.grantPutEventsTo(start)
+    return start
+  }
+
+  private makeStartRefresh(): IFunction | undefined {
+    const { databases, eventBus, place, tasks } = this.props
+    if (!databases.some((database) => tasks.isRefreshed(database))) return undefined
+    const start = backupFunction(this, place, {
+      file: "start-refresh",
+      description: "Starts the restore of a database into its staging server",
+      settings: {
+        familyPrefix: `${place.name}-refresh-`,
+        // Nobody starts it again when Spot takes its machine.
+        place: { ...this.taskPlace, spot: false },
+        eventBus: eventBus.eventBusName,
+      } satisfies z.input<typeof startRefreshSettings>,
+      timeoutMinutes: 10,
+      memoryMB: 256,
+    })
+    this.allowTasks(start, "refresh", "refresh-*")
+    this.allowListing(start)
     eventBus.grantPutEventsTo(start)
     return start
   }
@@ -286,10 +311,10 @@ export class BackupFunctions extends Construct {
     const others = databases.find(({ all }) => all)
     const limits = databases
       .filter(({ all }) => !all)
-      .map(({ name, retention: policy = others?.retention && retention, maxAgeHours }) => [
-        name,
-        { ...(policy ? { policy } : {}), maxAgeHours },
-      ])
+      .map(
+        ({ name, retention: policy = others?.retention && retention, maxAgeHours }) =>
+          [name, { ...(policy ? { policy } : {}), maxAgeHours }] as const,
+      )
     const write = backupFunction(this, place, {
       file: "write-report",
       description: "Writes a page about all backups beside them",
@@ -317,7 +342,12 @@ export class BackupFunctions extends Construct {
       settings: {
         cluster: tasks.cluster.clusterName,
         // Not the restores: somebody waits for each of them.
-        familyPrefixes: [`${place.name}-backup-`, `${place.name}-verify`, `${place.name}-drill-`],
+        familyPrefixes: [
+          `${place.name}-backup-`,
+          `${place.name}-verify`,
+          `${place.name}-drill-`,
+          `${place.name}-refresh-`,
+        ],
         maxRunHours,
       } satisfies z.input<typeof stopHungSettings>,
       timeoutMinutes: 2,

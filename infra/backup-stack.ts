@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { Annotations, ArnFormat, Stack, type StackProps, Tags } from "aws-cdk-lib"
 import { SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
 import { Repository } from "aws-cdk-lib/aws-ecr"
@@ -9,9 +10,10 @@ import type { Construct } from "constructs"
 import type { StackConnection as Connection } from "../task/config/connection-schema.ts"
 import { rhythmHours } from "../task/config/schedule-expression.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
+import { PgstowError } from "../task/errors.ts"
 import { type BackupNetworkProps, endpointServices, knownRegion } from "./backup-network.ts"
 import type { DatabaseConnection } from "./backup-tasks.ts"
-import { PostgresBackup } from "./postgres-backup.ts"
+import { PostgresBackup, type PostgresDatabase } from "./postgres-backup.ts"
 import type { Settings } from "./settings.ts"
 
 /** One stack with everything, made from settings. */
@@ -27,10 +29,11 @@ export class BackupStack extends Stack {
       settings
     this.backup = new PostgresBackup(this, "Backup", {
       name: settings.stackName,
-      databases: settings.databases.map(({ connection, restoreConnection, ...options }) => ({
+      databases: settings.databases.map(({ connection, restoreConnection, staging, ...options }) => ({
         ...options,
         connection: this.connection(connection),
         ...(restoreConnection === undefined ? {} : { restoreConnection: this.connection(restoreConnection) }),
+        ...(staging === undefined ? {} : { staging: this.staging(options.name, staging) }),
       })),
       retention,
       recipients,
@@ -82,6 +85,12 @@ export class BackupStack extends Stack {
       )
     }
     this.warnOfDrills(settings)
+    const copied = databases.filter(({ staging }) => staging !== undefined).map(({ name }) => name)
+    if (settings.identity === "none" && copied.length > 0)
+      Annotations.of(this).addWarningV2(
+        "pgstow:no-refreshes",
+        `there is no private key in AWS, so no copy for staging is made of ${copied.join(", ")}`,
+      )
     const registry = image === undefined ? undefined : this.farRegistry(image)
     if (network !== undefined && !network.publicIp && registry !== undefined)
       Annotations.of(this).addWarningV2(
@@ -149,6 +158,15 @@ export class BackupStack extends Stack {
     return ContainerImage.fromEcrRepository(repository, tagOrDigest)
   }
 
+  /** A copy in another server, with the SQL of its file as it is now. */
+  private staging(
+    database: string,
+    { connection, runFile, ...options }: NonNullable<Settings["databases"][number]["staging"]>,
+  ): NonNullable<PostgresDatabase["staging"]> {
+    const sql = runFile === undefined ? undefined : sqlIn(runFile, database)
+    return { ...options, connection: this.connection(connection), sql }
+  }
+
   private connection(connection: Connection): DatabaseConnection {
     const { caSecret: ca, caKmsKeyArn, ...reached } = connection
     const caSecret = ca === undefined ? undefined : this.secret(ca, caKmsKeyArn)
@@ -194,6 +212,24 @@ export class BackupStack extends Stack {
           }),
     }
   }
+}
+
+/** A task definition holds 64 KB in all. */
+const longestSql = 24 * 1024
+
+function sqlIn(runFile: string, database: string): string {
+  const wrong = (what: string, cause?: unknown) =>
+    new PgstowError("usage", `staging.runFile of ${database}, ${runFile}, ${what}`, { cause })
+  let sql: string
+  try {
+    sql = readFileSync(runFile, "utf8")
+  } catch (cause) {
+    throw wrong("can't be read", cause)
+  }
+  if (sql.trim() === "") throw wrong("is empty")
+  if (Buffer.byteLength(sql) > longestSql)
+    throw wrong(`is larger than the ${longestSql} bytes that a task definition has room for`)
+  return sql
 }
 
 /** For about how long a retention policy keeps the best of backups that come every so many hours. */

@@ -17,8 +17,10 @@ import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam"
 import type { ILogGroup } from "aws-cdk-lib/aws-logs"
 import type { ISecret } from "aws-cdk-lib/aws-secretsmanager"
 import { Construct } from "constructs"
+import type * as z from "zod"
 import { containerName } from "../functions/run-task.ts"
 import type { DatabaseOptions } from "../task/config/database-schema.ts"
+import type { stagingOptionsSchema } from "../task/config/staging-schema.ts"
 import type { TaskSize } from "../task/config/task-size.ts"
 import type { BackupBucket } from "./backup-bucket.ts"
 import { allowIdentity, allowSecretKey } from "./secret-key.ts"
@@ -51,6 +53,14 @@ export type DatabaseConnection =
 export type BackupDatabase = DatabaseOptions & {
   readonly connection: DatabaseConnection
   readonly restoreConnection: DatabaseConnection
+  /** The copy in another server, where there is to be one. */
+  readonly staging?: Staging | undefined
+}
+
+export type Staging = z.output<typeof stagingOptionsSchema> & {
+  readonly connection: DatabaseConnection
+  /** SQL that runs in the copy before it gets its name. */
+  readonly sql?: string | undefined
 }
 
 export type BackupTasksProps = {
@@ -71,7 +81,7 @@ export type BackupTasksProps = {
   readonly architecture: "arm64" | "x86_64"
 }
 
-export type TaskKind = "backup" | "restore" | "verify" | "drill"
+export type TaskKind = "backup" | "restore" | "verify" | "drill" | "refresh"
 
 type TaskOptions = {
   readonly kind: TaskKind
@@ -87,8 +97,8 @@ type TaskOptions = {
 
 /**
  * The cluster, and a task definition for each thing that runs there: `NAME-backup-DATABASE` and
- * `NAME-restore-DATABASE` and `NAME-drill-DATABASE` for each database, where there is a private key, and `NAME-verify` for
- * all. Whoever runs one may override its command by any of pgstow's; what its role may do stays the same.
+ * `NAME-restore-DATABASE`, `NAME-drill-DATABASE` and `NAME-refresh-DATABASE` for each database that wants them, where there
+ * is a private key, and `NAME-verify` for all. Whoever runs one may override its command by any of pgstow's; what its role may do stays the same.
  *
  * What a database needs is in a nested stack of its own: a stack holds 500 resources, and no database may move when
  * another one comes or goes.
@@ -120,6 +130,7 @@ export class BackupTasks extends Construct {
       if (props.identity === undefined) continue
       this.restoreTask(stack, database, props.identity)
       if (this.isDrilled(database)) this.drillTask(stack, database, props.identity)
+      if (database.staging !== undefined) this.refreshTask(stack, database, database.staging, props.identity)
     }
     this.verify = this.task(this, "verify", {
       kind: "verify",
@@ -138,6 +149,11 @@ export class BackupTasks extends Construct {
   /** Whether there are drills of a database: where it wants them, and there are a private key and servers. */
   isDrilled({ drill }: Pick<BackupDatabase, "drill">): boolean {
     return drill !== false && this.props.identity !== undefined && this.props.drillImage !== undefined
+  }
+
+  /** Whether there is a task that refreshes a copy of a database. */
+  isRefreshed({ staging }: Pick<BackupDatabase, "staging">): boolean {
+    return staging !== undefined && this.props.identity !== undefined
   }
 
   /** Stores, and can neither read what is stored nor remove it. */
@@ -203,6 +219,29 @@ export class BackupTasks extends Construct {
     const prefix = all ? "" : `${name}/`
     storage.grantRead(task.taskRole, `${prefix}*`)
     storage.grantPutChecks(task.taskRole, prefix)
+    allowIdentity(task.taskRole, identity)
+  }
+
+  /** Restores the newest backup of its database into another server, in the place of the one before. Reads the key. */
+  private refreshTask(
+    stack: NestedStack,
+    { name, size }: BackupDatabase,
+    staging: Staging,
+    identity: ISecret,
+  ): void {
+    const { storage } = this.props
+    const { connection, into, options, sql } = staging
+    const task = this.task(stack, `refresh-${name}`, {
+      kind: "refresh",
+      size: staging.size ?? size,
+      command: ["restore", "latest", "--database", name, "--into", into, "--replace", "--yes", ...options],
+      environment: {
+        PGSTOW_IDENTITY: `secretsmanager:${identity.secretArn}`,
+        ...(sql === undefined ? {} : { PGSTOW_RUN_SQL: sql }),
+      },
+      connection,
+    })
+    storage.grantRead(task.taskRole, `${name}/*`)
     allowIdentity(task.taskRole, identity)
   }
 

@@ -86,9 +86,13 @@ program
     runInCloud(`drill-${server ?? database}`, ["drill", backup, "--database", database]),
   )
 program
+  .command("refresh <database>")
+  .description("restore the newest backup into the database's staging server, as its schedule does")
+  .action((database: string) => runInCloud(`refresh-${database}`))
+program
   .command("logs <task>")
   .description(
-    "follow the newest task of a kind: backup-DATABASE, restore-DATABASE, drill-DATABASE or verify",
+    "follow the newest task of a kind: backup-DATABASE, restore-DATABASE, drill-DATABASE, refresh-DATABASE or verify",
   )
   .action(async (kind: string) => {
     const place = await placeOfStack()
@@ -111,9 +115,9 @@ function family({ name }: Place, kind: string): string {
   return `${name}-${kind}`
 }
 
-async function runInCloud(kind: string, command: readonly string[]): Promise<void> {
+async function runInCloud(kind: string, command?: readonly string[]): Promise<void> {
   const place = await placeOfStack()
-  if (!place.restores && /^(restore|drill)-/.test(kind))
+  if (!place.restores && /^(restore|drill|refresh)-/.test(kind))
     throw new PgstowError(
       "usage",
       "there is no private key in AWS, so nothing can be restored or drilled there",
@@ -123,8 +127,13 @@ async function runInCloud(kind: string, command: readonly string[]): Promise<voi
     )
   const signal = new AbortController().signal
   // Nobody starts a restore again when Spot takes its machine.
-  const spot = place.spot && !/^(restore|drill)-/.test(kind)
-  const taskArn = await runTask(ecs, { ...place, spot }, { family: family(place, kind), command }, signal)
+  const spot = place.spot && !/^(restore|drill|refresh)-/.test(kind)
+  const taskArn = await runTask(
+    ecs,
+    { ...place, spot },
+    { family: family(place, kind), ...(command === undefined ? {} : { command }) },
+    signal,
+  )
   process.stderr.write(`started ${taskArn}; it goes on without this terminal\n`)
   process.exitCode = await followTask({ ecs, logs }, place.cluster, taskArn)
 }

@@ -13,6 +13,7 @@ import { containerName } from "../functions/run-task.ts"
 import { bucketOptionsSchema } from "../task/config/bucket-schema.ts"
 import { databaseOptionsSchema, databasesSchema } from "../task/config/database-schema.ts"
 import { retentionDefault } from "../task/config/settings-schema.ts"
+import { stagingOptionsSchema } from "../task/config/staging-schema.ts"
 import { wrongSettings } from "../task/config/wrong-settings.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
 import { BackupBucket } from "./backup-bucket.ts"
@@ -20,7 +21,7 @@ import { backupFunction, type FunctionPlace } from "./backup-function.ts"
 import { BackupFunctions, type Level, type Webhook } from "./backup-functions.ts"
 import { builtImage } from "./backup-image.ts"
 import { BackupNetwork, type BackupNetworkProps } from "./backup-network.ts"
-import { type BackupDatabase, BackupTasks, type DatabaseConnection } from "./backup-tasks.ts"
+import { type BackupDatabase, BackupTasks, type DatabaseConnection, type Staging } from "./backup-tasks.ts"
 import { drillImage } from "./drill-image.ts"
 import { IdentityKey } from "./identity-key.ts"
 import { Monitoring } from "./monitoring.ts"
@@ -31,6 +32,8 @@ export type PostgresDatabase = z.input<typeof databaseOptionsSchema> & {
   readonly connection: DatabaseConnection
   /** Who restores, and into which server. @default the connection that backs up */
   readonly restoreConnection?: DatabaseConnection
+  /** A copy in another server, which the newest backup replaces by a schedule. @default none */
+  readonly staging?: z.input<typeof stagingOptionsSchema> & Pick<Staging, "connection" | "sql">
 }
 
 export type PostgresBackupProps = {
@@ -144,11 +147,20 @@ export class PostgresBackup extends Construct implements IConnectable {
   private checked(given: readonly PostgresDatabase[]): BackupDatabase[] {
     const checked = databasesSchema.safeParse(given)
     if (!checked.success) throw wrongSettings(checked.error, this.node.path, ["databases"])
-    return given.map((database) => ({
+    return given.map((database, index) => ({
       ...databaseOptionsSchema.parse(database),
       connection: database.connection,
       restoreConnection: database.restoreConnection ?? database.connection,
+      staging: this.checkedStaging(database, index),
     }))
+  }
+
+  private checkedStaging({ staging }: PostgresDatabase, index: number): Staging | undefined {
+    if (staging === undefined) return undefined
+    const { connection, sql, ...options } = staging
+    const checked = stagingOptionsSchema.safeParse(options)
+    if (!checked.success) throw wrongSettings(checked.error, this.node.path, ["databases", index, "staging"])
+    return { ...checked.data, connection, sql }
   }
 
   private logs(id: string, props: PostgresBackupProps): LogGroup {
@@ -270,6 +282,20 @@ export class PostgresBackup extends Construct implements IConnectable {
           spreadMinutes,
           scope: this.tasks.stackOf(database),
           function: functions.startDrill,
+          event: { database, token: "<aws.scheduler.scheduled-time>" },
+        })
+      }
+    if (functions.startRefresh !== undefined)
+      for (const { name: database, timeZone, staging } of this.databases) {
+        if (staging === undefined) continue
+        schedules.add(`refresh-schedule-${database}`, {
+          name: `${this.name}-refresh-${database}`,
+          description: `Restores ${database} into its staging server`,
+          expression: staging.schedule,
+          timeZone,
+          spreadMinutes,
+          scope: this.tasks.stackOf(database),
+          function: functions.startRefresh,
           event: { database, token: "<aws.scheduler.scheduled-time>" },
         })
       }

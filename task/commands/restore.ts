@@ -16,7 +16,8 @@ import { restoreFile } from "../restore/from-sql.ts"
 import type { Prospect } from "../restore/prospect.ts"
 import { rehearse, restore } from "../restore/restore.ts"
 import { countOf, type RestoreResult, restoreFailure } from "../restore/result.ts"
-import { readRunFile } from "../restore/run-file.ts"
+import { type RunFile, readRunFile } from "../restore/run-file.ts"
+import { type Settings, variableOf } from "../settings/config.ts"
 import {
   choiceFlags,
   choiceOf,
@@ -68,8 +69,9 @@ const restoreOptions: OptionGroup = (command) =>
     )
     .option(
       "--run <file>",
-      "run this SQL in the new database when all is there, before it gets its name: to mask or reset",
+      "run this SQL in the new database when all is there, before it gets its name: to mask or reset (PGSTOW_RUN_SQL: its text)",
     )
+    .option("--replace", "drop the database of that name when all is there, if such a restore made it")
     .option("--no-tablespaces", "everything lies in the database's own tablespace")
     .option("--role <role>", "everything belongs to this role")
     .option("--create-roles", "first make the backup's roles that the server lacks, without passwords")
@@ -128,6 +130,7 @@ export const restoreCommand = defineCommand({
       .optional(),
     role: z.string().min(1, "names no role").optional(),
     run: z.string().optional(),
+    replace: z.boolean().default(false),
     createRoles: z.boolean().default(false),
     locale: z.enum(locales).default("original"),
     analyze: z.boolean().default(true),
@@ -138,7 +141,7 @@ export const restoreCommand = defineCommand({
   examples: [
     "pgstow restore latest --into orders_restored --identity pgstow.key",
     "pgstow restore --at 2026-01-02T03:00Z --database orders --table public.invoices --into rescue",
-    "pgstow restore latest --into staging --run mask.sql",
+    "pgstow restore latest --into staging --run mask.sql --replace",
     "pgstow restore ./sentinel_backup_20251215_163138.sql.gz --into assets",
   ],
   notes: [
@@ -154,6 +157,14 @@ export const restoreCommand = defineCommand({
       throw new PgstowError("usage", "a file of Emiti or Sentinel can't be looked into", {
         hint: "Leave --dry-run out: it is restored all or not at all.",
       })
+    if (flags.replace && (clean || into === undefined))
+      throw new PgstowError(
+        "usage",
+        clean
+          ? "--clean and --replace contradict each other"
+          : "--replace takes the name of the database, by --into",
+        { hint: "Give --into NAME --replace." },
+      )
     const options = {
       connection: await connectionOf(settings, flags, context),
       clientFolders: settings.pgBin,
@@ -172,8 +183,9 @@ export const restoreCommand = defineCommand({
       },
       notValid: flags.notValid,
       searchPath: flags.searchPath,
-      run: flags.run === undefined ? undefined : await readRunFile(flags.run),
+      run: await runOf(settings, flags),
       clean,
+      replace: flags.replace,
       locale,
       analyze,
       yes,
@@ -199,6 +211,15 @@ export const restoreCommand = defineCommand({
       : outcomeOf(await restore(all, context))
   },
 })
+
+/** The file to run; the text of the variable where none is named. */
+async function runOf(
+  { runSql }: Settings,
+  { run }: { readonly run?: string | undefined },
+): Promise<RunFile | undefined> {
+  if (run !== undefined) return readRunFile(run)
+  return runSql === undefined ? undefined : { file: variableOf("runSql"), sql: Buffer.from(runSql) }
+}
 
 function outcomeOf(result: RestoreResult): Outcome {
   const { id, database, seconds } = result

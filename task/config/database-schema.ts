@@ -8,6 +8,7 @@ import { machineShape } from "./machine-shape.ts"
 import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
 import { wholeNumber } from "./setting-values.ts"
 import { sizeSchema } from "./size-schema.ts"
+import { stagingSchema } from "./staging-schema.ts"
 
 /** What pg_dump takes, joined by spaces in a variable of the task. */
 const patterns = z
@@ -75,10 +76,19 @@ export const stackDatabaseShape = {
   drill: drillSchema.describe(
     "Tests the newest backup by a restore into a server that is thrown away, weekly by default; false for never.",
   ),
+  staging: stagingSchema
+    .optional()
+    .describe(
+      "A copy in another server, which the newest backup replaces by a schedule, masked by SQL of yours.",
+    ),
 }
 
 /** What a database's backups are like in the stack, whoever says it: the settings, or another CDK app. */
-export const databaseOptionsShape = { ...sharedDatabaseShape, ...stackDatabaseShape }
+export const databaseOptionsShape = {
+  ...sharedDatabaseShape,
+  size: stackDatabaseShape.size,
+  drill: stackDatabaseShape.drill,
+}
 
 export const databaseOptionsSchema = z
   .object(databaseOptionsShape)
@@ -105,6 +115,7 @@ export function databasesOf<Reached extends Connection>(connection: z.ZodType<Re
     })
     .superRefine(needsMaxAge)
     .superRefine(refusesSchemasBesideTables)
+    .superRefine(refusesStagingOfAll)
   return z.array(database).superRefine(needsOwnNames)
 }
 
@@ -121,6 +132,18 @@ function refusesSchemasBesideTables(
         path: [name],
         message: 'has no effect beside "tables": put the schema into the table\'s pattern, as "app.*"',
       })
+}
+
+function refusesStagingOfAll(
+  { all, staging }: { readonly all: boolean; readonly staging?: object | undefined },
+  context: z.RefinementCtx,
+): void {
+  if (all && staging !== undefined)
+    context.addIssue({
+      code: "custom",
+      path: ["staging"],
+      message: 'is for one database: give that an entry of its own, and name it under "exclude" here',
+    })
 }
 
 function needsMaxAge(

@@ -20,6 +20,8 @@ const stackExamples: Readonly<Record<string, string>> = {
   "databases[].maxAgeHours": "26",
   "databases[].size": '{ "cpu": 1024, "memoryMiB": 2048 }',
   "databases[].drill": '{ "schedule": "cron(0 6 ? * SUN *)", "storageGiB": 50 }',
+  "databases[].staging":
+    '{ "connection": { "urlSecret": "pgstow/staging" }, "into": "orders_staging", "runFile": "mask.sql" }',
   "databases[].retention": '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   retention: '{ "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
   recipients: '["age1…"]',

@@ -171,10 +171,15 @@ function refuseChoices({
   owners,
   searchPath,
   run,
-}: Pick<RestoreOptions, "selection" | "clean" | "owners" | "searchPath" | "run">): void {
+  replace = false,
+}: Pick<RestoreOptions, "selection" | "clean" | "owners" | "searchPath" | "run" | "replace">): void {
   if (run !== undefined)
     throw new PgstowError("usage", "--run is for backups that pgstow made, and this is a plain dump", {
       hint: "Restore it, and run the file by psql.",
+    })
+  if (replace)
+    throw new PgstowError("usage", "--replace is for backups that pgstow made, and this is a plain dump", {
+      hint: "Restore it into a new database, and rename it.",
     })
   if (selection === undefined && !clean && typeof owners === "string" && searchPath === undefined) return
   throw new PgstowError(

@@ -22,6 +22,7 @@ import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
 import type { Questions } from "./options.ts"
+import { dropReplaced, markReplaceable, refuseToReplace } from "./replace.ts"
 import { runFile } from "./run-file.ts"
 
 /**
@@ -75,7 +76,7 @@ async function fillAndRename(
     return { plan, into: incomplete, state: "incomplete", outcome: failed, warnings }
   }
   warnings.push(...(await analyze(job, plan, incomplete, context)))
-  const failure = await rename(target, incomplete, name)
+  const failure = await rename(target, incomplete, name, job.options)
   if (!failure) {
     leaves({ database: name, holds: "all" })
     return { plan, into: name, state: "restored", outcome, warnings }
@@ -202,14 +203,26 @@ export async function removeLeftover(target: Target, incomplete: string, options
 }
 
 /** Gives the database, which is good now, its name, and resolves to what is in the way. */
-async function rename(target: Target, incomplete: string, name: string): Promise<PgstowError | undefined> {
+async function rename(
+  target: Target,
+  incomplete: string,
+  name: string,
+  { replace = false }: Pick<RestoreJob["options"], "replace">,
+): Promise<PgstowError | undefined> {
   await target.leave()
   const session = await target.outside()
   try {
+    if (replace) {
+      await markReplaceable(session, incomplete, name)
+      // Looked at again: another may have been made under that name meanwhile.
+      if (await databaseExists(session, name)) await refuseToReplace(session, name)
+      await dropReplaced(session, name)
+    }
     // The server waits some seconds for others to go.
     await renameDatabase(session, incomplete, name)
     return undefined
   } catch (cause) {
+    if (cause instanceof PgstowError && cause.kind === "usage") return cause
     if (!(cause instanceof QueryError)) throw cause
     return new PgstowError(
       "postgres",

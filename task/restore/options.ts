@@ -45,6 +45,8 @@ export type RestoreJobOptions = {
   readonly searchPath?: readonly string[] | undefined
   /** Into a new database: what runs in it when all is there, before it gets its name. */
   readonly run?: RunFile | undefined
+  /** Into a new database, in whose place the one of that name is dropped at the end, if it may be. */
+  readonly replace?: boolean
   /** Into an existing database: drop first what is then restored. */
   readonly clean: boolean
   readonly locale: LocaleChoice

@@ -27,6 +27,7 @@ import { openPace, paceItems } from "./pace.ts"
 import { type Prospect, prospectOf } from "./prospect.ts"
 import { questionsOf } from "./questions-of.ts"
 import { readArchive } from "./read-archive.ts"
+import { refuseToReplace } from "./replace.ts"
 import { type RestoreResult, resultOf } from "./result.ts"
 import { takePlace } from "./take-place.ts"
 import { whatIsMissing } from "./what-is-missing.ts"
@@ -131,12 +132,19 @@ export async function rehearseChosen(
   if (plain) return rehearseImported(storage, manifest, plain, options, context)
   return withTarget(storage, manifest, options, context, async (job, exists) => {
     const outlook = await lookAhead(job, { exists, createRoles: options.createRoles }, context)
-    const { run } = options
-    const then = run
-      ? [
-          `when all is there, ${formatName(run.file)} runs in it (${formatBytes(run.sql.length)}), which is not looked into`,
-        ]
-      : []
+    const { run, replace } = options
+    const then = [
+      ...(run
+        ? [
+            `when all is there, ${formatName(run.file)} runs in it (${formatBytes(run.sql.length)}), which is not looked into`,
+          ]
+        : []),
+      ...(replace
+        ? [
+            `it takes the place of ${formatName(job.name)}, if that is there: it is dropped, and its sessions ended`,
+          ]
+        : []),
+    ]
     return prospectOf(job, outlook, { exists, questions: [...(await questionsOf(job, exists)), ...then] })
   })
 }
@@ -166,7 +174,9 @@ async function withTarget<T>(
   const installed = takingSystemRoots(found, options.connection, env)
   const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
   try {
-    const exists = await databaseExists(await target.outside(), name)
+    const isThere = await databaseExists(await target.outside(), name)
+    const exists = isThere && !options.replace
+    if (isThere && options.replace) await refuseToReplace(await target.outside(), name)
     if (exists) refuseForExisting(options, name)
     if (options.clean && !exists)
       throw new PgstowError("usage", `there is no database ${formatName(name)} to clean`, {

@@ -117,6 +117,8 @@ const settings = {
   keepYearly: { env: "PGSTOW_KEEP_YEARLY", schema: keep },
   /** Queries that a drill asks beside its own, as JSON, where no file is named. */
   expectations: { env: "PGSTOW_EXPECTATIONS", schema: text },
+  /** SQL that a restore runs in the restored database, where no file is named. */
+  runSql: { env: "PGSTOW_RUN_SQL", schema: text },
   /** Extensions that restores and drills leave out, with what needs them. */
   skipExtension: { env: "PGSTOW_SKIP_EXTENSION", schema: words.default([]) },
   logLevel: {

@@ -77,6 +77,13 @@ it("a drill restores the newest backup into a server of its own, and people hear
   expect(measures).toContain("RestoreDuration")
 }, 120_000)
 
+it("a staging copy is made, masked by the file's SQL, and people hear of it", async () => {
+  const invoke = ["lambda", "invoke", "--function-name", "Pgstow-start-refresh"]
+  await cloud.aws(...invoke, "--payload", '{"database":"orders","token":"sunday"}', "/dev/null")
+  await cloud.told({ type: "Restore Succeeded", database: "orders", into: "orders_staging" })
+  expect(await cloud.server.psql("SELECT to_regclass('public.masked')", "orders_staging")).not.toBe("")
+}, 120_000)
+
 it("the report is written beside the backups, and the next good backup's notification links to it", async () => {
   await cloud.aws(
     "lambda",

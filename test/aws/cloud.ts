@@ -25,6 +25,7 @@ export type Told = {
   readonly error?: string
   readonly removed?: readonly string[]
   readonly report?: string
+  readonly into?: string
 }
 
 /**
@@ -186,6 +187,7 @@ const toldSchema = z.looseObject({
   error: z.string().optional(),
   removed: z.array(z.string()).optional(),
   report: z.string().optional(),
+  into: z.string().optional(),
 })
 
 async function startWebhook() {

@@ -12,7 +12,7 @@ import threading
 
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import ecs, eventbridge, imds, lambda_svc
+from ministack.services import ecs, eventbridge, imds, lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
 handlers = provisioners._RESOURCE_HANDLERS
@@ -104,6 +104,10 @@ async def answer_credentials(method, path, headers, body, query):
 
 
 imds.handle_request = answer_credentials
+
+# A link that a role's key has signed is signed by the account's secret, which all of them have.
+resolve_credential = s3.resolve_credential
+s3.resolve_credential = lambda key, *more: resolve_credential("test" if key in role_of_key else key, *more)
 
 # Rules and schedules call functions: a schedule by its role, a rule as a service of AWS.
 invoke_target = eventbridge._invoke_target

@@ -48,6 +48,7 @@ it.each([
   ["restore-orders", "Restore Failed", "orders"],
   ["verify", "Verification Failed", "*"],
   ["drill-orders", "Drill Failed", "orders"],
+  ["refresh-orders", "Restore Failed", "orders"],
   ["backup-a-b", "Backup Failed", "a-b"],
 ])("a task of %s that was killed tells of itself", async (family, type, database) => {
   await stopped({ family, containers: [{ exitCode: 137 }] })

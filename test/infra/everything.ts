@@ -9,6 +9,13 @@ export const everything = {
       maxAgeHours: 8,
       size: { cpu: 4096, memoryMiB: 8192 },
       retention: { keepLast: 3 },
+      staging: {
+        connection: { urlSecret: "pgstow/staging" },
+        into: "orders_staging",
+        runFile: "test/fixtures/staging.sql",
+        schedule: "rate(7 days)",
+        options: ["--no-owner"],
+      },
       drill: {
         schedule: "rate(1 day)",
         maxAgeHours: 50,

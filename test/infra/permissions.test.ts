@@ -10,7 +10,11 @@ import { synthesize } from "./synthesize.ts"
 
 const settings = {
   databases: [
-    { name: "orders", connection: { urlSecret: "pgstow/orders" } },
+    {
+      name: "orders",
+      connection: { urlSecret: "pgstow/orders" },
+      staging: { connection: { urlSecret: "pgstow/staging" }, into: "orders_staging" },
+    },
     { name: "shop", connection: { urlSecret: "pgstow/shop" } },
   ],
 }
@@ -107,6 +111,7 @@ const roles: Readonly<Record<string, RegExp>> = {
   "backup task of `orders`": /backuporders.*TaskRole/,
   "restore task": /restoreorders.*TaskRole/,
   "drill task of `orders`": /drillorders.*TaskRole/,
+  "task that refreshes the staging copy of `orders`": /refreshorders.*TaskRole/,
   "verification task": /verifyTaskRole/,
   "verification function": /verifybackuprole/,
   "cleanup function": /cleanuprole/,
@@ -114,6 +119,7 @@ const roles: Readonly<Record<string, RegExp>> = {
   "function that writes the report": /writereportrole/,
   "starting function": /startbackuprole/,
   "function that starts drills": /startdrillrole/,
+  "function that starts refreshes": /startrefreshrole/,
   "notifying function": /notifyrole/,
   "function that hears of stopped tasks": /taskstoppedrole/,
   "function that stops hung tasks": /stophungrole/,
@@ -202,6 +208,22 @@ describe.each(stacks)("in %s", (_, where) => {
     expect(await may(where(), drill, put(finding("orders"), blind))).toBe(false)
     expect(await may(where(), drill, put(finding("shop"), onlyNew))).toBe(false)
     expect(await may(where(), drill, put(`orders/${id}/manifest.json`, onlyNew))).toBe(false)
+  })
+
+  it("the refresh of a staging copy reads the backups of its own database, and its start can start nothing else", async () => {
+    const refresh = /refreshorders.*TaskRole/
+    const get = (name: string) => may(where(), refresh, { action: "s3:GetObject", on: `${bucket}/${name}` })
+    expect(await get(`orders/${id}/main.dump.zst.age`)).toBe(true)
+    expect(await get(`shop/${id}/main.dump.zst.age`)).toBe(false)
+    const run = (family: string) =>
+      may(where(), /startrefreshrole/, {
+        action: "ecs:RunTask",
+        on: definition(family),
+        context: inCluster(),
+      })
+    expect(await run("refresh-orders")).toBe(true)
+    for (const family of ["backup-orders", "drill-orders", "restore-orders"])
+      expect([family, await run(family)]).toEqual([family, false])
   })
 
   describe("a backup", () => {

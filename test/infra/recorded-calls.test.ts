@@ -71,7 +71,10 @@ const unused: readonly { readonly grants: RegExp; readonly because: string }[] =
     because: "no backup was interrupted long enough ago",
   },
   { grants: /^Functionsmeasurerole events:PutEvents$/, because: "no backup stayed unverified for an hour" },
-  { grants: /^Functionsstartdrillrole events:PutEvents$/, because: "every drill could be started" },
+  {
+    grants: /^Functionsstart(drill|refresh)role events:PutEvents$/,
+    because: "every drill and every refresh could be started",
+  },
   { grants: /^Functionsstophungrole ecs:StopTask$/, because: "no task ran for a day" },
   {
     grants: /^Functionsverifybackuprole (ecs:RunTask|ecs:TagResource|iam:PassRole)$/,

@@ -17,7 +17,16 @@ export type Call = z.output<typeof callSchema>
 /** The settings of the stack that the emulator's tests drive, beside its webhook. */
 export const drivenSettings = {
   databases: [
-    { name: "orders", connection: { urlSecret: "pgstow/orders" }, retention: { keepLast: 1 } },
+    {
+      name: "orders",
+      connection: { urlSecret: "pgstow/orders" },
+      retention: { keepLast: 1 },
+      staging: {
+        connection: { urlSecret: "pgstow/orders" },
+        into: "orders_staging",
+        runFile: "test/fixtures/staging.sql",
+      },
+    },
     { name: "shop", connection: { rdsSecret: "pgstow/shop" }, schedule: "rate(1 minute)", drill: false },
     { name: "gone", connection: { urlSecret: "pgstow/gone" }, drill: false },
     { name: "lost", connection: { urlSecret: "pgstow/there-is-none" }, drill: false },

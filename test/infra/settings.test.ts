@@ -145,6 +145,16 @@ describe("settings", () => {
       '"kmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-…"',
     ],
     [
+      "a staging copy of a whole server",
+      {
+        databases: [
+          { name: "main", all: true, connection: rds, staging: { connection: rds, into: "staging" } },
+        ],
+      },
+      "databases[0].staging: is for one database",
+      '"staging": {',
+    ],
+    [
       "a drill with more disk than Fargate has",
       { databases: [{ ...orders, drill: { storageGiB: 500 } }] },
       "databases[0].drill: storageGiB must be a whole number from 20 to 200",

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { diffTemplate, ResourceImpact } from "@aws-cdk/cloudformation-diff"
 import { App, Stack } from "aws-cdk-lib"
 import { Match, Template } from "aws-cdk-lib/assertions"
@@ -226,6 +227,7 @@ describe("the roles", () => {
       "drillcrmTaskRole",
       "drillordersTaskRole",
       "drillshopTaskRole",
+      "refreshordersTaskRole",
       "restorecrmTaskRole",
       "restoreordersTaskRole",
       "restoreshopTaskRole",
@@ -481,6 +483,36 @@ describe("the tasks", () => {
     expect(drilled).not.toContain("Pgstow-drill-wiki")
   })
 
+  it("that refresh a copy replace it by the newest backup, with the file's SQL as it is now", () => {
+    const refresh = task(rich, "refresh-orders").container
+    const command = "restore latest --database orders --into orders_staging --replace --yes --no-owner"
+    expect(refresh.Command).toEqual(command.split(" "))
+    expect(names(refresh.Secrets)).toEqual(["DATABASE_URL"])
+    expect(filled(refresh.Environment)).toContainEqual({
+      Name: "PGSTOW_RUN_SQL",
+      Value: readFileSync("test/fixtures/staging.sql", "utf8"),
+    })
+    rich.template.hasResourceProperties("AWS::Scheduler::Schedule", {
+      Name: "Pgstow-refresh-orders",
+      ScheduleExpression: "rate(7 days)",
+      Target: { Input: '{"database":"orders","token":"<aws.scheduler.scheduled-time>"}' },
+    })
+    expect(allowed(rich, /refreshordersTaskRole/)).toEqual([
+      putEvents,
+      list,
+      read("orders/*"),
+      decrypt,
+      { Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: "<IdentitySecret>" },
+    ])
+    expect(allowed(rich, /startrefreshrole/)).toEqual([
+      functionLog,
+      deadLetters,
+      ...runTasks("refresh", "refresh-*"),
+      listTasks,
+      putEvents,
+    ])
+  })
+
   it("take from an RDS secret what the settings do not say", () => {
     const shop = task(rich, "backup-shop").container
     expect(names(shop.Secrets)).toEqual(["PGUSER", "PGPASSWORD"])
@@ -520,7 +552,7 @@ describe("the schedules", () => {
       ScheduleExpression: "rate(6 hours)",
       ScheduleExpressionTimezone: "Europe/Berlin",
     })
-    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3 + 4)
+    rich.template.resourceCountIs("AWS::Scheduler::Schedule", 4 + 3 + 1 + 4)
   })
 
   it("drill each database weekly, where it is not said otherwise", () => {

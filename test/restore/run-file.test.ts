@@ -114,3 +114,62 @@ test("behind a prefix the file comes from this side, and its errors have its lin
   expect((await runFile(`${mask};\n`, [], env)).exitCode).toBe(0)
   expect(await maskedIn(into)).toBe("100")
 })
+
+const commentOf = (name: string) =>
+  scene.server.psql(`SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '${name}'`)
+
+test("--replace puts a new database in the place of the one that it made before, whoever is connected to it", async () => {
+  const { server } = scene
+  expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
+  await server.psql("CREATE TABLE app.left_over ()", into)
+  const sleeping = server.psql("SELECT pg_sleep(60)", into).catch((error: unknown) => String(error))
+  await expect
+    .poll(() => server.psql(`SELECT count(*) FROM pg_stat_activity WHERE datname = '${into}'`))
+    .toBe("1")
+  const again = await runFile(mask, ["--replace"])
+  expect(again, again.stderr).toMatchObject({ exitCode: 0 })
+  expect(await sleeping).toContain("terminat")
+  expect(await databases()).toBe(into)
+  expect(await server.psql("SELECT to_regclass('app.left_over')", into)).toBe("")
+  expect(await maskedIn(into)).toBe("100")
+})
+
+test("--replace drops no database but one that it made, or whose comment allows it by its name", async () => {
+  const { server } = scene
+  await server.psql(`CREATE DATABASE ${into}`)
+  await server.psql(`COMMENT ON DATABASE ${into} IS 'pgstow restore --replace may replace another'`)
+  const refused = await runFile(mask, ["--replace"])
+  expect(failureOfRun(refused)).toMatchObject({ exitCode: 2, message: /is not dropped/ })
+  expect(await databases()).toBe(into)
+  const [, statement = ""] = /`(COMMENT ON DATABASE .*)`/.exec(failureOfRun(refused).hint ?? "") ?? []
+  await server.psql(statement)
+  expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
+  expect(await maskedIn(into)).toBe("100")
+  expect(await commentOf(into)).toBe(`pgstow restore --replace may replace ${into}`)
+})
+
+test("where the file fails, --replace leaves what was there, and the new one incomplete", async () => {
+  const { server } = scene
+  await runFile(mask, ["--replace"])
+  await server.psql("CREATE TABLE app.still_there ()", into)
+  const failed = await runFile("SELECT 1 / 0;", ["--replace"])
+  expect(failed.exitCode).toBe(9)
+  expect((await databases()).split(",").sort()).toEqual([`incomplete_${into}`, into].sort())
+  expect(await server.psql("SELECT to_regclass('app.still_there')", into)).toBe("still_there")
+})
+
+test("the text of PGSTOW_RUN_SQL runs where no file is named, and is called so where it fails", async () => {
+  const restore = (sql: string) =>
+    scene.run(["restore", "latest", "--into", into, "--replace", "--yes"], { PGSTOW_RUN_SQL: sql })
+  expect((await restore(mask)).exitCode).toBe(0)
+  expect(await maskedIn(into)).toBe("100")
+  const failed = await restore("SELECT 1;\nSELECT 1 / 0;")
+  expect(failureOfRun(failed).message).toMatch(/PGSTOW_RUN_SQL, line 2, failed: division by zero/)
+})
+
+test("--replace wants a name, no --clean, and a backup of pgstow's own", async () => {
+  const message = async (args: readonly string[]) =>
+    failureOfRun(await scene.run(["restore", "latest", ...args])).message
+  expect(await message(["--replace"])).toMatch(/--into/)
+  expect(await message(["--into", into, "--replace", "--clean"])).toMatch(/contradict/)
+})
