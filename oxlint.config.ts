@@ -91,6 +91,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "core",
     "doctor",
     "drill",
+    "help",
     "keys",
     "legacy",
     "notify",
@@ -101,8 +102,9 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "settings",
     "verify",
   ],
-  cli: ["commands", "console", "keys", "legacy", "notify", "processes", "settings"],
+  cli: ["commands", "console", "help", "keys", "legacy", "notify", "processes", "settings"],
   build: ["config"],
+  help: [],
 }
 
 /** What functions/ and infra/ may import of task/. */

@@ -11,7 +11,7 @@ import { writeJsonSchema } from "./write-json-schema.ts"
 /**
  * Makes all that the npm package has, in dist/: the program in one file that runs alone, what the image is built from, the
  * library and the constructs with their declarations, the functions that the constructs deploy, the schema of the
- * settings, and what is in these of others.
+ * settings, the manual page, and what is in these of others.
  */
 const root = resolve(import.meta.dirname, "../..")
 const dist = join(root, "dist")
@@ -38,6 +38,8 @@ const packages = readPackages(
   ].map((folder) => join(root, folder)),
 )
 writeJsonSchema(dist)
+// The program as it is packed knows what it takes.
+writeFileSync(join(dist, "pgstow.1"), execFileSync(process.execPath, [join(dist, "pgstow.mjs"), "man"]))
 writeFileSync(join(dist, "third-party-licences.txt"), thirdPartyLicences(packages))
 const bill: unknown = JSON.parse(
   execFileSync("npm", ["sbom", "--sbom-format", "cyclonedx"], { cwd: root, encoding: "utf8" }),

@@ -1,8 +1,9 @@
-import { Command as CommanderCommand } from "commander"
+import { Argument as CommanderArgument, Command as CommanderCommand } from "commander"
 import { backupCommand } from "../commands/backup.ts"
 import { catCommand } from "../commands/cat.ts"
 import { cleanupCommand } from "../commands/cleanup.ts"
-import { type Command, commandGroups } from "../commands/command.ts"
+import { type Argument, type Command, commandGroups } from "../commands/command.ts"
+import { completionCommand } from "../commands/completion.ts"
 import { diffCommand } from "../commands/diff.ts"
 import { doctorCommand } from "../commands/doctor.ts"
 import { drillCommand } from "../commands/drill.ts"
@@ -12,6 +13,7 @@ import { importCommand } from "../commands/import.ts"
 import { initCommand } from "../commands/init.ts"
 import { keygenCommand } from "../commands/keygen.ts"
 import { listCommand } from "../commands/list.ts"
+import { manCommand } from "../commands/man.ts"
 import { migrateCommand } from "../commands/migrate.ts"
 import { configOptions, outputOptions } from "../commands/options.ts"
 import { pinCommand } from "../commands/pin.ts"
@@ -23,7 +25,9 @@ import { showCommand } from "../commands/show.ts"
 import { statusCommand } from "../commands/status.ts"
 import { unpinCommand } from "../commands/unpin.ts"
 import { verifyCommand } from "../commands/verify.ts"
+import type { ProgramShape } from "../help/program-shape.ts"
 import { version } from "../version.ts"
+import { describeProgram } from "./describe-program.ts"
 
 /** In the order of help within each group. */
 const commands: readonly Command[] = [
@@ -49,6 +53,8 @@ const commands: readonly Command[] = [
   keygenCommand,
   scheduleCommand,
   migrateCommand,
+  completionCommand,
+  manCommand,
 ]
 
 /** What was typed after the program's name. */
@@ -91,7 +97,7 @@ function addCommand(
   const common = definition.config === undefined ? [outputOptions] : [configOptions, outputOptions]
   for (const addOptions of [...options, ...common]) addOptions(command)
   command.addHelpText("after", [formatExamples(examples), ...notes].join("\n\n"))
-  for (const one of [argument, secondArgument]) if (one) command.argument(one.syntax, one.description)
+  for (const one of [argument, secondArgument]) if (one) command.addArgument(argumentOf(one))
   command.action(async function (this: CommanderCommand) {
     // Only what was typed: a default of commander's must not go before the environment.
     const typed = Object.entries(this.opts()).filter(
@@ -99,6 +105,19 @@ function addCommand(
     )
     await run(definition, { flags: Object.fromEntries(typed), args: this.args })
   })
+}
+
+function argumentOf({ syntax, description, choices }: Argument): CommanderArgument {
+  const argument = new CommanderArgument(syntax, description)
+  return choices === undefined ? argument : argument.choices(choices)
+}
+
+/** What the command line consists of, for what is generated from it. */
+export function programShape(): ProgramShape {
+  return describeProgram(
+    makeProgram(async () => {}),
+    commands,
+  )
 }
 
 function formatExamples(examples: readonly string[]): string {

@@ -21,7 +21,7 @@ import { removeAbandonedFolders } from "../processes/temporary-folder.ts"
 import { readSettings, type Settings } from "../settings/config.ts"
 import { databaseNamed, serverNamed } from "../settings/inputs.ts"
 import { type PlannedRun, planRuns, type Surroundings } from "./plan-runs.ts"
-import { makeProgram, type Typed } from "./program.ts"
+import { makeProgram, programShape, type Typed } from "./program.ts"
 import { runEach } from "./run-each.ts"
 
 /** The world outside the program. */
@@ -224,6 +224,7 @@ async function performOne(
         typed: new Set(Object.keys(flags)),
         ask: questioner(io, terminal),
         report,
+        shape: programShape,
         read: (args, other = env) => readLine(args, { env: other, log }),
         width: io.stdout.isTTY ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY,
         showsBars: showsBars(io.stdout, io.env),

@@ -2,6 +2,7 @@ import type { Command as CommanderCommand } from "commander"
 import type * as z from "zod"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
+import type { ProgramShape } from "../help/program-shape.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import { flagOf, type Settings } from "../settings/config.ts"
 
@@ -23,6 +24,8 @@ export type Invocation<Flags> = {
    * end with.
    */
   readonly read: (args: readonly string[], env?: Context["env"]) => Promise<CommandLine>
+  /** What the whole command line consists of. */
+  readonly shape: () => ProgramShape
   /** The columns of the terminal that standard output is; Infinity where it is none. */
   readonly width: number
   /** Whether standard output is a terminal that shows characters of bars. */
@@ -90,7 +93,12 @@ export type ConfigUse = {
 }
 
 /** As commander writes it: "[optional]", "<required>". */
-export type Argument = { readonly syntax: string; readonly description: string }
+export type Argument = {
+  readonly syntax: string
+  readonly description: string
+  /** What it may be; anything, where none are named. */
+  readonly choices?: readonly string[]
+}
 
 /** One command of the program: what help says of it, its options, and what it does. */
 export type Command = {

@@ -11,7 +11,7 @@ const layers = [
   ["core"],
   ["console", "processes", "keys"],
   ["config"],
-  ["storage", "archive", "legacy", "build"],
+  ["storage", "archive", "legacy", "build", "help"],
   ["streams", "notify"],
   ["postgres", "catalog"],
   ["verify", "settings"],

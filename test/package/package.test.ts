@@ -48,6 +48,7 @@ test("the package holds what is listed here, and nothing else", async () => {
       ...(await functionNames()).map((name) => `dist/functions/${name}.mjs`),
       "dist/library.d.ts",
       "dist/library.js",
+      "dist/pgstow.1",
       "dist/pgstow.config.schema.json",
       "dist/pgstow.mjs",
       "dist/sbom.json",

