@@ -3,7 +3,14 @@ import { formatBytes, formatCount, formatDuration, formatName, wrapText } from "
 import { countsOf, type DoctorResult, doctor, doctorFailure } from "../doctor/doctor.ts"
 import type { Facts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/finding.ts"
-import { connectionFlags, connectionOf, signedByOf, storagesOf, targetOf } from "../settings/inputs.ts"
+import {
+  connectionFlags,
+  connectionOf,
+  patternsOf,
+  signedByOf,
+  storagesOf,
+  targetOf,
+} from "../settings/inputs.ts"
 import { backupOptions, refuseContradictions, refuseNames } from "./backup.ts"
 import { defineCommand, type OptionGroup } from "./command.ts"
 import { sealOptions, serverOptions, storageOptions } from "./options.ts"
@@ -47,6 +54,7 @@ export const doctorCommand = defineCommand({
         connection: await connectionOf(settings, flags, context),
         clientFolders: settings.pgBin,
         jobs: settings.jobs,
+        patterns: patternsOf(settings),
         all: settings.all ? { include: settings.include, exclude: settings.exclude } : undefined,
         deep: flags.deep,
         target: target && storage && { connection: target, storage },
@@ -95,7 +103,7 @@ function formatFinding(
 }
 
 function formatFacts(
-  { database, size, lastBackup, expected }: Facts,
+  { database, size, lastBackup, expected, takenBy }: Facts,
   width = Number.POSITIVE_INFINITY,
 ): string[] {
   const lines: string[] = []
@@ -115,6 +123,7 @@ function formatFacts(
     lines.push(
       `estimate for the next backup: ${formatDuration(expected.seconds)} and ${formatBytes(expected.storedBytes)}; in S3 Standard (us-east-1) ${formatDollars(expected.dollarsPerMonth)} a month, ${formatDollars(expected.dollarsPerMonth * 30)} for 30 of them`,
     )
+  if (takenBy !== null) lines.push(`target: a restore of ${database} would be taken ${takenBy}`)
   return lines.flatMap((line) => wrapText(formatName(line), width, "  "))
 }
 

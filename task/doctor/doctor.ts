@@ -59,7 +59,7 @@ export async function doctor(options: DoctorOptions, context: Context): Promise<
   ]
   return {
     findings: worstFirst(withoutRepetition(findings)),
-    databases: named.map(({ database, size }, index) => factsOf(database, size, lasts[index])),
+    databases: named.map((source, index) => factsOf(source, lasts[index])),
     seconds: (performance.now() - startedAt) / 1000,
   }
 }

@@ -1,11 +1,13 @@
 import * as z from "zod"
 import type { Context } from "../context.ts"
+import { noPatterns, type TablePatterns } from "../core/table-patterns.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { type Clients, chooseClients, findClients, newestClients } from "../postgres/clients.ts"
 import {
   type Connection,
   databaseIn,
   describe,
+  describeServer,
   isReachedFromHere,
   takesSettings,
 } from "../postgres/connection.ts"
@@ -18,6 +20,7 @@ import { examineRows } from "./deep.ts"
 import type { Finding } from "./finding.ts"
 import { briefLimits, carryOut, lookInto } from "./looking.ts"
 import { lookupChecks } from "./lookups.ts"
+import { choosePatterns } from "./patterns.ts"
 import { providerChecks } from "./provider.ts"
 import { rightsChecks } from "./rights.ts"
 import { readSize, type Size } from "./size.ts"
@@ -37,6 +40,8 @@ export type SourceOptions = {
   readonly connection: Connection
   readonly clientFolders: readonly string[]
   readonly jobs: number | "auto"
+  /** What of the database is to be backed up; all of it without. */
+  readonly patterns?: TablePatterns | undefined
   /** Whether to look into rows, too. */
   readonly deep: boolean
   /** The server that a restore would go to, and where backups are to be. */
@@ -52,6 +57,8 @@ export type SourceReport = {
   readonly size: Size | undefined
   /** Where the server keeps its files, if it is known to be this machine's. */
   readonly dataDirectory: string | undefined
+  /** The server that was looked at and would take a restore; null where there is none. */
+  readonly takenBy: string | null
 }
 
 /** Connects to the source and looks into its database. Rejects with nothing but the signal's reason. */
@@ -72,12 +79,13 @@ export async function examineSource(options: SourceOptions, context: Context): P
       ],
       size: undefined,
       dataDirectory: undefined,
+      takenBy: null,
     }
   }
 }
 
 async function examine(options: SourceOptions, context: Context): Promise<SourceReport> {
-  const { connection, clientFolders, jobs, deep, target } = options
+  const { connection, clientFolders, jobs, patterns = noPatterns, deep, target } = options
   const { env, signal } = context
   const installed = takingSystemRoots(await findClients(context, clientFolders), connection, env)
   const newest = newestClients(installed)
@@ -90,16 +98,17 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
       ...(await findingsOfSecond(newest, session, context)),
     ]
     const { database } = await nameOf(session)
-    const checks = [
-      ...sourceChecks(jobs),
-      ...rightsChecks,
-      ...lookupChecks(database),
-      ...validityChecks(database),
-      ...apartChecks(database),
-      ...providerChecks(database),
-    ]
     const report = await lookInto(session, briefLimits, async (looking) => {
-      const findings = [...first, ...(await carryOut(checks, looking, database))]
+      const { chosen, findings: ofPatterns } = await choosePatterns(looking, patterns, database)
+      const checks = [
+        ...sourceChecks(jobs),
+        ...rightsChecks(chosen, patterns),
+        ...lookupChecks(database),
+        ...validityChecks(database),
+        ...apartChecks(database),
+        ...providerChecks(database),
+      ]
+      const findings = [...first, ...ofPatterns, ...(await carryOut(checks, looking, database))]
       const size = await readSize(looking)
       const isHere = isReachedFromHere(connection) && isOnThisMachine(transport.host)
       return {
@@ -111,9 +120,18 @@ async function examine(options: SourceOptions, context: Context): Promise<Source
     })
     const ofRows = deep ? await examineRows(session, database) : []
     const ofTarget = target
-      ? await examineTarget({ session, installed, storage: target.storage }, target.connection, context)
+      ? await examineTarget(
+          { session, installed, storage: target.storage, patterns },
+          target.connection,
+          context,
+        )
       : []
-    return { ...report, findings: [...report.findings, ...ofRows, ...ofTarget] }
+    const isTaken = !ofTarget.some(({ severity }) => severity === "error")
+    return {
+      ...report,
+      findings: [...report.findings, ...ofRows, ...ofTarget],
+      takenBy: target && isTaken ? describeServer(target.connection) : null,
+    }
   } finally {
     await session.close()
   }

@@ -57,5 +57,6 @@ function noDatabase(subject: string): SourceReport {
     ],
     size: undefined,
     dataDirectory: undefined,
+    takenBy: null,
   }
 }

@@ -1,4 +1,5 @@
 import { dollarsPerMonth } from "../core/s3-standard-price.ts"
+import type { SourceReport } from "./examine-source.ts"
 import type { LastBackups, MeasuredBackup } from "./last-backups.ts"
 import type { Size } from "./size.ts"
 
@@ -10,6 +11,8 @@ export type Facts = {
   readonly lastBackup: (MeasuredBackup & { readonly storage: string }) | null
   /** What the next backup comes to, by the last one; null where there is none. */
   readonly expected: Expected | null
+  /** The server of --target, where a restore would be taken there. */
+  readonly takenBy: string | null
 }
 
 export type Expected = {
@@ -19,13 +22,17 @@ export type Expected = {
   readonly dollarsPerMonth: number
 }
 
-export function factsOf(database: string, size: Size | undefined, last: LastBackups | undefined): Facts {
+export function factsOf(
+  { database, size, takenBy }: { readonly database: string } & Pick<SourceReport, "size" | "takenBy">,
+  last: LastBackups | undefined,
+): Facts {
   const [newest] = last?.backups ?? []
   return {
     database,
     size: size === undefined ? null : withoutPlace(size),
     lastBackup: newest === undefined || last === undefined ? null : { storage: last.storage, ...newest },
     expected: newest === undefined ? null : expectedBy(newest, size?.databaseBytes ?? newest.databaseBytes),
+    takenBy,
   }
 }
 

@@ -1,5 +1,7 @@
 import * as z from "zod"
 import { formatCount } from "../console/format.ts"
+import type { TablePatterns } from "../core/table-patterns.ts"
+import type { ChosenTables } from "../postgres/chosen-tables.ts"
 import { countHidden, type Hidden } from "../postgres/unread-rows.ts"
 import type { Finding } from "./finding.ts"
 import { listed } from "./listed.ts"
@@ -25,9 +27,16 @@ export type Relation = {
   readonly isFiltered: boolean
 }
 
-export const rightsChecks: readonly Check[] = [
-  { area: "rights", about: "rights", find: async (looking) => rightsFindings(await readRights(looking)) },
-]
+/** By the tables that are in the backup, and whether it is of the whole database but for them. */
+export function rightsChecks(chosen: ChosenTables, patterns: TablePatterns): readonly Check[] {
+  return [
+    {
+      area: "rights",
+      about: "rights",
+      find: async (looking) => rightsFindings(await readRights(looking, chosen, patterns)),
+    },
+  ]
+}
 
 const roleRow = z.object({ role: z.string(), isSuperuser: z.boolean(), subject: z.string() })
 const schemaRow = z.object({ schema: z.string() })
@@ -48,22 +57,24 @@ const notOfExtension = `
 
 const own = (schema: string) => `${schema} !~ '^pg_' AND ${schema} <> 'information_schema'`
 
-const relationsQuery = `
+const relationsQuery = ({ isIn, hasRows }: ChosenTables) => `
   SELECT * FROM (
     SELECT quote_ident(n.nspname) AS schema, format('%I.%I', n.nspname, c.relname) AS name,
            CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
            CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
                           ELSE has_table_privilege(c.oid, 'SELECT') END AS "isReadable",
-           c.relkind = 'r' AND c.relrowsecurity AND row_security_active(c.oid) AS "isFiltered"
+           c.relkind = 'r' AND c.relrowsecurity AND row_security_active(c.oid) AND ${hasRows} AS "isFiltered"
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND ${own("n.nspname")} AND ${notOfExtension}
+       AND ${isIn}
      ORDER BY n.nspname, c.relname) AS relation
    WHERE NOT "isReadable" OR "isFiltered"`
 
-const schemasQuery = `
+const schemasQuery = ({ isIn }: ChosenTables) => `
   SELECT quote_ident(n.nspname) AS schema FROM pg_namespace n
    WHERE ${own("n.nspname")} AND NOT has_schema_privilege(n.oid, 'USAGE')
-     AND EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'S') AND ${notOfExtension})
+     AND EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'S') AND ${notOfExtension}
+                   AND ${isIn})
    ORDER BY n.nspname`
 
 /** Before 18 no function tells whether a large object may be read. */
@@ -80,7 +91,11 @@ const largeObjectsQuery = (serverMajor: number) => `
                 AND CASE a.grantee WHEN 0 THEN true ELSE pg_has_role(a.grantee, 'USAGE') END))`
    }`
 
-async function readRights({ rows, serverMajor, session }: Looking): Promise<Rights> {
+async function readRights(
+  { rows, serverMajor, session }: Looking,
+  chosen: ChosenTables,
+  { tables, schemas: chosenSchemas }: TablePatterns,
+): Promise<Rights> {
   const [who] = await rows(
     roleRow,
     `SELECT quote_ident(current_user) AS role, rolsuper AS "isSuperuser", current_database() AS subject
@@ -96,16 +111,18 @@ async function readRights({ rows, serverMajor, session }: Looking): Promise<Righ
       largeObjects: { count: 0, some: [] },
       hidden: { subscriptions: 0, mappings: 0 },
     }
-  const schemas = await rows(schemaRow, schemasQuery)
-  const [largeObjects] = await rows(largeObjectsRow, largeObjectsQuery(serverMajor))
+  const schemas = await rows(schemaRow, schemasQuery(chosen))
+  // Of chosen tables alone, pg_dump has neither large objects nor subscriptions with them.
+  const isAll = tables.length === 0 && chosenSchemas.length === 0
+  const [largeObjects] = isAll ? await rows(largeObjectsRow, largeObjectsQuery(serverMajor)) : []
   return {
     role: who.role,
     isSuperuser: false,
     serverMajor,
     schemas: schemas.map(({ schema }) => schema),
-    relations: await rows(relationRow, relationsQuery),
+    relations: await rows(relationRow, relationsQuery(chosen)),
     largeObjects: largeObjects ?? { count: 0, some: [] },
-    hidden: await countHidden(session),
+    hidden: isAll ? await countHidden(session) : { subscriptions: 0, mappings: 0 },
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts"
+import type { TablePatterns } from "../core/table-patterns.ts"
 import { messageOf, PgstowError } from "../errors.ts"
 import { type Clients, chooseClients } from "../postgres/clients.ts"
 import { type Connection, describeServer } from "../postgres/connection.ts"
@@ -20,11 +21,17 @@ const patience = { statementMs: 10_000, lockMs: 1_000 }
  * without rows. Rejects with nothing but the signal's reason.
  */
 export async function examineTarget(
-  source: { readonly session: Session; readonly installed: readonly Clients[]; readonly storage: Storage },
+  source: {
+    readonly session: Session
+    readonly installed: readonly Clients[]
+    readonly storage: Storage
+    /** What of it is backed up. */
+    readonly patterns: TablePatterns
+  },
   target: Connection,
   context: Context,
 ): Promise<Finding[]> {
-  const { session, installed, storage } = source
+  const { session, installed, storage, patterns } = source
   const subject = describeServer(target)
   try {
     const clients = chooseClients(installed, session.serverMajor)
@@ -40,6 +47,7 @@ export async function examineTarget(
       env: context.env,
       signal: context.signal,
       lockWaitSeconds: patience.lockMs / 1_000,
+      patterns,
     })
     const unsaved = { source: { ...server, clientVersion: clients.version }, functionPaths, toc, storage }
     const { foreseen, notes } = await foreseeOfSource(unsaved, installed, target, context)

@@ -1,6 +1,8 @@
 import { Readable } from "node:stream"
 import { readToc, type Toc } from "../archive/toc.ts"
+import { noPatterns, patternsWithFlags, type TablePatterns } from "../core/table-patterns.ts"
 import { startChild } from "../processes/child.ts"
+import { withoutSystem } from "./chosen-tables.ts"
 import type { Clients } from "./clients.ts"
 import { type Connection, childEnv, conninfo, type Environment } from "./connection.ts"
 import { explainDumpFailure } from "./dump-failure.ts"
@@ -16,6 +18,8 @@ export async function dumpDefinitions(
     readonly env: Environment
     readonly signal?: AbortSignal | undefined
     readonly lockWaitSeconds: number
+    /** What of the database; all of it without. */
+    readonly patterns?: TablePatterns | undefined
   },
 ): Promise<Toc> {
   const args = [
@@ -23,6 +27,9 @@ export async function dumpDefinitions(
     "--compress=0",
     "--schema-only",
     `--lock-wait-timeout=${options.lockWaitSeconds}s`,
+    ...patternsWithFlags(withoutSystem(options.patterns ?? noPatterns)).map(
+      ({ flag, pattern }) => `${flag}=${pattern}`,
+    ),
     "--no-password",
     "--dbname",
     conninfo(connection),

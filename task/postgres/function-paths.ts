@@ -80,13 +80,13 @@ export async function readFunctionPaths(
 }
 
 /** Of several schemas that have a name, the first of the path, or one that is not there. */
-function firstOf(all: readonly Named[], path: readonly string[]): string {
+export function firstOf(all: readonly Named[], path: readonly string[]): string {
   const schemas = all.map(({ schema }) => schema)
   return path.find((schema) => schemas.includes(schema)) ?? schemas.toSorted()[0] ?? ""
 }
 
 const oids = z.array(z.int())
-const routineRow = z.object({
+export const routineRow = z.object({
   oid: z.int(),
   schema: z.string(),
   name: z.string(),
@@ -98,7 +98,7 @@ const routineRow = z.object({
 })
 
 /** Of BEGIN ATOMIC, the names are looked up when it is made: it has no text. */
-const routinesQuery = `
+export const routinesWhere = (condition: string) => `
   SELECT p.oid::bigint, n.nspname AS schema, p.proname AS name, l.lanname AS language, p.prosrc AS body,
          pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) AS title,
          (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
@@ -109,9 +109,13 @@ const routinesQuery = `
    WHERE p.oid >= 16384 AND p.prokind IN ('f', 'w') AND l.lanname NOT IN ('internal', 'c')
      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
      AND pg_catalog.to_jsonb(p) ->> 'prosqlbody' IS NULL
-     AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+     AND ${condition}
      AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) AS setting WHERE setting LIKE 'search_path=%')
    ORDER BY n.nspname, p.proname, p.oid`
+
+const routinesQuery = routinesWhere(
+  "p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)",
+)
 
 const namedRow = z.object({
   kind: z.enum(["relation", "type", "routine", "operator", "configuration"]),
@@ -121,7 +125,7 @@ const namedRow = z.object({
   isShared: z.boolean(),
 })
 
-async function readNames(session: Session): Promise<NamesThere> {
+export async function readNames(session: Session): Promise<NamesThere> {
   const rows = z.array(namedRow).parse(await session.query(namesQuery))
   return Map.groupBy(rows, ({ kind, name }) => `${kind} ${name}`)
 }

@@ -40,6 +40,28 @@ describe.for(majors)("what is in a database of PostgreSQL %i", (major) => {
     })
   })
 
+  test("functions of triggers without a search_path of their own, in one notice, but for those that need none", async () => {
+    await patient.sql(`
+      CREATE SCHEMA app; CREATE TABLE app.log (note text); CREATE TABLE t (i int);
+      CREATE FUNCTION app.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (NEW.i); RETURN NEW; END';
+      CREATE FUNCTION count_all() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM count(*) FROM t; RETURN NULL; END';
+      CREATE FUNCTION plain() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.i := NEW.i + 1; RETURN NEW; END';
+      CREATE FUNCTION unused() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (1); RETURN NEW; END';
+      CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql SET search_path = app
+        AS 'BEGIN INSERT INTO log VALUES (1); RETURN NEW; END';
+      CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION app.note();
+      CREATE TRIGGER b AFTER INSERT ON t EXECUTE FUNCTION count_all();
+      CREATE TRIGGER c BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION plain();
+      CREATE TRIGGER d BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION own()`)
+    const finding = await patient.cure("content.trigger-paths")
+    expect(finding).toMatchObject({
+      severity: "notice",
+      what: "2 functions of triggers have no search_path of their own and look names up: app.note() (log), public.count_all() (t)",
+      fix: 'ALTER FUNCTION app.note() SET search_path = "app", pg_temp; ALTER FUNCTION public.count_all() SET search_path = "public", pg_temp;',
+    })
+    expect(await patient.examine()).toEqual([])
+  })
+
   test("operators that SQL has no place for a schema for", async () => {
     await patient.sql(`
       CREATE SCHEMA app; CREATE TYPE app.pair AS (a int, b int);

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest"
+import { noPatterns, type TablePatterns } from "../../task/core/table-patterns.ts"
 import { majors, sharedPostgres } from "../support/shared-postgres.ts"
 import { makePatient, type Patient } from "./patient.ts"
 
@@ -44,6 +45,46 @@ describe.for(majors)("rights on PostgreSQL %i", (major) => {
   test("a right on columns alone is none on the table", async () => {
     await patient.sql(`CREATE TABLE t (a int, b int); GRANT SELECT (a) ON t TO ${patient.role}`)
     await patient.cure("rights.tables")
+  })
+
+  test("what the patterns leave out needs no right, and a table without its rows still does", async () => {
+    await patient.sql(`
+      CREATE SCHEMA closed; CREATE TABLE closed.t (id serial); CREATE SEQUENCE numbers; SELECT lo_create(4711);
+      CREATE TABLE a (); CREATE TABLE b (); CREATE TABLE log ();
+      CREATE TABLE seen (); ALTER TABLE seen ENABLE ROW LEVEL SECURITY;
+      GRANT SELECT ON a, seen TO ${patient.role}`)
+    const by = (patterns: Partial<TablePatterns>) => ({ patterns: { ...noPatterns, ...patterns } })
+    const checks = async (patterns: Partial<TablePatterns>) =>
+      (await patient.examine(by(patterns))).map(({ check }) => check)
+    expect(await checks({ tables: ["a"] })).toEqual([])
+    expect(await checks({ tables: ["seen"] })).toEqual(["rights.row-security"])
+    expect(await checks({ tables: ["seen"], excludeTableData: ["seen"] })).toEqual([])
+    expect((await checks({ schemas: ["closed"] })).sort()).toEqual([
+      "rights.schemas",
+      "rights.sequences",
+      "rights.tables",
+    ])
+    expect(await checks({ excludeSchemas: ["closed"], excludeTables: ["*"] })).toEqual([
+      "rights.large-objects",
+    ])
+    const { fix } = await patient.cure(
+      "rights.tables",
+      by({ tables: ["log", "b"], excludeTableData: ["log"] }),
+    )
+    expect(fix).toBe(`GRANT SELECT ON TABLE public.b, public.log TO ${patient.role};`)
+  })
+
+  test("patterns that choose nothing, and that leave nothing out", async () => {
+    await patient.sql(`GRANT pg_read_all_data TO ${patient.role}; CREATE TABLE a ()`)
+    const found = async (patterns: Partial<TablePatterns>) => {
+      const findings = await patient.examine({ patterns: { ...noPatterns, ...patterns } })
+      return findings.map(({ check, severity, what }) => `${check} ${severity} ${what}`)
+    }
+    expect(await found({ tables: ["none"] })).toEqual(["source.patterns error no table matches --table none"])
+    expect(await found({ excludeTables: ["none"] })).toEqual([
+      "source.patterns warning no table matches --exclude-table none",
+    ])
+    expect(await found({ tables: ["a("] })).toEqual([/source\.patterns error --table a\( is no pattern/])
   })
 
   test("many tables that may not be read are granted at once", async () => {

@@ -81,3 +81,25 @@ test("a password is taken from PGSTOW_TARGET alone, and never shown", async () =
   expect(stdout).toContain("target.connection")
   for (const said of [typed.stdout, typed.stderr, stdout, stderr]) expect(said).not.toContain("sesame")
 })
+
+test("a target that takes all of it is named, and one that does not is not", async () => {
+  const scene = await setScene()
+  const target = `postgresql://postgres@127.0.0.1:${server.port}/postgres`
+  const more = { PGSTOW_TARGET: target.replace("postgres@", `postgres:${server.password}@`) }
+  const { stdout } = await scene.run(["doctor"], more)
+  expect(stdout).toMatch(
+    new RegExp(
+      `^target: a restore of ${scene.database} would be taken on 127\\.0\\.0\\.1:${server.port}$`,
+      "m",
+    ),
+  )
+  const owner = `lost_${scene.database}`
+  await scene.server.psql(
+    `CREATE ROLE ${owner}; CREATE TABLE lost (); ALTER TABLE lost OWNER TO ${owner}`,
+    scene.database,
+  )
+  expect((await scene.run(["doctor"], more)).stdout).not.toContain("would be taken")
+  const without = await scene.run(["doctor", "--exclude-table", "lost"], more)
+  expect(without.stdout).toContain("would be taken")
+  expect((await scene.run(["doctor"])).stdout).not.toContain("target:")
+})
