@@ -15,7 +15,7 @@ const oldestReader = "node12.22"
  */
 const firstStage = `import { createRequire as pgstowCreateRequire } from "module";
 if (parseInt(process.versions.node, 10) < ${leastMajor}) {
-  const hint = "Install it, or run \`npx node@${leastMajor} pgstow.mjs\`.";
+  const hint = "Install it, or run \`npx node@${leastMajor} " + process.argv[1] + "\`.";
   process.stderr.write("error: pgstow needs Node ${leastMajor} or newer, and this is " + process.versions.node + ". " + hint + "\\n");
   process.exit(2);
 }

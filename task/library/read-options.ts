@@ -4,14 +4,16 @@ import { PgstowError } from "../errors.ts"
 /** A text that is not empty. */
 export const text = z.string().min(1, "must not be empty")
 
-export function wholeNumber(lowest: number, highest: number) {
-  const error = `must be a whole number from ${lowest} to ${highest}`
+export function wholeNumber(
+  lowest: number,
+  highest: number,
+  error = `must be a whole number from ${lowest} to ${highest}`,
+) {
   return z.int({ error }).min(lowest, { error }).max(highest, { error })
 }
 
-export const jobs = z
-  .union([z.literal("auto"), wholeNumber(1, 64)], 'must be "auto", or a whole number from 1 to 64')
-  .default("auto")
+const mustBeJobs = 'must be "auto", or a whole number from 1 to 64'
+export const jobs = z.union([z.literal("auto"), wholeNumber(1, 64, mustBeJobs)], mustBeJobs).default("auto")
 
 /**
  * Checks the options of a function. Throws a PgstowError of kind "usage" that names the first wrong one, and never its

@@ -107,6 +107,9 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
   const inTmp = [...program, ...used, where].find((path) => temporaryFolders.test(path))
   if (inTmp !== undefined)
     log.warn(`${inTmp} is in a folder that is emptied when the machine starts: put it elsewhere`)
+  const inCache = program.find((path) => path.includes("/_npx/"))
+  if (inCache !== undefined)
+    log.warn(`${inCache} is in npx's cache, which npm empties: install pgstow, and make the schedule by that`)
   return {
     name,
     program,

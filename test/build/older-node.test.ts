@@ -25,7 +25,7 @@ test.skipIf(needsOlder)(`an older Node says in one line that it is too old, and 
     expect(ran.status).toBe(2)
     expect(ran.stdout).toBe("")
     expect(ran.stderr).toBe(
-      `error: pgstow needs Node 24 or newer, and this is ${version.trim().slice(1)}. Install it, or run \`npx node@24 pgstow.mjs\`.\n`,
+      `error: pgstow needs Node 24 or newer, and this is ${version.trim().slice(1)}. Install it, or run \`npx node@24 ${inject("program")}\`.\n`,
     )
   }
 })

@@ -175,4 +175,9 @@ test.each([
   expect(files[0]?.text).toContain(`PrivateTmp=${tmp}\n`)
   // Its own settings are in such a folder.
   expect(warnings.join()).toContain("emptied when the machine starts")
+
+  expect(warnings.join()).not.toContain("npx")
+  const cached = "/var/lib/me/.npm/_npx/0a1b2c3d/node_modules/pgstow/dist/pgstow.mjs"
+  await schedule({ ...options, program: ["/usr/bin/node", cached] }, context)
+  expect(warnings.join()).toContain(`${cached} is in npx's cache`)
 })

@@ -325,4 +325,5 @@ test.skipIf(needsOlder)(`an older Node says in one line that it is too old${need
   })
   expect(ran.exitCode).toBe(2)
   expect(ran.stderr).toMatch(/^error: pgstow needs Node 24 or newer, and this is [\d.]+\. .*\n$/)
+  expect(ran.stderr).toContain(`npx node@24 ${installed}/node_modules/.bin/pgstow`)
 })
