@@ -24,6 +24,9 @@ export type BuiltImage = {
     readonly user: string
     readonly entryPoint: readonly string[]
     readonly env: readonly string[]
+    readonly labels: Readonly<Record<string, string>>
+    /** What Docker asks of a running container, and how often, in nanoseconds. */
+    readonly healthcheck: z.infer<typeof healthcheckSchema>
   }
   /** Its files, where they can be looked at. */
   readonly files: string
@@ -39,7 +42,7 @@ export type BuiltImage = {
   remove(): void
 }
 
-const cachedBase = "/var/tmp/pgstow-image-base.tar"
+const cachedBase = "/var/tmp/pgstow-image-slim.tar"
 const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 const weekMs = 7 * 24 * 60 * 60 * 1000
 
@@ -114,6 +117,9 @@ function build(
     "--pull=false",
     "--isolation",
     "chroot",
+    // As Docker makes it: OCI's own format has no health check.
+    "--format",
+    "docker",
     ...given,
     ...(target === undefined ? [] : ["--target", target]),
     "--tag",
@@ -122,9 +128,9 @@ function build(
   )
 
   const inspected: unknown = JSON.parse(buildah("inspect", "--type", "image", "localhost/pgstow"))
-  const { User, Entrypoint, Env } = inspectedSchema.parse(inspected).OCIv1.config
+  const { User, Entrypoint, Env, Labels, Healthcheck } = inspectedSchema.parse(inspected).Docker.config
   const files = buildah("mount", buildah("from", "--pull-never", "localhost/pgstow"))
-  const config = { user: User, entryPoint: Entrypoint, env: Env }
+  const config = { user: User, entryPoint: Entrypoint, env: Env, labels: Labels, healthcheck: Healthcheck }
   return {
     config,
     files,
@@ -158,17 +164,45 @@ mount -t proc proc /mnt/proc
 mount --bind /dev /mnt/dev
 exec "$@"`
 
+const healthcheckSchema = z.object({
+  Test: z.array(z.string()),
+  Interval: z.number(),
+  Timeout: z.number(),
+  Retries: z.number(),
+})
+
 const inspectedSchema = z.object({
-  OCIv1: z.object({
-    config: z.object({ User: z.string(), Entrypoint: z.array(z.string()), Env: z.array(z.string()) }),
+  Docker: z.object({
+    config: z.object({
+      User: z.string(),
+      Entrypoint: z.array(z.string()),
+      Env: z.array(z.string()),
+      Labels: z.record(z.string(), z.string()),
+      Healthcheck: healthcheckSchema,
+    }),
   }),
 })
+
+/** What Debian's image for containers leaves out, and so does the one that stands in for it. */
+const slim = [
+  ...["doc/*", "man/*", "locale/*", "info/*"].map((path) => `path-exclude=/usr/share/${path}`),
+  "path-include=/usr/share/doc/*/copyright",
+].map((option) => `--dpkgopt=${option}`)
 
 /** An archive of a minimal Debian, made of its packages; kept for a week. */
 function debian(): string {
   if (existsSync(cachedBase) && Date.now() - statSync(cachedBase).mtimeMs < weekMs) return cachedBase
   const file = `${cachedBase}.${process.pid}.tar`
-  output("mmdebstrap", ["--quiet", "--variant=minbase", "--include=ca-certificates", "bookworm", file])
+  output("mmdebstrap", [
+    "--quiet",
+    "--variant=minbase",
+    // In place of a package that moves folders, and brings Perl along.
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+    "--include=ca-certificates,usr-is-merged",
+    ...slim,
+    "bookworm",
+    file,
+  ])
   renameSync(file, cachedBase)
   return cachedBase
 }

@@ -1,8 +1,11 @@
+import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
-import { readFile } from "node:fs/promises"
-import { join } from "node:path"
+import { readFile, stat } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { promisify } from "node:util"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import * as z from "zod"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
 import { type S3Endpoint, startS3Endpoint } from "../support/s3-endpoint.ts"
@@ -44,6 +47,37 @@ it("lists the packages that it was made from, with their versions", async () => 
   expect(await list("client-packages.txt")).toMatch(/^postgresql-client-15\t15\./m)
 })
 
+it("says what it is, of which version, by the labels that OCI names", async () => {
+  const { version, license } = z
+    .object({ version: z.string(), license: z.string() })
+    .parse(JSON.parse(await readFile(resolve(import.meta.dirname, "../../package.json"), "utf8")))
+  expect(image.config.labels).toMatchObject({
+    "org.opencontainers.image.title": "pgstow",
+    "org.opencontainers.image.description": "Encrypted, verified, restorable PostgreSQL backups",
+    "org.opencontainers.image.version": version,
+    "org.opencontainers.image.licenses": license,
+  })
+})
+
+it("takes up less than 220 MB unpacked with the clients of six major versions, and holds no symbols of Node's", async () => {
+  const bytesBelow = async (path: string) => {
+    const { stdout } = await promisify(execFile)("du", ["--summarize", "--bytes", join(image.files, path)])
+    return Number.parseInt(stdout, 10)
+  }
+  const all = await bytesBelow("")
+  const clients = await bytesBelow("usr/lib/postgresql/15/bin")
+  const parts = {
+    node: await bytesBelow("usr/local/bin/node"),
+    program: await bytesBelow("opt/pgstow/pgstow.mjs"),
+    clients,
+    all,
+  }
+  // Only Debian's own version can be had here; the newest one's programs are a quarter larger.
+  expect(all + 5 * 1.3 * clients, JSON.stringify(parts)).toBeLessThan(220_000_000)
+  const original = (await stat(resolve("node_modules/node/bin/node"))).size
+  expect(parts.node).toBeLessThan(0.9 * original)
+})
+
 it("can write nowhere but in /tmp", async () => {
   const write = (file: string) =>
     image.run(["-e", `require("fs").writeFileSync("${file}", "")`], {}, ["/usr/local/bin/node"])
@@ -81,6 +115,14 @@ it("backs up by verified TLS to S3, and restores the same database, with a read-
   ]
   expect(await image.run(restore, { ...common, PGSTOW_IDENTITY: identity })).toMatchObject({ exitCode: 0 })
   expect(await compareDatabases({ server, name: "orders" }, { server, name: "orders_restored" })).toEqual([])
+
+  // What its health check runs.
+  const { Test, Interval, Timeout, Retries } = image.config.healthcheck
+  const [kind, ...health] = Test
+  expect([kind, Interval / 1e9, Timeout / 1e9, Retries]).toEqual(["CMD", 600, 60, 6])
+  expect(await image.run([], common, health)).toMatchObject({ exitCode: 0 })
+  const elsewhere = { ...common, PGSTOW_STORAGE: `s3://backups/nothing?endpoint=${s3.url}` }
+  expect(await image.run([], elsewhere, health)).toMatchObject({ exitCode: 8 })
 }, 120_000)
 
 describe("a server whose authority the image does not know", () => {
