@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process"
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,7 +11,6 @@ import { openStorage } from "../../task/storage/open-storage.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { needsUnwritable, unwritableFolder } from "../support/disk.ts"
 import { failureOfRun } from "../support/failure-line.ts"
-import { notRun } from "../support/not-run.ts"
 import { override } from "../support/override.ts"
 import { parseMetrics } from "../support/parse-metrics.ts"
 import { runPgstow } from "../support/pgstow.ts"
@@ -126,20 +124,6 @@ test("no name of a database can add a line, or be taken for another's", async ()
 })
 
 const compare = (a = "", b = "") => (a < b ? -1 : 1)
-
-const promtool = spawnSync("promtool", ["--version"]).status === 0
-const needsPromtool = notRun(promtool, "promtool, of Debian's package prometheus, is not installed")
-test.skipIf(needsPromtool)(`promtool has nothing to say against them${needsPromtool}`, async () => {
-  for (const database of hostile)
-    await storeSample(storage, { id: ids[2], database, checks: ["verified", "drilled"] })
-  const input = await metricsOf([storage])
-  const {
-    status: exit,
-    stdout,
-    stderr,
-  } = spawnSync("promtool", ["check", "metrics"], { input, encoding: "utf8" })
-  expect([exit, stdout, stderr]).toEqual([0, "", ""])
-})
 
 const run = (args: readonly string[], more: Readonly<Record<string, string>> = {}) =>
   runPgstow(["status", "--format", "prometheus", ...args], {

@@ -1,6 +1,7 @@
 /** Tests that take from fifteen seconds to minutes each: `npm run test:slow` runs them, and CI, and `npm test` goes without. */
 export const slowTests = [
   "test/build/each-older-node.test.ts",
+  "test/commands/promtool.test.ts",
   "test/doctor/content.test.ts",
   "test/doctor/large-rows.test.ts",
   "test/doctor/rights.test.ts",
