@@ -886,7 +886,10 @@ describe("with public keys alone", () => {
     const made = synthesize({ databases: [orders], identity: "none", recipients })
     for (const type of ["AWS::SecretsManager::Secret", "Custom::PgstowIdentity"])
       made.template.resourceCountIs(type, 0)
-    expect(JSON.stringify(made.template.toJSON())).not.toMatch(/make-key|restore-orders|PGSTOW_IDENTITY/)
+    expect(JSON.stringify(made.template.toJSON())).not.toMatch(
+      /make-key|(restore|drill)-orders|start-drill|PGSTOW_IDENTITY/,
+    )
+    expect(made.messages.join()).toContain("nothing is drilled in AWS, since there is no private key")
     expect(JSON.stringify(made.resources)).toContain(
       JSON.stringify({ Name: "PGSTOW_RECIPIENTS", Value: recipients[0] }),
     )
@@ -1020,3 +1023,48 @@ function roles({ resources }: Synthesized): string[] {
 function actions(synthesized: Synthesized, role: string): string[] {
   return allowed(synthesized, new RegExp(`^${role}$`)).flatMap(({ Action }) => Action)
 }
+
+describe("drills", () => {
+  const messagesOf = (settings: object) => synthesize(settings).messages.join("\n")
+
+  it("there are none by an image of somebody's own without servers, and synth says so", () => {
+    const made = synthesize({ databases: [orders], drillImage: undefined })
+    expect(made.messages.join()).toContain("nothing is drilled: image is one that is there already")
+    expect(JSON.stringify(made.resources)).not.toContain("drill-orders")
+    expect(messagesOf({ databases: [{ ...orders, drill: false }], drillImage: undefined })).not.toContain(
+      "drilled",
+    )
+  })
+
+  it("synth says where backups go before it could be noticed that no drill is good any more", () => {
+    const short = { ...orders, retention: { keepDays: 3 } }
+    expect(messagesOf({ databases: [short] })).toContain(
+      "the retention of orders keeps those for some 3 days",
+    )
+    expect(messagesOf({ databases: [orders] })).not.toContain("findings of drills")
+  })
+
+  it("of a whole server may take any of its databases, as the function says that looks which is next", () => {
+    const made = synthesize({ databases: [{ ...orders, name: "main", all: true }] })
+    expect(allowed(made, /drillmainTaskRole/)).toEqual(
+      expect.arrayContaining([read("*"), { ...putChecks, Resource: `${bucket}/*/checks/*` }]),
+    )
+    expect(allowed(made, /startdrillrole/)).toEqual(
+      expect.arrayContaining([list, read("*/manifest.json"), decrypt]),
+    )
+  })
+})
+
+describe("a staging copy", () => {
+  const copyBy = (runFile: string) => () =>
+    synthesize({
+      databases: [{ ...orders, staging: { connection: orders.connection, into: "staging", runFile } }],
+    })
+
+  it("is refused where the file that masks it can't be read, or holds nothing", () => {
+    expect(copyBy("test/fixtures/there-is-none.sql")).toThrow(
+      "staging.runFile of orders, test/fixtures/there-is-none.sql, can't be read",
+    )
+    expect(copyBy("/dev/null")).toThrow("staging.runFile of orders, /dev/null, is empty")
+  })
+})
