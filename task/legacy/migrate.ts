@@ -23,6 +23,9 @@ const defaults = {
 const ownNames =
   /^(DATABASE_URL|ENCRYPTION_KEY(_PATH)?|LOG_(LEVEL|FILE)|MINIO_(ACCESS|SECRET)_KEY|PGSTOW_\w+|PG[A-Z]+|AWS_\w+)$/
 
+/** Names that any program's settings may have: they do not tell whose a file is. */
+const anybodys = ["DATABASE_URL", "LOG_LEVEL", "LOG_FILE"]
+
 /**
  * Reads the text of an environment file (NAME=value lines, as a shell, systemd and Docker read them) and finds the
  * settings of pgstow's that do the same. Throws a usage error where there is none of either system in it.
@@ -32,9 +35,10 @@ export function migrate(text: string): Migration {
   const of = (names: readonly string[], others: readonly string[]) =>
     Object.keys(file).filter((name) => names.includes(name) && !others.includes(name))
   const [emiti, sentinel] = [of(emitiNames, sentinelNames), of(sentinelNames, emitiNames)]
-  if (emiti.length + sentinel.length === 0)
+  const telling = of([...emitiNames, ...sentinelNames], anybodys)
+  if (emiti.length + sentinel.length === 0 || telling.length === 0)
     throw new PgstowError("usage", "the file has no setting of Emiti or Sentinel", {
-      hint: `Emiti's are ${emitiNames.join(", ")}; Sentinel's are BACKUP_RETENTION_DAYS, POSTGRES_DB and the like.`,
+      hint: `Emiti's are ${emitiNames.filter((name) => !anybodys.includes(name)).join(", ")}; Sentinel's are BACKUP_RETENTION_DAYS, POSTGRES_DB and the like. What else is in it, pgstow reads by the same name.`,
     })
 
   const assumed = sentinel.length > 0 ? defaults.sentinel : defaults.emiti

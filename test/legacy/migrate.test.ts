@@ -180,7 +180,17 @@ describe("migrate", () => {
   })
 
   test("a file of neither is refused", () => {
-    expect(failureOf(() => migrate("FOO=bar")).message).toBe("the file has no setting of Emiti or Sentinel")
+    const none = "the file has no setting of Emiti or Sentinel"
+    for (const text of [
+      "FOO=bar",
+      "",
+      "DATABASE_URL=postgres://x",
+      "LOG_LEVEL=info\nLOG_FILE=/var/log/app",
+      "DATABASE_URL=postgres://x\nPGSTOW_STORAGE=file:///b\nPGSTOW_RECIPIENTS=age1x",
+    ])
+      expect(failureOf(() => migrate(text)).message).toBe(none)
+    for (const text of ["DATABASE_URL=postgres://x\nBACKUP_DIR=/b", "ENCRYPTION_KEY=k"])
+      expect(migrate(text).system).toBe("Emiti")
   })
 })
 
