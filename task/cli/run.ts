@@ -108,11 +108,17 @@ async function readLine(args: readonly string[], surroundings: Surroundings): Pr
   return { name: command.name, runs: await planRuns(command, typed, surroundings) }
 }
 
+/** Programs are ended here by groups and signals of POSIX, keys kept by modes of files, and folders written through to the disk. */
+const notOnWindows = new PgstowError("usage", "pgstow does not run on Windows", {
+  hint: "Run it in WSL 2, where it is a program for Linux, or in its container.",
+})
+
 async function runCommand(command: Command, typed: Typed, io: Io, terminal: Terminal): Promise<number> {
   const { json, debug } = typed.flags
   const output = { json: json === true, debug: debug === true }
   let log = openLog({ level: "info", terminal, now: io.now })
   try {
+    if (process.platform === "win32" && command.anywhere !== true) throw notOnWindows
     if (io.problem) throw io.problem
     const { env, notes } = adoptLegacyNames(io.env)
     const { logLevel, logFile } = readSettings(typed.flags, env)

@@ -109,6 +109,8 @@ export type Command = {
   /** What may follow it. */
   readonly secondArgument?: Argument | undefined
   readonly options: readonly OptionGroup[]
+  /** Whether it touches nothing but its output, so that it works on Windows, too. */
+  readonly anywhere?: boolean
   /** Undefined where a file of settings has nothing to say. */
   readonly config?: ConfigUse
   /** Command lines, one a line. */

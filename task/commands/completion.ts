@@ -12,6 +12,7 @@ export const completionCommand = defineCommand({
   group: "Set up:",
   argument: { syntax: "<shell>", description: "which shell", choices: Object.keys(shells) },
   options: [],
+  anywhere: true,
   flags: z.object({}),
   examples: [
     "source <(pgstow completion bash)",

@@ -9,6 +9,7 @@ export const manCommand = defineCommand({
   summary: "print the manual page, for man",
   group: "Set up:",
   options: [],
+  anywhere: true,
   flags: z.object({}),
   examples: ["pgstow man | man -l -", "pgstow man > /usr/local/share/man/man1/pgstow.1"],
   async run({ shape }, { now }) {

@@ -84,6 +84,7 @@ export const scheduleCommand = defineCommand({
       throw new PgstowError("usage", `${stray ? flagOf(stray) : args[0]} is nothing without --run`, {
         hint: 'Add --run "0 3 * * *", or leave it out.',
       })
+    refuseOtherSystems(cron, install)
     const config = invocation.settings.config
     const read = async (env: Context["env"]) => {
       const planned = await invocation.read(
@@ -109,6 +110,18 @@ export const scheduleCommand = defineCommand({
     return { title: "made a schedule", result, text: formatSchedule(result), isAnswer: true }
   },
 })
+
+/** Throws where nothing would start what is printed or installed. */
+function refuseOtherSystems(cron: boolean, install: boolean): void {
+  if (process.platform === "linux" || (cron && !install)) return
+  throw new PgstowError(
+    "usage",
+    install ? "a schedule can be installed on Linux alone" : "there is no systemd but on Linux",
+    {
+      hint: 'Have `pgstow schedule --run "0 3 * * *"` started by this system (launchd on macOS), or put the line that `pgstow schedule --cron` prints into /etc/crontab.',
+    },
+  )
+}
 
 async function beSchedule(
   expression: string,

@@ -90,7 +90,7 @@ async function webhookUrl(webhook: Webhook, { env, log, readSecret }: Surroundin
 async function textOf(file: string, what: string, warn: (message: string) => void): Promise<string> {
   try {
     const text = (await readFile(file, "utf8")).trim()
-    if (((await stat(file)).mode & 0o077) !== 0 && process.platform !== "win32")
+    if (((await stat(file)).mode & 0o077) !== 0)
       warn(`${file} holds a secret, and others can read it: chmod 600 ${file}`)
     if (text !== "") return text
   } catch (cause) {
