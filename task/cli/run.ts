@@ -174,17 +174,29 @@ async function performAll(command: Command, runs: readonly PlannedRun[], stage: 
   if (first === undefined || first.entry === undefined || command.config?.runs !== "each")
     return perform(first ?? { settings: readSettings({}, env), flags: {}, args: [] })
   const all: PlannedRun[] = []
-  for (const run of runs) {
-    const names = run.isServer
-      ? await databasesStored(run.settings, run.entry?.exclude ?? [], contextOf(run.settings))
-      : []
-    all.push(
-      ...(names.length === 0
-        ? [run]
-        : names.map((database) => ({ ...run, flags: { ...run.flags, database } }))),
-    )
-  }
+  for (const run of runs) all.push(...(await ofEachDatabase(run, command, contextOf(run.settings))))
   return runEach(command, all, perform, { report, signal: io.signal, json: output.json })
+}
+
+/**
+ * The run of a server, once for each of its databases that something is stored of. Never without a database: a command
+ * would take that for all of the storage, and what is in there of others is not this entry's to judge, or to remove.
+ */
+async function ofEachDatabase(run: PlannedRun, command: Command, context: Context): Promise<PlannedRun[]> {
+  const { entry } = run
+  if (run.isServer !== true || entry === undefined) return [run]
+  try {
+    const names = await databasesStored(run.settings, entry.exclude, context)
+    if (names.length > 0 || command.config?.mayFindNone === true)
+      return names.map((database) => ({ ...run, flags: { ...run.flags, database } }))
+    throw new PgstowError("notFound", "there is no backup of any database of this server", {
+      hint: `Make them: pgstow backup --config ${run.settings.config ?? ""} ${entry.name}.`,
+    })
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!(error instanceof PgstowError)) throw error
+    return [{ ...run, flags: { ...run.flags, database: entry.name }, problem: error }]
+  }
 }
 
 /** Runs a command once, and tells elsewhere what came of it. Rejects as the command does. */

@@ -25,7 +25,7 @@ export const cleanupCommand = defineCommand({
     syntax: "[days]",
     description: "keep the backups of this many days: short for --keep-days",
   },
-  config: { runs: "each", args: "other" },
+  config: { runs: "each", args: "other", mayFindNone: true },
   options: [storageOptions, signerOptions, retentionOptions, keepOptions],
   flags: z.object({ database: z.string().optional(), dryRun: z.boolean().default(false) }),
   examples: [

@@ -88,6 +88,8 @@ export type ConfigUse = {
   readonly args: "databases" | "backups" | "other"
   /** Which of a database's connections it uses. */
   readonly connects?: "connection" | "restoreConnection"
+  /** Whether it has nothing to do, in place of a failure, where no database of a server is stored yet. */
+  readonly mayFindNone?: true
   /** The flag that was given, where it can be about one database alone. */
   readonly aboutOne?: (flags: Readonly<Record<string, unknown>>) => string | undefined
 }

@@ -12,6 +12,7 @@ import { shellWord } from "../processes/shell-word.ts"
 import { flagOf } from "../settings/config.ts"
 import { connectionSettings } from "../settings/configured-connection.ts"
 import {
+  checkName,
   connectionAnswer,
   existsAlready,
   nameFor,
@@ -20,7 +21,7 @@ import {
   storagesAnswer,
   writeNewFile,
 } from "../settings/initial-settings.ts"
-import { readConfigFile } from "../settings/read-config-file.ts"
+import { settingsIn } from "../settings/read-config-file.ts"
 import { type Ask, defineCommand, type Invocation, type OptionGroup, type Outcome } from "./command.ts"
 import { doctorCommand } from "./doctor.ts"
 import { each } from "./options.ts"
@@ -82,6 +83,7 @@ export const initCommand = defineCommand({
       throw new PgstowError("usage", `${relative(".", key)} exists already`, {
         hint: 'Give its public half by --recipient (it is in the file, behind "public key:"), or another file by --key.',
       })
+    const given = settings.name === undefined ? undefined : checkName(settings.name)
     const answers = {
       from: flags.from,
       storage: typed.has("storage") ? settings.storage.join(" ") : undefined,
@@ -100,7 +102,7 @@ export const initCommand = defineCommand({
         return { connection: reached, ...(await connectionSettings(reached, "the database", surroundings)) }
       },
     )
-    const name = settings.name ?? nameFor(databaseUrl)
+    const name = given ?? nameFor(databaseUrl)
     const storages = await question(
       "2. Where are backups kept? file:///folder or s3://bucket/prefix, several separated by spaces",
       { given: answers.storage, usual: settings.storage.join(" ") || defaults.storage },
@@ -120,15 +122,17 @@ export const initCommand = defineCommand({
     const made = recipients.length === 0 ? await keygen({ out: key }, context) : undefined
     try {
       context.signal.throwIfAborted()
-      await writeNewFile(file, {
+      const initial = {
         storages,
         recipients: made === undefined ? recipients : [made.recipient],
         ...(retention === undefined ? {} : { retention, cleanup: true }),
         databases: [{ name, connection, schedule }],
-      })
-      await readConfigFile(file)
+      }
+      // Before it is there: settings that seal for a key that was removed would make backups nobody can open.
+      settingsIn(initial, flags.out)
+      await writeNewFile(file, initial)
     } catch (error) {
-      // A key without the settings that seal for it is of no use.
+      // A key without the settings that seal for it is of no use: nothing has been written where this is reached.
       if (made !== undefined) await rm(key, { force: true })
       throw error
     }

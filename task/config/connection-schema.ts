@@ -65,7 +65,7 @@ const caFile = path
   )
 
 /** No text with a password in it, in a URL or in keyword=value. */
-const withoutPassword = /^(?![A-Za-z]+:\/\/[^/?#]*:[^/?#]*@)(?!(?:.*[?&\s])?(?:ssl)?password\s*=)/
+const withoutPassword = /^(?![A-Za-z]+:\/\/[^/?#]*:[^/?#]*@)(?!(?:[\s\S]*[?&\s])?(?:ssl)?password\s*=)/
 
 /** The same on any machine: what the stack knows, and what is at hand on a machine alone. */
 export const connectionSchema = z.union(

@@ -1,23 +1,55 @@
-import { type ParseError, parse, printParseErrorCode } from "jsonc-parser"
+import { type ParseError, parse, printParseErrorCode, visit } from "jsonc-parser"
 import { PgstowError } from "../errors.ts"
 
-/** Reads JSON that a person wrote. Throws a usage error that says where in `file` it is none; never what stands there. */
-export function parseJson(text: string, file: string): unknown {
-  const errors: ParseError[] = []
+/**
+ * Reads JSON that a person wrote. Throws a usage error that says where in `file` it is none, or has a name twice in one object;
+ * never what stands there.
+ */
+export function parseJson(written: string, file: string): unknown {
   // Some editors put a byte order mark before a file.
-  const json: unknown = parse(text.replace(/^\uFEFF/, ""), errors, { disallowComments: true })
+  const text = written.replace(/^\uFEFF/, "")
+  const errors: ParseError[] = []
+  const json: unknown = parse(text, errors, { disallowComments: true })
   const [first] = errors
-  if (first === undefined) return json
-  const before = text.slice(0, first.offset).split("\n")
-  const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`
-  const problem = printParseErrorCode(first.error)
-  throw new PgstowError(
-    "usage",
-    `${file} is not JSON: ${problems[problem] ?? "what stands there is none"}, ${place}`,
-    {
-      hint: hints[problem] ?? "Correct what stands there, or just before it.",
+  if (first !== undefined) {
+    const problem = printParseErrorCode(first.error)
+    throw new PgstowError(
+      "usage",
+      `${file} is not JSON: ${problems[problem] ?? "what stands there is none"}, ${placeOf(text, first.offset)}`,
+      {
+        hint: hints[problem] ?? "Correct what stands there, or just before it.",
+      },
+    )
+  }
+  // Whoever reads the file takes both for said, and JSON would pass over the first.
+  const twice = nameGivenTwice(text)
+  if (twice !== undefined)
+    throw new PgstowError(
+      "usage",
+      `${file} has ${JSON.stringify(twice.name)} twice in one object, the second time in ${placeOf(text, twice.offset)}`,
+      { hint: "Put both together, or leave one of them out." },
+    )
+  return json
+}
+
+function nameGivenTwice(text: string): { readonly name: string; readonly offset: number } | undefined {
+  const found: { readonly name: string; readonly offset: number }[] = []
+  const open: Set<string>[] = []
+  visit(text, {
+    onObjectBegin: () => void open.push(new Set()),
+    onObjectProperty: (name, offset) => {
+      const names = open.at(-1)
+      if (names?.has(name)) found.push({ name, offset })
+      names?.add(name)
     },
-  )
+    onObjectEnd: () => void open.pop(),
+  })
+  return found[0]
+}
+
+function placeOf(text: string, offset: number): string {
+  const before = text.slice(0, offset).split("\n")
+  return `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`
 }
 
 const problems: Readonly<Record<string, string>> = {

@@ -1,10 +1,11 @@
 /** What `pgstow init` asks, one function an answer: each gives what goes into the file, or throws what is wrong. */
 
 import { randomUUID } from "node:crypto"
-import { link, rm, unlink, writeFile } from "node:fs/promises"
+import { link, rm, writeFile } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Connection } from "../config/connection-schema.ts"
 import { connectionSchema } from "../config/connection-schema.ts"
+import { sharedDatabaseShape } from "../config/database-schema.ts"
 import { type RetentionPolicy, retentionPolicySchema } from "../core/retention.ts"
 import { codeOf, PgstowError } from "../errors.ts"
 import { connectionFrom } from "../postgres/connection.ts"
@@ -47,6 +48,16 @@ export function nameFor(databaseUrl: unknown): string {
     .replace(/^[^A-Za-z0-9]+/, "")
     .slice(0, 40)
   return usable === "" ? "main" : usable
+}
+
+/** The name that was asked for, where it can be one. */
+export function checkName(name: string): string {
+  const parsed = sharedDatabaseShape.name.safeParse(name)
+  if (parsed.success) return parsed.data
+  throw wrong(
+    `--name (PGSTOW_NAME) ${parsed.error.issues[0]?.message ?? "is wrong"}`,
+    "Give another name, or leave it out to take the database's own.",
+  )
 }
 
 /** Storages, separated by spaces. */
@@ -106,14 +117,14 @@ export async function writeNewFile(file: string, settings: object): Promise<void
     })
     // Unlike a renaming, it fails where there is one.
     await link(temporary, file)
-    await unlink(temporary)
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {})
     if (codeOf(cause) === "EEXIST") throw existsAlready(file, "--out")
     throw new PgstowError("usage", `${file} can't be written`, {
       cause,
       hint: "Give --out a file in a folder that exists and that you may write to.",
     })
+  } finally {
+    await rm(temporary, { force: true }).catch(() => {})
   }
 }
 

@@ -41,6 +41,19 @@ export type ConfigFile = {
 /** Reads a file of settings. Throws a usage error that names every wrong setting by its path. */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   const json = parseJson(await textOf(path), path)
+  const file = settingsIn(json, path)
+  return {
+    path,
+    databases: file.databases.map((entry, index) => ({
+      ...configured(entry, file, path),
+      ...written.safeParse(json).data?.databases[index],
+    })),
+    idle: withoutEffect(json, "machine"),
+  }
+}
+
+/** What settings of the file at `path` say. Throws a usage error that names every wrong one by its path. */
+export function settingsIn(json: unknown, path: string): SettingsFile {
   const parsed = settingsSchema.safeParse(json)
   if (!parsed.success) {
     const wrong = listWrong(parsed.error, "machine")
@@ -58,14 +71,7 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
     throw new PgstowError("usage", `${path} names no database`, {
       hint: 'Write it like "databases": [{ "name": "orders", "connection": { "urlEnv": "ORDERS_URL" } }].',
     })
-  return {
-    path,
-    databases: file.databases.map((entry, index) => ({
-      ...configured(entry, file, path),
-      ...written.safeParse(json).data?.databases[index],
-    })),
-    idle: withoutEffect(json, "machine"),
-  }
+  return file
 }
 
 /** What a default would hide. */

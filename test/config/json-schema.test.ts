@@ -94,6 +94,10 @@ describe("the JSON Schema of the settings", () => {
     ["a password in a URL", { databases: [{ name: "a", connection: { url: "postgresql://a:b@c/d" } }] }],
     ["a password among keywords", { databases: [{ name: "a", connection: { url: "host=c password=b" } }] }],
     [
+      "a password among keywords on lines of their own",
+      { databases: [{ name: "a", connection: { url: "host=c\nuser=a\npassword=b" } }] },
+    ],
+    [
       "a password behind a URL",
       { databases: [{ name: "a", connection: { url: "postgresql://c/d?password=b" } }] },
     ],

@@ -179,6 +179,55 @@ describe("a file of settings", () => {
     expect(names.toSorted()).toEqual(["orders", "orders", "other", "other", "other", "shop"])
   })
 
+  test("judges nobody else's backups by a server that nothing is stored of yet", async () => {
+    const scene = await setConfigScene()
+    const [orders] = scene.databases
+    const server = {
+      name: "server",
+      all: true,
+      exclude: ["orders"],
+      connection: { urlEnv: "ORDERS_URL" },
+      retention: { keepLast: 1 },
+    }
+    const file = await scene.write({
+      databases: [{ ...orders, retention: { keepLast: 2 } }, server],
+      ...scene.top,
+    })
+    for (let made = 0; made < 2; made++) await scene.json(["backup", "orders", "--config", file])
+    const cleaned = ofEach.parse(await scene.json(["cleanup", "--config", file]))
+    expect(cleaned.databases.map(({ database }) => database)).toEqual(["orders"])
+    const left = z
+      .object({ backups: z.array(z.unknown()) })
+      .parse(await scene.json(["list", "--storage", "./backups"]))
+    expect(left.backups).toHaveLength(2)
+
+    const status = await scene.run(["status", "--config", file, "--json"])
+    expect(status.exitCode).toBe(8)
+    const [first, second] = ofEach.parse(JSON.parse(status.stdout)).databases
+    expect([first?.error, second?.database, second?.result]).toEqual([null, "server", null])
+    expect(second?.error?.message).toBe("server: there is no backup of any database of this server")
+  })
+
+  test("looks at the other databases where a server's storage does not answer", async () => {
+    const scene = await setConfigScene()
+    const [orders] = scene.databases
+    const server = {
+      name: "server",
+      all: true,
+      exclude: ["orders"],
+      connection: { urlEnv: "ORDERS_URL" },
+      storages: ["s3://backups?region=eu-central-1&endpoint=http://127.0.0.1:9"],
+    }
+    const file = await scene.write({ databases: [server, orders], ...scene.top })
+    await scene.json(["backup", "orders", "--config", file])
+    const keys = { AWS_ACCESS_KEY_ID: "id", AWS_SECRET_ACCESS_KEY: "key" }
+    const listed = await scene.run(["list", "--config", file, "--json"], keys)
+    expect(listed.exitCode).toBe(4)
+    const [first, second] = ofEach.parse(JSON.parse(listed.stdout)).databases
+    expect(first?.error?.kind).toBe("storage")
+    expect([second?.database, second?.error]).toEqual(["orders", null])
+  })
+
   test("of the stack's is understood as far as it applies, and says what does not", async () => {
     const scene = await setConfigScene()
     const urlFile = join(scene.folder, "url")
@@ -282,6 +331,12 @@ describe("a file of settings that can't be used", () => {
       '{\n  // here\n  "storages": []\n}',
       "is not JSON: a comment, line 2, column 3",
       "no comments",
+    ],
+    [
+      "with a list of databases too many",
+      '{\n  "databases": [{ "name": "orders", "connection": { "urlEnv": "ORDERS_URL" } }],\n  "databases": []\n}',
+      'has "databases" twice in one object, the second time in line 3, column 3',
+      "Put both together",
     ],
     [
       "that is empty",

@@ -127,6 +127,15 @@ describe("init", () => {
     })
   })
 
+  test("makes no key and writes nothing where the settings could not be read again", async () => {
+    const scene = await setInitScene()
+    const failure = failureOfRun(await scene.run([...flags, "--name", "an odd name"]))
+    expect(failure.message).toBe(
+      "--name (PGSTOW_NAME) must be up to 40 letters, digits, _ and -, the first no sign",
+    )
+    expect(await filesIn(scene.folder)).toEqual([])
+  })
+
   test("says what doctor found by its exit code, and keeps what it wrote", async () => {
     const scene = await setInitScene()
     const { exitCode, stderr } = await scene.run(flags, { ORDERS_URL: "postgresql://app@127.0.0.1:1/orders" })
