@@ -248,6 +248,15 @@ describe.for(newestMajor)("what was restored into PostgreSQL %i", (major) => {
     })
   })
 
+  test("has another large object in the place of one", async () => {
+    const problems = await problemsAfter(
+      `SELECT lo_unlink(min(oid)) FROM pg_largeobject_metadata; SELECT lo_create(4294967290)`,
+    )
+    expect(problems).toMatchObject([{ object: "large objects", found: /^(\d+), without \d+$/ }])
+    const [{ expected, found } = { expected: "", found: "" }] = problems
+    expect(found).toMatch(new RegExp(`^${expected}, `))
+  })
+
   test("does not give what its user expects", async () => {
     const { problems } = await foundAfter("", [
       { sql: "SELECT count(*) = 100 FROM readings;", expect: true },
