@@ -1,5 +1,6 @@
 import { existsSync, realpathSync } from "node:fs"
 import * as z from "zod"
+import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
 import { checkBackup } from "../schedule/check-backup.ts"
@@ -168,7 +169,8 @@ async function beSchedule(
       { times, jitterMs, atStart: flags.now, run: () => runProgram(program, line, context) },
       context,
     )
-    const text = `stopped after ${result.runs} runs, of which ${result.failed} failed; ${result.skipped} were skipped`
+    const { runs, failed, skipped } = result
+    const text = `stopped after ${formatCount(runs, "run")}; failed: ${failed}, skipped: ${skipped}`
     return { title: text, result, text, isAnswer: false }
   } finally {
     process.off("SIGHUP", ignored)

@@ -103,7 +103,7 @@ function podOf(manifests: readonly Manifest[], component: string): Pod {
 }
 
 // Helm is built by the first that needs it.
-beforeAll(() => lintChart(minimal), 600_000)
+beforeAll(() => lintChart(minimal), 900_000)
 
 test("the chart is of the program's version", async () => {
   const { version } = z

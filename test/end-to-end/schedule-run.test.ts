@@ -89,7 +89,7 @@ describe.each([
     const { exitCode, stderr } = await running.finished
     expect(exitCode, stderr).toBe(0)
     expect(Date.now() - sentAt).toBeLessThan(2_000)
-    expect(logOf(stderr).at(-1)?.message).toBe("stopped after 0 runs, of which 0 failed; 0 were skipped")
+    expect(logOf(stderr).at(-1)?.message).toBe("stopped after 0 runs; failed: 0, skipped: 0")
   })
 
   test.skipIf(needsLinux)(
