@@ -72,7 +72,8 @@ export async function packPackage(folder: string): Promise<Packed> {
         files: z.array(z.object({ path: z.string() })),
       }),
     ])
-    .parse(JSON.parse(said.stdout))
+    // Some versions of npm put what scripts say before it.
+    .parse(JSON.parse(said.stdout.slice(said.stdout.search(/^\[$/m))))
   const { filename, size, unpackedSize, files } = packed
   return { tarball: join(folder, filename), size, unpackedSize, files: files.map(({ path }) => path).sort() }
 }

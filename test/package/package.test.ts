@@ -31,7 +31,7 @@ beforeAll(async () => {
   packed = await packPackage(folder)
   installed = join(folder, "installed")
   await installPackage(packed.tarball, installed)
-})
+}, 300_000)
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 test("the package holds what is listed here, and nothing else", async () => {
