@@ -9,6 +9,7 @@ import {
   type Settings,
   variablesBeside,
 } from "../settings/config.ts"
+import { connectionFrom } from "../postgres/connection.ts"
 import { channelTexts, connectionSettings } from "../settings/configured-connection.ts"
 import { connectionFlags } from "../settings/inputs.ts"
 import {
@@ -33,6 +34,15 @@ export type PlannedRun = Typed & {
 export type Surroundings = {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Log
+}
+
+/** libpq's variables that would make one database of all that a file of settings names. */
+const variablesPassedOver = ["PGDATABASE"]
+
+/** The environment that the runs of a file of settings are in. */
+export function environmentOf({ entry }: PlannedRun, env: Surroundings["env"]): Surroundings["env"] {
+  if (entry === undefined) return env
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !variablesPassedOver.includes(name)))
 }
 
 /**
@@ -63,7 +73,13 @@ export async function planRuns(
   for (const { entry, ofServer } of chosen) {
     const where = `${entry.name} in ${file.path}`
     const surroundings = { env, log, readSecret: readAwsSecret }
-    const { connection, problem } = await connectionOrProblem(entry, connects, where, surroundings)
+    const { connection, problem } = await connectionOrProblem(
+      entry,
+      connects,
+      where,
+      surroundings,
+      entry.all || typed.flags.dbname !== undefined,
+    )
     // One that can't even be connected to does not stop the others.
     if (problem !== undefined && chosen.length === 1) throw problem
     const values = {
@@ -91,14 +107,27 @@ async function connectionOrProblem(
   connects: "connection" | "restoreConnection" | undefined,
   where: string,
   surroundings: Parameters<typeof connectionSettings>[2],
+  isNamedElsewhere: boolean,
 ): Promise<{ readonly connection: FileSettings["values"]; readonly problem?: PgstowError }> {
   if (connects === undefined) return { connection: {} }
   try {
-    return { connection: await connectionSettings(entry[connects], where, surroundings) }
+    const connection = await connectionSettings(entry[connects], where, surroundings)
+    if (connects === "connection" && !isNamedElsewhere) refuseUnnamed(connection, where)
+    return { connection }
   } catch (error) {
     if (!(error instanceof PgstowError)) throw error
     return { connection: {}, problem: error }
   }
+}
+
+/** Throws where libpq would take the user's name for the database's: what is kept under the entry's name would be another one. */
+function refuseUnnamed({ databaseUrl }: FileSettings["values"], where: string): void {
+  if (typeof databaseUrl !== "string") return
+  const { params } = connectionFrom({ databaseUrl })
+  if ((params.dbname ?? "") !== "" || params.service !== undefined) return
+  throw new PgstowError("usage", `the connection of ${where} names no database`, {
+    hint: 'Write it at the end of the URL, like postgresql://user@host/database; beside rdsSecret, as "database".',
+  })
 }
 
 /** The names of databases on the command line. */
@@ -144,7 +173,10 @@ function refuseFlags({ config, name }: Command, { flags }: Typed, databases: num
 function sayWhatCounts({ path, idle, databases }: ConfigFile, env: Surroundings["env"], log: Log): void {
   const { before, unused: beside } = variablesBeside(env)
   const named = databases.flatMap(({ connection, restoreConnection }) => [connection, restoreConnection])
-  const unused = beside.filter((variable) => !named.some((one) => "urlEnv" in one && one.urlEnv === variable))
+  const unused = [
+    ...beside,
+    ...variablesPassedOver.filter((variable) => (env[variable] ?? "") !== ""),
+  ].filter((variable) => !named.some((one) => "urlEnv" in one && one.urlEnv === variable))
   if (before.length > 0)
     log.info(`${before.join(", ")} of the environment: used in place of what ${path} says`)
   if (unused.length > 0) log.info(`${unused.join(", ")} of the environment: not used, since ${path} says it`)

@@ -20,7 +20,7 @@ import { prefixOf } from "../processes/exec-prefix.ts"
 import { removeAbandonedFolders } from "../processes/temporary-folder.ts"
 import { readSettings, type Settings } from "../settings/config.ts"
 import { databaseNamed, serverNamed } from "../settings/inputs.ts"
-import { type PlannedRun, planRuns, type Surroundings } from "./plan-runs.ts"
+import { environmentOf, type PlannedRun, planRuns, type Surroundings } from "./plan-runs.ts"
 import { makeProgram, programShape, type Typed } from "./program.ts"
 import { runEach } from "./run-each.ts"
 
@@ -150,9 +150,9 @@ type Stage = Surroundings & {
 async function performAll(command: Command, runs: readonly PlannedRun[], stage: Stage): Promise<Outcome> {
   const { env, log, output, io, terminal } = stage
   const progress = openProgress(terminal, log, () => performance.now())
-  const contextOf = (settings: Settings): Context => ({
-    env,
-    prefix: prefixOf(settings.exec, settings.execTimeout, env),
+  const contextOf = (run: PlannedRun): Context => ({
+    env: environmentOf(run, env),
+    prefix: prefixOf(run.settings.exec, run.settings.execTimeout, env),
     log,
     progress,
     signal: io.signal,
@@ -169,12 +169,12 @@ async function performAll(command: Command, runs: readonly PlannedRun[], stage: 
       reportFailure(failure, { ...output, json: false }, io, log, terminal)
     },
   }
-  const perform = async (run: PlannedRun) => performOne(command, run, contextOf(run.settings), report, stage)
+  const perform = async (run: PlannedRun) => performOne(command, run, contextOf(run), report, stage)
   const [first] = runs
   if (first === undefined || first.entry === undefined || command.config?.runs !== "each")
     return perform(first ?? { settings: readSettings({}, env), flags: {}, args: [] })
   const all: PlannedRun[] = []
-  for (const run of runs) all.push(...(await ofEachDatabase(run, command, contextOf(run.settings))))
+  for (const run of runs) all.push(...(await ofEachDatabase(run, command, contextOf(run))))
   return runEach(command, all, perform, { report, signal: io.signal, json: output.json })
 }
 

@@ -212,10 +212,12 @@ function needsOwnNames(databases: readonly Entry[], context: z.RefinementCtx): v
     const earlier = first.get(key)
     first.set(key, earlier ?? index)
     if (earlier === undefined) continue
+    const other = databases[earlier]?.name ?? ""
+    const same = other === name ? "" : `, ${JSON.stringify(other)}, but for signs and capitals`
     context.addIssue({
       code: "custom",
       path: [index, "name"],
-      message: `is ${JSON.stringify(name)}, as databases[${earlier}].name: each database needs its own`,
+      message: `is ${JSON.stringify(name)}, as databases[${earlier}].name${same}: each database needs its own`,
     })
   }
 }

@@ -70,8 +70,9 @@ export const webhooks = z
 const sharedByBoth = {
   storages: z
     .array(
+      // Without a flag, which a JSON Schema has no room for.
       word.regex(
-        /^(s3:\/\/|file:\/\/\/|\.{0,2}\/)/i,
+        /^([sS]3:\/\/|[fF][iI][lL][eE]:\/\/\/|\.{0,2}\/)/,
         "must be s3://bucket/prefix, file:///folder, or a path that begins with / or ./",
       ),
     )
@@ -84,7 +85,7 @@ const sharedByBoth = {
   signingKey: keyPlace.optional().describe("The key that signs backups (`pgstow keygen --signing`)."),
   signedBy: z
     .array(word)
-    .min(1)
+    .min(1, "must name at least one key")
     .optional()
     .describe("Public halves of signing keys: what none of them has signed is refused."),
   cleanup: z

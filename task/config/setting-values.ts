@@ -36,7 +36,7 @@ export const wholeNumber = (lowest: number, highest: number) => {
 
 export const port = wholeNumber(1, 65_535)
 export const host = z.string().regex(/^[A-Za-z0-9.:_-]+$/, "must be a host name or an address")
-export const word = z.string().min(1)
+export const word = z.string().min(1, "must not be empty")
 
 /** The name of an environment variable. */
 export const variable = z

@@ -1,6 +1,7 @@
 import * as z from "zod"
 
-const limit = z.int().positive().optional()
+const mustBe = { error: "must be a whole number from 1 to 100000" }
+const limit = z.int(mustBe).min(1, mustBe).max(100_000, mustBe).optional()
 
 /** What to keep. Every rule adds to what the others keep; a policy without any is refused. */
 export const retentionPolicySchema = z

@@ -20,11 +20,21 @@ export function dueTimes(expression: string, zone?: string): DueTimes {
   const timeZone = zone ?? ownTimeZone()
   const format = formatIn(timeZone)
   const cron = read(expression, timeZone)
-  const next = (after: Date) => cron.nextRun(after) ?? undefined
+  // By a clock without summer time: croner passes over what that leaves out where the expression has several times of day.
+  const wall = read(expression, "UTC")
+  const wallTime = wallTimeIn(timeZone)
+  const next = (after: Date) => {
+    const found = cron.nextRun(after) ?? undefined
+    const wanted = wall.nextRun(wallTime(after))
+    if (wanted === null || (found !== undefined && wallTime(found) <= wanted)) return found
+    const gapEnd = endOfGap(wanted, wallTime)
+    return gapEnd === undefined || gapEnd <= after ? found : gapEnd
+  }
   return {
     next,
     shortestGapMs: (after) => {
-      const times = cron.nextRuns(50, after).map((time) => time.getTime())
+      const times: number[] = []
+      for (let time = next(after); time && times.length < 50; time = next(time)) times.push(time.getTime())
       return Math.min(...times.slice(1).map((time, index) => time - (times[index] ?? 0)))
     },
     format,
@@ -40,6 +50,27 @@ function read(expression: string, timezone: string): Cron {
       hint: 'Write minute, hour, day, month and weekday, as in "0 3 * * *" for every night at 3.',
     })
   }
+}
+
+/** What clocks in a time zone show at a time, as if that were UTC. */
+function wallTimeIn(timeZone: string): (time: Date) => Date {
+  const shown = new Intl.DateTimeFormat("sv", { timeZone, dateStyle: "short", timeStyle: "medium" })
+  return (time) => new Date(`${shown.format(time).replace(" ", "T")}Z`)
+}
+
+const dayMs = 86_400_000
+
+/** When the clocks were set forward past a time that they never showed; undefined where they showed it. */
+function endOfGap(wanted: Date, wallTime: (time: Date) => Date): Date | undefined {
+  let before = wanted.getTime() - dayMs
+  let after = wanted.getTime() + dayMs
+  // The first second at which clocks show that time, or a later one.
+  while (after - before > 1_000) {
+    const middle = Math.floor((before + after) / 2_000) * 1_000
+    if (wallTime(new Date(middle)) < wanted) before = middle
+    else after = middle
+  }
+  return wallTime(new Date(after)).getTime() === wanted.getTime() ? undefined : new Date(after)
 }
 
 function ownTimeZone(): string {

@@ -76,6 +76,11 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
 
   const settingsFile = options.settingsFile === undefined ? undefined : resolve(options.settingsFile)
   const env = settingsFile === undefined ? {} : await environmentIn(settingsFile, log)
+  if (options.config === undefined && env.PGSTOW_CONFIG)
+    throw usage(
+      `${settingsFile} names a file of settings by PGSTOW_CONFIG`,
+      `Give that to this command, too: --config ${env.PGSTOW_CONFIG}.`,
+    )
   const configFile = options.config && resolve(options.config.file)
   const all = options.config ? await options.config.read(env) : [readSettings({}, env)]
   const storage = all.flatMap((settings) => settings.storage)

@@ -3,7 +3,7 @@ import { logLevels } from "../console/log.ts"
 import { splitPatterns } from "../core/table-patterns.ts"
 import { PgstowError } from "../errors.ts"
 
-const text = z.string().min(1).optional()
+const text = z.string().min(1, "is empty").optional()
 const listBy = (separator: RegExp) =>
   z
     .union([z.string(), z.array(z.string())])

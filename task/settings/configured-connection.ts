@@ -60,7 +60,7 @@ export async function connectionSettings(
   }
 }
 
-/** The channels as PGSTOW_NOTIFY has them. One that can't be read is left out with a warning: no backup fails by it. */
+/** The channels as PGSTOW_NOTIFY has them. One without a URL that can be used is left out with a warning: no backup fails by it. */
 export async function channelTexts(
   { webhooks, settings: { file } }: ConfiguredDatabase,
   surroundings: Surroundings,
@@ -70,13 +70,21 @@ export async function channelTexts(
     try {
       const { level, format } = webhook
       const options = [`level=${level}`, ...(format === undefined ? [] : [`format=${format}`])]
-      texts.push(`${options.join(",")},${await webhookUrl(webhook, surroundings)}`)
+      const url = await webhookUrl(webhook, surroundings)
+      if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "") || /\s/.test(url))
+        throw new PgstowError("usage", `${placeOf(webhook)} is not an http URL`)
+      texts.push(`${options.join(",")},${url}`)
     } catch (error) {
       if (!(error instanceof PgstowError)) throw error
       surroundings.log.warn(`nobody is told by a webhook of ${file}: ${messageOf(error)}`)
     }
   }
   return texts
+}
+
+function placeOf(webhook: Webhook): string {
+  if ("urlEnv" in webhook) return webhook.urlEnv
+  return "urlFile" in webhook ? webhook.urlFile : `the secret ${webhook.secret}`
 }
 
 async function webhookUrl(webhook: Webhook, { env, log, readSecret }: Surroundings): Promise<string> {

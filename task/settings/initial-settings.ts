@@ -99,10 +99,11 @@ export function retentionAnswer(text: string): RetentionPolicy | undefined {
     const count = before ?? after
     if (rule === undefined || count === undefined || (before !== undefined && after !== undefined))
       throw wrong(`${JSON.stringify(part)} is no rule of what to keep`, hint)
+    if (rule in policy) throw wrong(`${JSON.stringify(word)} is said twice`, hint)
     policy[rule] = Number(count)
   }
   const parsed = retentionPolicySchema.safeParse(policy)
-  if (!parsed.success) throw wrong("that keeps nothing", hint)
+  if (!parsed.success) throw wrong(`what to keep ${parsed.error.issues[0]?.message ?? "is wrong"}`, hint)
   return parsed.data
 }
 

@@ -179,6 +179,23 @@ describe("a file of settings", () => {
     expect(names.toSorted()).toEqual(["orders", "orders", "other", "other", "other", "shop"])
   })
 
+  test("backs up the database that a connection names, and no other", async () => {
+    const scene = await setConfigScene()
+    const file = await scene.write({
+      databases: [{ name: "orders", connection: { urlEnv: "NO_NAME_URL" } }, scene.databases[1]],
+      ...scene.top,
+    })
+    const env = { NO_NAME_URL: scene.server.url(""), PGDATABASE: scene.second }
+    const { exitCode, stdout, stderr } = await scene.run(["backup", "--config", file, "--json"], env)
+    expect(exitCode).toBe(2)
+    const [first, second] = ofEach.parse(JSON.parse(stdout)).databases
+    expect(first?.error?.message).toBe(`orders: the connection of orders in ${file} names no database`)
+    expect(second?.error).toBeNull()
+    expect(logOf(stderr).map(({ message }) => message)).toContain(
+      `PGDATABASE of the environment: not used, since ${file} says it`,
+    )
+  })
+
   test("judges nobody else's backups by a server that nothing is stored of yet", async () => {
     const scene = await setConfigScene()
     const [orders] = scene.databases
@@ -257,6 +274,10 @@ describe("a file of settings", () => {
     expect(warned.map(({ message }) => message)).toEqual([
       `nobody is told by a webhook of ${file}: HOOK is not set`,
     ])
+    const { exitCode, stderr: second } = await scene.run(["backup", "--config", file], { HOOK: "no url" })
+    expect(exitCode, second).toBe(0)
+    expect(second).toContain("HOOK is not an http URL")
+    expect(second).not.toContain("no url")
   })
 })
 
@@ -422,6 +443,11 @@ describe("a schedule by a file of settings", () => {
     expect(both.exitCode, both.stderr).toBe(0)
     expect(both.stdout).toContain(`LoadCredential=settings:${scene.folder}/env\n`)
     expect(both.stdout).toContain(`backup --config=${file}\n`)
+
+    await writeFile(join(scene.folder, "env"), `PGSTOW_CONFIG=${file}\n`, { mode: 0o600 })
+    const unnamed = failureOfRun(await scene.run(["schedule", "--settings", "env"]))
+    expect(unnamed.message).toMatch(/env names a file of settings by PGSTOW_CONFIG$/)
+    expect(unnamed.hint).toContain(`--config ${file}`)
   })
 
   test.each([

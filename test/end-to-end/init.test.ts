@@ -164,7 +164,8 @@ describe("init", () => {
   test.each([
     [["--at", "25:00"], '"25:00" is not a time of day'],
     [["--keep", "7 sometimes"], '"7 sometimes" is no rule of what to keep'],
-    [["--keep", "0 daily"], "that keeps nothing"],
+    [["--keep", "0 daily"], "what to keep must be a whole number from 1 to 100000"],
+    [["--keep", "7 daily, 3 daily"], '"daily" is said twice'],
     [["--from", "postgresql://app:hunter2@db/orders"], "the URL holds a password"],
     [["--from", "./missing.url"], "can't be read"],
   ])("refuses %j, and writes nothing", async (wrong, message) => {

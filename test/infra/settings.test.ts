@@ -235,7 +235,7 @@ describe("settings", () => {
     [
       "a retention of zero",
       { databases: [orders], retention: { keepDaily: 0 } },
-      "retention.keepDaily: must be more than 0",
+      "retention.keepDaily: must be a whole number from 1 to 100000",
       '"retention": { "keepDaily": 7, "keepWeekly": 5, "keepMonthly": 12 }',
     ],
     [

@@ -36,6 +36,19 @@ test("a night that summer time leaves out is made up for, and one that comes twi
   ])
 })
 
+test.each([
+  ["two times of day", "0 2,14 * * *", ["03:00:00", "14:00:00"]],
+  ["steps of an hour", "*/20 2 * * *", ["03:00:00"]],
+  ["steps of hours", "30 */2 * * *", ["00:30:00", "03:00:00", "04:30:00"]],
+])("%s are due right after the gap of summer time, once", (_, expression, times) => {
+  const { next, format } = dueTimes(expression, "Europe/Berlin")
+  let time: Date | undefined = new Date("2026-03-28T23:00:00Z")
+  for (const expected of times) {
+    time = next(time ?? new Date(Number.NaN))
+    expect(time && format(time)).toBe(`2026-03-29 ${expected} Europe/Berlin`)
+  }
+})
+
 test("weekdays, lists, steps, names and seconds are understood", () => {
   expect(nextThree("0 3 * * SUN", "UTC", "2026-11-26T08:00:00Z")[0]).toBe("2026-11-29 03:00:00 UTC")
   expect(nextThree("0 */6 1,15 * *", "UTC", "2026-11-26T08:00:00Z")).toEqual([
