@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process"
+import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { expect, inject, test } from "vitest"
@@ -19,6 +20,8 @@ test.skipIf(needsLinux)(
     const piped = await run(process.execPath, ["--import", asOnATerminal, inject("program"), "backup"], {
       env,
     })
+    // A second one would be compared with the first.
+    await rm(join(scene.folder, "backups"), { recursive: true })
     const { screen } = await runOnTerminal(scene, ["backup"], { NO_COLOR: "1" })
     const words = (text: string) =>
       text
