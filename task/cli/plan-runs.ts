@@ -9,7 +9,6 @@ import {
   type Settings,
   variablesBeside,
 } from "../settings/config.ts"
-import { connectionFrom } from "../postgres/connection.ts"
 import { channelTexts, connectionSettings } from "../settings/configured-connection.ts"
 import { connectionFlags } from "../settings/inputs.ts"
 import {
@@ -18,6 +17,7 @@ import {
   chooseConfigured,
   readConfigFile,
 } from "../settings/read-config-file.ts"
+import { refuseUnnamed } from "../settings/refuse-unnamed.ts"
 import type { Typed } from "./program.ts"
 
 /** One run of a command. */
@@ -118,16 +118,6 @@ async function connectionOrProblem(
     if (!(error instanceof PgstowError)) throw error
     return { connection: {}, problem: error }
   }
-}
-
-/** Throws where libpq would take the user's name for the database's: what is kept under the entry's name would be another one. */
-function refuseUnnamed({ databaseUrl }: FileSettings["values"], where: string): void {
-  if (typeof databaseUrl !== "string") return
-  const { params } = connectionFrom({ databaseUrl })
-  if ((params.dbname ?? "") !== "" || params.service !== undefined) return
-  throw new PgstowError("usage", `the connection of ${where} names no database`, {
-    hint: 'Write it at the end of the URL, like postgresql://user@host/database; beside rdsSecret, as "database".',
-  })
 }
 
 /** The names of databases on the command line. */
