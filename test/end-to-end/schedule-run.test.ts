@@ -20,13 +20,17 @@ async function said(running: Running, words: RegExp, times = 1): Promise<void> {
   await Promise.race([heard(), ended])
 }
 
-/** The process, and session, of the run that a schedule has begun: a backup under a name that nobody else has. */
+/** The processes of runs that a schedule has begun: backups under a name that nobody else has; none where there is no /proc. */
+function runsOf(schedule: Running, name: string): number[] {
+  const named = processesNaming(name).filter(({ args }) => args.includes("--name"))
+  return named.map(({ pid }) => pid).filter((pid) => pid !== schedule.pid)
+}
+
+/** The process, and session, of the one run that a schedule has begun. */
 function runOf(schedule: Running, name: string): number {
-  const [run] = processesNaming(name).filter(
-    ({ pid, args }) => pid !== schedule.pid && args.includes("--name"),
-  )
-  if (!run) throw new Error("no run was begun")
-  return run.pid
+  const [run] = runsOf(schedule, name)
+  if (run === undefined) throw new Error("no run was begun")
+  return run
 }
 
 test("backs up when it is due, tells of it as `backup` does, and `status` is content", async () => {
@@ -145,10 +149,11 @@ test.skipIf(needsLinux)(
 test("two never run at once: what is due meanwhile is skipped, and the next one is not", async () => {
   const scene = await setBackupScene()
   const held = await holdDump(scene.server, scene.database)
-  const running = scene.start(["schedule", "--run", "*/2 * * * * *", "--now"])
+  const line = ["schedule", "--run", "*/2 * * * * *", "--now", "--", "backup", "--name", scene.database]
+  const running = scene.start(line)
   await held.reached()
   await said(running, /is skipped: that of [^"]* still goes on/, 2)
-  expect(processesNaming("pg_dump").length).toBeLessThanOrEqual(1)
+  expect(runsOf(running, scene.database).length).toBeLessThanOrEqual(1)
   await held.release()
   await said(running, /the run of [^"]* succeeded/, 2)
   running.kill("SIGTERM")
