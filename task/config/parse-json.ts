@@ -8,6 +8,9 @@ import { PgstowError } from "../errors.ts"
 export function parseJson(written: string, file: string): unknown {
   // Some editors put a byte order mark before a file.
   const text = written.replace(/^\uFEFF/, "")
+  // As Windows' editors and its shell write it, unless they are told otherwise.
+  if (text.includes("\0"))
+    throw new PgstowError("usage", `${file} is not JSON in UTF-8`, { hint: "Save it as UTF-8." })
   const errors: ParseError[] = []
   const json: unknown = parse(text, errors, { disallowComments: true })
   const [first] = errors

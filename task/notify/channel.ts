@@ -44,7 +44,7 @@ export function parseChannels(texts: readonly string[]): Channel[] {
     if (format === "healthcheck" && level === "error")
       throw fail(
         "is a healthcheck that gets errors only",
-        "It counts on hearing of every good backup: leave the level out.",
+        'It counts on hearing of every good backup: give it level=all, which is "level": "all" in a file of settings.',
       )
     return { kind: format, level, url: address, name: `${format} at ${url.host}` }
   })

@@ -353,6 +353,7 @@ describe("a file of settings that can't be used", () => {
       "is not JSON: a comment, line 2, column 3",
       "no comments",
     ],
+    ["in UTF-16", '\uFFFD\uFFFD{\0"\0', "is not JSON in UTF-8", "Save it as UTF-8"],
     [
       "with a list of databases too many",
       '{\n  "databases": [{ "name": "orders", "connection": { "urlEnv": "ORDERS_URL" } }],\n  "databases": []\n}',

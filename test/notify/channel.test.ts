@@ -34,3 +34,9 @@ test.each([
   expect(error.message).toContain(problem)
   expect(`${error.message} ${error.hint}`).not.toContain("SECRET")
 })
+
+test("a healthcheck that gets errors only is answered with how to give it all, also in a file of settings", () => {
+  const { hint } = failureOf(() => parseChannels(["level=error,https://hc-ping.com/SECRET"]))
+  expect(hint).toContain("level=all")
+  expect(hint).toContain('"level": "all"')
+})
