@@ -29,7 +29,7 @@ const ecs = new ECSClient()
 
 /**
  * Starts the drill of a database. Where the one before still runs, it is left alone: nobody needs to hear of that, since
- * it ends, or is stopped, and people are told. Of a server, the database whose last drill was begun longest ago.
+ * it ends, or is stopped, and people are told. Of a server, the database whose last drill was longest ago.
  */
 export const handler = lambdaHandler(startDrillEvent, startDrillSettings, async (event, services) => {
   const { settings, signal, log } = services
@@ -78,7 +78,10 @@ async function drilledLongestAgo({
       )
       last.push({ database, at: Math.max(0, ...drills.map(({ at }) => at.getTime())) })
     }
-    const [next] = last.toSorted((a, b) => a.at - b.at)
+    const longestAgo = Math.min(...last.map(({ at }) => at))
+    // By chance among equals: findings go with their backups, and the first by name would be drilled each time.
+    const equals = last.filter(({ at }) => at === longestAgo)
+    const next = equals[Math.floor(Math.random() * equals.length)]
     if (next !== undefined) return next.database
     throw new PgstowError("notFound", `there is no verified backup of any database of ${settings.server}`, {
       hint: "Back it up, and see that it is verified.",

@@ -16,6 +16,7 @@ import { retentionDefault } from "../task/config/settings-schema.ts"
 import { stagingOptionsSchema } from "../task/config/staging-schema.ts"
 import { wrongSettings } from "../task/config/wrong-settings.ts"
 import type { RetentionPolicy } from "../task/core/retention.ts"
+import { PgstowError } from "../task/errors.ts"
 import { BackupBucket } from "./backup-bucket.ts"
 import { backupFunction, type FunctionPlace } from "./backup-function.ts"
 import { BackupFunctions, type Level, type Webhook } from "./backup-functions.ts"
@@ -160,6 +161,11 @@ export class PostgresBackup extends Construct implements IConnectable {
     const { connection, sql, ...options } = staging
     const checked = stagingOptionsSchema.safeParse(options)
     if (!checked.success) throw wrongSettings(checked.error, this.node.path, ["databases", index, "staging"])
+    // An empty variable counts as not set: the copy would get its name unmasked.
+    if (sql !== undefined && sql.trim() === "")
+      throw new PgstowError("usage", `${this.node.path}: databases[${index}].staging.sql is empty`, {
+        hint: "Put the statements there that are to run in the copy, or leave it out.",
+      })
     return { ...checked.data, connection, sql }
   }
 

@@ -9,6 +9,7 @@ import {
   formatText,
   wrapText,
 } from "../console/format.ts"
+import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
 import type { ByHand } from "../restore/by-hand.ts"
 import { formatForeseen } from "../restore/foresee.ts"
@@ -183,7 +184,7 @@ export const restoreCommand = defineCommand({
       },
       notValid: flags.notValid,
       searchPath: flags.searchPath,
-      run: await runOf(settings, flags),
+      run: await runOf(settings, flags, context.env),
       clean,
       replace: flags.replace,
       locale,
@@ -212,13 +213,22 @@ export const restoreCommand = defineCommand({
   },
 })
 
-/** The file to run; the text of the variable where none is named. */
+/**
+ * The file to run; the text of the variable where none is named. Throws where the variable is set to nothing and a
+ * database is to be replaced: what should have masked it, as by "$(cat mask.sql)", may not have been read.
+ */
 async function runOf(
   { runSql }: Settings,
-  { run }: { readonly run?: string | undefined },
+  { run, replace }: { readonly run?: string | undefined; readonly replace: boolean },
+  env: Context["env"],
 ): Promise<RunFile | undefined> {
   if (run !== undefined) return readRunFile(run)
-  return runSql === undefined ? undefined : { file: variableOf("runSql"), sql: Buffer.from(runSql) }
+  const variable = variableOf("runSql")
+  if (runSql === undefined ? replace && env[variable] !== undefined : runSql.trim() === "")
+    throw new PgstowError("usage", `${variable} is empty`, {
+      hint: "Put the statements there that are to run, or unset it.",
+    })
+  return runSql === undefined ? undefined : { file: variable, sql: Buffer.from(runSql) }
 }
 
 function outcomeOf(result: RestoreResult): Outcome {

@@ -22,7 +22,7 @@ import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
 import type { Questions } from "./options.ts"
-import { dropReplaced, markReplaceable, refuseToReplace } from "./replace.ts"
+import { dropReplaced, isConsent, markReplaceable, refuseToReplace } from "./replace.ts"
 import { runFile } from "./run-file.ts"
 
 /**
@@ -245,6 +245,8 @@ async function setProperties(
   const session = await target.outside()
   const errors: RestoreError[] = []
   for (const { entry, sql } of propertyStatements(plan.entries, database, options)) {
+    // What was said of the original, which may be a copy for others to work with, is not said of this one.
+    if (isConsent(sql)) continue
     try {
       await session.execute(sql)
     } catch (error) {

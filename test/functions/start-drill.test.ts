@@ -94,3 +94,22 @@ it("of a server, the verified database is drilled whose last drill was longest a
     },
   ])
 })
+
+it("of databases that no drill is known of, each has its turn: findings go with their backups", async () => {
+  const own = await mkdtemp(join(tmpdir(), "pgstow-start-drill-"))
+  const before = process.env.PGSTOW_SETTINGS ?? ""
+  process.env.PGSTOW_SETTINGS = before.replace(folder, own)
+  try {
+    const storage = openStorage(`file://${own}`, { env: {} })
+    for (const database of ["crm", "wiki"])
+      await storeSample(storage, { database, id: "20260102T030000Z-k3v9x2ab", checks: ["verified"] })
+    for (let run = 0; run < 40; run++) await start({ database: "main" })
+  } finally {
+    process.env.PGSTOW_SETTINGS = before
+    await rm(own, { recursive: true })
+  }
+  const commands = runs().map((input) => JSON.stringify(input))
+  expect(commands).toHaveLength(40)
+  for (const database of ["crm", "wiki"])
+    expect(commands.some((command) => command.includes(`"--database","${database}"`))).toBe(true)
+})

@@ -1067,4 +1067,16 @@ describe("a staging copy", () => {
     )
     expect(copyBy("/dev/null")).toThrow("staging.runFile of orders, /dev/null, is empty")
   })
+
+  it("is refused in another app too where the SQL that masks it is empty", () => {
+    const stack = new Stack(new App(), "Shop")
+    const connection = { urlSecret: Secret.fromSecretNameV2(stack, "Secret", "orders") }
+    const staging = { connection, into: "staging", sql: "\n" }
+    const make = () =>
+      new PostgresBackup(stack, "Backup", {
+        image: ContainerImage.fromRegistry("pgstow:test"),
+        databases: [{ name: "orders", connection, staging }],
+      })
+    expect(make).toThrow("Shop/Backup: databases[0].staging.sql is empty")
+  })
 })

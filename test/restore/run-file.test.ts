@@ -145,7 +145,44 @@ test("--replace drops no database but one that it made, or whose comment allows 
   await server.psql(statement)
   expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
   expect(await maskedIn(into)).toBe("100")
-  expect(await commentOf(into)).toBe(`pgstow restore --replace may replace ${into}`)
+  const oid = await server.psql(`SELECT oid FROM pg_database WHERE datname = '${into}'`)
+  expect(await commentOf(into)).toBe(`pgstow restore --replace may replace ${into} (oid ${oid})`)
+})
+
+test("a restored copy does not bring along that its original may be replaced, and the words alone allow nothing", async () => {
+  const { server, database } = scene
+  const oid = await server.psql(`SELECT oid FROM pg_database WHERE datname = '${database}'`)
+  await server.psql(
+    `COMMENT ON DATABASE ${database} IS 'pgstow restore --replace may replace ${into} (oid ${oid})'`,
+  )
+  await scene.json(["backup"])
+  await scene.json(["restore", "latest", "--into", into])
+  expect(await commentOf(into)).toBe("")
+  // As pg_dump --create and psql carry it into another server, or as a copy is renamed.
+  await server.psql(
+    `COMMENT ON DATABASE ${into} IS 'pgstow restore --replace may replace ${into} (oid ${oid})'`,
+  )
+  const refused = await runFile(mask, ["--replace"])
+  expect(failureOfRun(refused)).toMatchObject({ exitCode: 2, message: /is not dropped/ })
+  expect(await maskedIn(into)).toBe("0")
+})
+
+test("a database's own comment comes along as it is", async () => {
+  const { server, database } = scene
+  await server.psql(
+    `COMMENT ON DATABASE ${database} IS 'what pgstow restore --replace may replace is staging'`,
+  )
+  await scene.json(["backup"])
+  await scene.json(["restore", "latest", "--into", into])
+  expect(await commentOf(into)).toBe("what pgstow restore --replace may replace is staging")
+})
+
+test.each(["", " \n"])("with --replace, a PGSTOW_RUN_SQL without SQL is refused: %j", async (sql) => {
+  const refused = await scene.run(["restore", "latest", "--into", into, "--replace", "--yes"], {
+    PGSTOW_RUN_SQL: sql,
+  })
+  expect(failureOfRun(refused)).toMatchObject({ exitCode: 2, message: "PGSTOW_RUN_SQL is empty" })
+  expect(await databases()).toBe("")
 })
 
 test("where the file fails, --replace leaves what was there, and the new one incomplete", async () => {
