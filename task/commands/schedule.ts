@@ -1,5 +1,6 @@
 import { existsSync, realpathSync } from "node:fs"
 import * as z from "zod"
+import { checkPolicy } from "../catalog/clean-up.ts"
 import { formatCount } from "../console/format.ts"
 import type { Context } from "../context.ts"
 import { PgstowError } from "../errors.ts"
@@ -10,7 +11,7 @@ import { runOnSchedule } from "../schedule/run-on-schedule.ts"
 import { runProgram } from "../schedule/run-program.ts"
 import { flagOf } from "../settings/config.ts"
 import { dailyTimeIn } from "../settings/daily-time.ts"
-import { connectionFlags } from "../settings/inputs.ts"
+import { connectionFlags, policyOf, storagesOf } from "../settings/inputs.ts"
 import { refuseContradictions } from "./backup.ts"
 import { defineCommand, type Invocation, type OptionGroup, type Outcome } from "./command.ts"
 
@@ -54,6 +55,9 @@ const scheduleFlags = z.object({
   jitter: duration.default(0),
   now: z.boolean().default(false),
 })
+
+/** What is of use on a schedule beside a backup, and reads storages. */
+const ofStorages: ReadonlySet<string> = new Set(["cleanup", "drill", "list", "report", "status", "verify"])
 
 const ofInstalled = ["at", "settings", "unit", "cron", "install"]
 const ofForeground = ["timeZone", "jitter", "now"]
@@ -159,6 +163,13 @@ async function beSchedule(
       if (problem) throw problem
       refuseContradictions(settings)
       await checkBackup(settings, connectionFlags.parse(flags), context)
+    }
+  if (ofStorages.has(planned.name))
+    for (const { settings, args, problem } of planned.runs) {
+      if (problem) throw problem
+      for (const storage of storagesOf(settings, context)) storage.close()
+      // The argument is a policy of its own.
+      if (planned.name === "cleanup" && args.length === 0) checkPolicy(policyOf(settings))
     }
 
   const ignored = () => context.log.info("SIGHUP changes nothing: to read settings again, start it again")

@@ -186,6 +186,8 @@ test.each([
   [["--run", "0 3 * * *", "--", "backup", "--jobs", "many"], "--jobs must be auto"],
   [["--run", "0 3 * * *", "--", "backup", "--help"], "backup --help runs nothing"],
   [["--run", "0 3 * * *", "--", "backup", "--cleanup"], "no retention rule was given"],
+  [["--run", "0 3 * * *", "--", "cleanup"], "no retention rule was given"],
+  [["--run", "0 3 * * *", "--", "verify", "--storage", "ftp://backups"], "ftp: is not a kind of storage"],
   [["--run", "0 3 * * *", "--", "schedule", "--run", "0 3 * * *"], "a schedule can't run a schedule"],
 ])("schedule %j is refused at the start: %s", async (args, message) => {
   const scene = await setScene()
