@@ -36,7 +36,8 @@ const unverifiedMs = hourMs
  * of its databases, since one that was dropped gets no more; their sizes and durations are added up.
  *
  * Of what is drilled, the age of the last good drill. Where there was none yet, or its finding went with its backup, it
- * counts from the oldest verified backup that there is: since then there could have been one.
+ * counts from the oldest verified backup that there is and that nobody pinned: since then there could have been one.
+ * Of a server, the last good drill of any of its databases: one of them at a time is drilled.
  *
  * A database that can't be listed keeps none of the others from being measured; this rejects after them.
  *
@@ -58,7 +59,7 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
             detail: { object: { key: keyOf(newest, manifestName) } },
           })
       }
-      return { manifest: newestVerified(backups, now)?.manifest, drilledAt: drilledAt(backups, now) }
+      return { manifest: newestVerified(backups, now)?.manifest, drills: drillsOf(backups, now) }
     }
     const failures: unknown[] = []
     const measured = (database: string) =>
@@ -81,21 +82,36 @@ export const handler = lambdaHandler(z.object({}), measureSettings, async (_, { 
   }
 })
 
-/** What there is to say of a database: of its newest verified backup, and when a drill of it was good, or could have been. */
-type Measured = { readonly manifest?: Manifest | undefined; readonly drilledAt?: number | undefined }
+/** What there is to say of a database: of its newest verified backup, and of its drills. */
+type Measured = { readonly manifest?: Manifest | undefined; readonly drills?: Drills }
 
-/** When the last drill ended that was good; where there is none, when the oldest verified backup ended. */
-function drilledAt(backups: readonly CatalogEntry[], now: Date): number | undefined {
+/** When the last drill ended that was good, and since when there could have been one. */
+type Drills = { readonly goodAt?: number | undefined; readonly possibleSince?: number | undefined }
+
+function drillsOf(backups: readonly CatalogEntry[], now: Date): Drills {
   const good = backups
     .flatMap(({ findings }) => findings)
     // A drill that is dated in the future would hide that there is none since. A little is two clocks' difference.
     .filter(({ kind, at }) => kind === "drilled" && at.getTime() < now.getTime() + hourMs)
     .map(({ at }) => at.getTime())
+  const verified = backups.filter((entry) => entry.state === "verified" && !isAheadOf(entry, now))
+  // What is pinned stays for years, while the findings of the backups beside it come and go.
+  const passing = verified.filter(({ pins = [] }) => pins.length === 0)
+  const ends = (passing.length > 0 ? passing : verified).flatMap(({ manifest }) =>
+    manifest ? [Date.parse(manifest.finishedAt)] : [],
+  )
+  return {
+    goodAt: good.length > 0 ? Math.max(...good) : undefined,
+    possibleSince: ends.length > 0 ? Math.min(...ends) : undefined,
+  }
+}
+
+/** From when the age of the last good drill counts, of all that is drilled together. */
+function drilledAt(all: readonly Drills[]): number | undefined {
+  const good = all.flatMap(({ goodAt }) => goodAt ?? [])
   if (good.length > 0) return Math.max(...good)
-  const ends = backups
-    .filter((entry) => entry.state === "verified" && !isAheadOf(entry, now))
-    .flatMap(({ manifest }) => (manifest ? [Date.parse(manifest.finishedAt)] : []))
-  return ends.length > 0 ? Math.min(...ends) : undefined
+  const since = all.flatMap(({ possibleSince }) => possibleSince ?? [])
+  return since.length > 0 ? Math.min(...since) : undefined
 }
 
 type Named = { readonly stack: string; readonly name: string; readonly isDrilled: boolean }
@@ -107,7 +123,7 @@ function putOut({ stack, name, isDrilled }: Named, all: readonly Measured[], now
   const sum = (numberOf: (manifest: Manifest) => number) =>
     manifests.reduce((total, manifest) => total + numberOf(manifest), 0)
   const hoursSince = (time: number) => (now.getTime() - time) / hourMs
-  const drills = isDrilled ? all.flatMap((one) => one.drilledAt ?? []) : []
+  const drilled = isDrilled ? drilledAt(all.map(({ drills = {} }) => drills)) : undefined
   putMetrics(
     { Stack: stack, Database: name },
     {
@@ -116,7 +132,7 @@ function putOut({ stack, name, isDrilled }: Named, all: readonly Measured[], now
       BackupDuration: sum(
         ({ startedAt, finishedAt }) => (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000,
       ),
-      ...(drills.length > 0 ? { DrillAgeHours: Math.max(0, hoursSince(Math.max(...drills))) } : {}),
+      ...(drilled === undefined ? {} : { DrillAgeHours: Math.max(0, hoursSince(drilled)) }),
     },
     now,
   )

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest"
 import * as z from "zod"
+import { pin } from "../../task/catalog/pin.ts"
 import type { CheckKind } from "../../task/core/check.ts"
 import { messageOf } from "../../task/errors.ts"
 import { openStorage } from "../../task/storage/open-storage.ts"
+import { testContext } from "../support/context.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { type AwsEndpoint, lambdaContext, startAwsEndpoint } from "./aws-endpoint.ts"
 
@@ -153,4 +155,34 @@ it("of what is drilled, the age of the last good drill is measured, and before t
   expect(orders?.DrillAgeHours).toBeCloseTo(hoursSince("2026-01-02T04:01:00Z"), 1)
   expect(shop?.DrillAgeHours).toBeCloseTo(hoursSince("2026-01-02T03:01:23Z"), 1)
   expect(crm).not.toHaveProperty("DrillAgeHours")
+})
+
+it("a database that is new on a server, or a backup that is pinned, does not change how old the last drill is", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-measure-"))
+  const storage = openStorage(`file://${folder}`, { env: {} })
+  const store = (database: string, day: string, checks: readonly CheckKind[]) =>
+    storeSample(storage, { database, id: `202601${day}T030000Z-k3v9x2ab`, checks })
+  const hoursSince = (time: string) => (Date.now() - Date.parse(time)) / 3_600_000
+  const ages = async () => {
+    const settings = { storage: `file://${folder}`, databases: ["orders"], server: "main" }
+    const { measures, error } = await measuredBy({ ...settings, drilled: ["orders", "main"] })
+    expect(error).toBeUndefined()
+    return measures.map(({ DrillAgeHours }) => DrillAgeHours)
+  }
+  const orders = await store("orders", "01", ["verified"])
+  await pin(
+    [storage],
+    { database: "orders", backup: orders.id, signedBy: [], reason: "an audit" },
+    testContext(),
+  )
+  await store("orders", "05", ["verified"])
+  await store("crm", "02", ["verified"])
+  await store("new", "06", ["verified"])
+  const [ofOrders, neverDrilled] = await ages()
+  expect(ofOrders).toBeCloseTo(hoursSince("2026-01-05T03:01:23Z"), 1)
+  expect(neverDrilled).toBeCloseTo(hoursSince("2026-01-02T03:01:23Z"), 1)
+  await store("crm", "03", ["verified", "drilled"])
+  const [, drilled] = await ages()
+  await rm(folder, { recursive: true })
+  expect(drilled).toBeCloseTo(hoursSince("2026-01-03T04:01:00Z"), 1)
 })
