@@ -40,6 +40,8 @@ export type CommandLine = {
   readonly runs: readonly {
     readonly settings: Settings
     readonly flags: unknown
+    /** As `Invocation` has them. */
+    readonly args: readonly string[]
     /** Why this one can't be made, though others can. */
     readonly problem?: PgstowError | undefined
   }[]
