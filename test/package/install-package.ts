@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process"
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises"
-import { dirname, join, resolve } from "node:path"
+import { dirname, join, relative, resolve } from "node:path"
 import { promisify } from "node:util"
 import * as z from "zod"
 
@@ -111,6 +111,14 @@ export async function linkPackages(folder: string, names: readonly string[]): Pr
   }
   for (const name of names) await follow(name)
   return [...seen].map((name) => join(checkoutPackages, name))
+}
+
+/** The files of the Helm chart, by their paths in the package. */
+export async function chartFiles(): Promise<string[]> {
+  const found = await readdir(join(root, "infra/helm"), { recursive: true, withFileTypes: true })
+  return found
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll("\\", "/"))
 }
 
 /** The functions of functions/ that Lambda calls. */

@@ -1,6 +1,6 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, posix } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import * as z from "zod"
 import { compareDatabases } from "../support/compare-databases.ts"
@@ -8,6 +8,7 @@ import { notRun } from "../support/not-run.ts"
 import { fillSampleDatabase } from "../support/sample-database.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 import {
+  chartFiles,
   checkoutPackages,
   functionNames,
   installPackage,
@@ -54,12 +55,31 @@ test("the package holds what is listed here, and nothing else", async () => {
       "dist/sbom.json",
       "dist/third-party-licences.txt",
       "infra/README.md",
+      "infra/compose.yaml",
+      "infra/containers.md",
+      ...(await chartFiles()),
       "package.json",
       "task/FORMAT.md",
       "task/README.md",
       "task/legacy/README.md",
     ].sort(),
   )
+})
+
+test("its pages link to nothing that it leaves out, but what a checkout is needed for", async () => {
+  const ofCheckout = ["CONTRIBUTING.md", "oxlint.config.ts", "task/Dockerfile"]
+  const held = new Set(packed.files)
+  const missing: string[] = []
+  for (const page of packed.files.filter((name) => name.endsWith(".md"))) {
+    const text = await readFile(join(root, page), "utf8")
+    for (const [, link = ""] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+      const file = posix.join(posix.dirname(page), link)
+      const leadsSomewhere = held.has(file) || packed.files.some((name) => name.startsWith(`${file}/`))
+      if (!leadsSomewhere && !file.startsWith("test/") && !ofCheckout.includes(file))
+        missing.push(`${page}: ${link}`)
+    }
+  }
+  expect(missing).toEqual([])
 })
 
 test("the README says how large the package is", async () => {
