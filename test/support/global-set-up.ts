@@ -32,6 +32,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const clusters = new Map<string, Promise<PostgresCluster>>()
   const broker = createServer((request, response) => {
     const major = request.url?.slice(1) ?? ""
+    // A connection that is used again may be ended by this side just then.
+    response.setHeader("connection", "close")
     const cluster = clusters.get(major) ?? startPostgres({ major: Number(major) })
     clusters.set(major, cluster)
     cluster.then(
