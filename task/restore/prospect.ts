@@ -82,14 +82,15 @@ export function prospectOf(
   }
 }
 
-/** About how many rows these tables have, or all; null where the manifest does not say. */
+/** About how many rows these tables have, or all; null where the manifest says it of none. */
 function rowsOf(
   { tableRows }: RestoreJob["manifest"],
   tables: RestoreJob["archive"] | undefined,
 ): number | null {
   if (tableRows === undefined) return null
   const wanted = tables && new Set(tables.flatMap(({ schema = "", name }) => spellings(schema, name)))
-  return tableRows.reduce((sum, { table, rows }) => (wanted?.has(table) === false ? sum : sum + rows), 0)
+  const known = tableRows.filter(({ table }) => wanted?.has(table) !== false)
+  return known.length === 0 ? null : known.reduce((sum, { rows }) => sum + rows, 0)
 }
 
 /** A table's name as SQL may write it: quoted where it has to be, which PostgreSQL's keywords decide. */

@@ -176,6 +176,16 @@ describe.for(majors)("what is foreseen to fail, with PostgreSQL %i", async (majo
     expect(await server.psql(databases)).toBe(before)
   })
 
+  test("says nothing of rows where the server knew nothing of them", async () => {
+    const server = await sharedPostgres(major)
+    const scene = await setScene(server)
+    await server.psql("CREATE TABLE never_analyzed (id int)", scene.database)
+    await scene.json(["backup"])
+    expect(await scene.json(["restore", "latest", "--dry-run"])).toMatchObject({ tables: 1, rows: null })
+    const { stdout } = await scene.run(["restore", "latest", "--dry-run"])
+    expect(stdout).not.toContain("rows")
+  })
+
   test("counts the roles that --create-roles makes, which a dry run does not", async () => {
     const [source, target] = await Promise.all([startPostgres({ major }), startPostgres({ major })])
     onTestFinished(() => Promise.all([source.stop(), target.stop()]).then(() => {}))
