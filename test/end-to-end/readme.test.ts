@@ -10,11 +10,11 @@ import { setScene } from "../support/scene.ts"
 
 const root = resolve(import.meta.dirname, "../..")
 
-/** The shell commands of a section of the README, block by block. */
-async function commandsUnder(heading: string): Promise<string[]> {
-  const readme = await readFile(join(root, "README.md"), "utf8")
+/** The shell commands of a section of a page, block by block. */
+async function commandsUnder(heading: string, page = "README.md"): Promise<string[]> {
+  const readme = await readFile(join(root, page), "utf8")
   const start = readme.indexOf(`## ${heading}\n`)
-  if (start === -1) throw new Error(`the README has no section ${heading}`)
+  if (start === -1) throw new Error(`${page} has no section ${heading}`)
   const section = readme.slice(start, readme.indexOf("\n## ", start + 1))
   return [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, commands]) => commands ?? "")
 }
@@ -73,12 +73,13 @@ test("what the README says of a first backup and its restore works, line by line
   expect(printed.stdout).toContain("OnCalendar=")
   expect((await run(status)).stdout).toContain("ok")
 
-  const [getItBack = "", roles = ""] = await commandsUnder("Get it back")
+  const [getItBack = ""] = await commandsUnder("Get it back")
   const { stdout } = await run(getItBack)
   expect(stdout.match(/ verified/g)?.length).toBeGreaterThanOrEqual(2)
   const restored = { server, name: `${database}_restored` }
   expect(await compareDatabases({ server, name: database }, restored)).toEqual([])
 
+  const [roles = ""] = await commandsUnder("Roles", "task/README.md")
   const role = `reader_${database}`
   await server.psql(`CREATE ROLE ${role}`)
   await run(backup.join("\n"))
