@@ -93,7 +93,25 @@ type TaskOptions = {
   readonly image?: ContainerImage
   /** @default 20, which cost nothing */
   readonly storageGiB?: number
+  /** Starts as root, with no more rights than it takes to run a server as another user. @default as the image's user */
+  readonly runsServer?: boolean
 }
+
+/**
+ * What is left to root where it runs a server as another user: it takes CHOWN, SETUID and SETGID to make that server,
+ * DAC_OVERRIDE to reach it, and KILL to end it. The others are those that Docker gives a container unless told not to.
+ */
+export const withoutServers = [
+  Capability.AUDIT_WRITE,
+  Capability.FOWNER,
+  Capability.FSETID,
+  Capability.MKNOD,
+  Capability.NET_BIND_SERVICE,
+  Capability.NET_RAW,
+  Capability.SETFCAP,
+  Capability.SETPCAP,
+  Capability.SYS_CHROOT,
+]
 
 /**
  * The cluster, and a task definition for each thing that runs there: `NAME-backup-DATABASE` and
@@ -214,6 +232,8 @@ export class BackupTasks extends Construct {
         ...(expectations.length > 0 ? { PGSTOW_EXPECTATIONS: JSON.stringify(expectations) } : {}),
       },
       ...(drillImage === undefined ? {} : { image: drillImage }),
+      // What the database's own functions do in the server then finds neither the key nor the task's credentials.
+      runsServer: true,
     })
     // What databases a server will have, nobody knows yet.
     const prefix = all ? "" : `${name}/`
@@ -275,7 +295,7 @@ export class BackupTasks extends Construct {
         : { ephemeralStorageGiB: options.storageGiB }),
     })
     const linuxParameters = new LinuxParameters(task, "Linux", { initProcessEnabled: true })
-    linuxParameters.dropCapabilities(Capability.ALL)
+    linuxParameters.dropCapabilities(...(options.runsServer ? withoutServers : [Capability.ALL]))
     const { environment, secrets } = connection ? connectionVariables(connection) : {}
     const ca = connection?.caSecret
     const container = task.addContainer(containerName, {
@@ -290,6 +310,7 @@ export class BackupTasks extends Construct {
       },
       secrets: { ...secrets, ...(ca === undefined ? {} : { PGSTOW_CA: TaskSecret.fromSecretsManager(ca) }) },
       linuxParameters,
+      ...(options.runsServer ? { user: "0" } : {}),
       readonlyRootFilesystem: true,
       // Time to abort uploads, and to say so.
       stopTimeout: Duration.seconds(60),

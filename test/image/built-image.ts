@@ -38,6 +38,8 @@ export type BuiltImage = {
     args: readonly string[],
     env?: Readonly<Record<string, string>>,
     instead?: readonly string[],
+    /** @default the image's */
+    user?: string,
   ): Promise<Ran>
   remove(): void
 }
@@ -135,9 +137,9 @@ function build(
     config,
     files,
     remove,
-    run: async (args, env = {}, instead = Entrypoint) => {
+    run: async (args, env = {}, instead = Entrypoint, user = User) => {
       const variables = [...Env, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)]
-      const command = ["env", "-i", ...variables, "chroot", `--userspec=${User}`, "/mnt", ...instead, ...args]
+      const command = ["env", "-i", ...variables, "chroot", `--userspec=${user}`, "/mnt", ...instead, ...args]
       const child = spawn("unshare", ["--mount", "/bin/sh", "-euc", readOnlyRoot, "sh", files, ...command], {
         stdio: ["ignore", "pipe", "pipe"],
       })

@@ -424,6 +424,19 @@ describe("the tasks", () => {
       MountPoints: [{ ContainerPath: "/tmp", SourceVolume: "tmp" }],
       LogConfiguration: { LogDriver: "awslogs" },
     })
+    // A drill starts a server as another user, whom the key and the task's credentials are nothing to.
+    expect(task(plain, "drill-orders").container).toMatchObject({
+      User: "0",
+      ReadonlyRootFilesystem: true,
+      LinuxParameters: {
+        Capabilities: {
+          Drop: "AUDIT_WRITE FOWNER FSETID MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETPCAP SYS_CHROOT".split(
+            " ",
+          ),
+        },
+      },
+    })
+    expect(small.container).not.toHaveProperty("User")
     expect(task(rich, "backup-orders").definition).toMatchObject({
       Cpu: "4096",
       Memory: "8192",
