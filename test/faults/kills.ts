@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readdir, rm } from "node:fs/promises"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3"
 import * as z from "zod"
 import { compareDatabases } from "../support/compare-databases.ts"
 import { type Bed, toldBy } from "./bed.ts"
@@ -68,6 +69,7 @@ type World = {
   readonly places: { readonly directory: Place; readonly bucket: Place }
   /** Where S3 keeps the parts of uploads that have not ended. */
   readonly uploads: string
+  readonly client: S3Client
   readonly legacyFile: string
   /** How long each operation takes, in milliseconds, where nobody disturbs it. */
   readonly usual: Map<Operation, number>
@@ -103,6 +105,12 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
       },
     },
     uploads: join(s3.bucketFolder, ".sgwtmp"),
+    client: new S3Client({
+      endpoint: s3.url,
+      region: "us-east-1",
+      forcePathStyle: true,
+      credentials: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
+    }),
     legacyFile,
     usual: new Map(),
     env: {
@@ -437,6 +445,16 @@ async function aftermath(world: World, { index, random }: Trial): Promise<string
   }
   const parts = await readdir(uploads, { recursive: true, withFileTypes: true }).catch(() => [])
   const open = parts.filter((part) => part.isFile())
-  if (open.length > 0) problems.push(`cleanup has left uploads: ${open.map(({ name }) => name).join(", ")}`)
+  if (open.length > 0) {
+    const paths = open.map(({ parentPath, name }) => relative(uploads, join(parentPath, name)))
+    problems.push(`cleanup has left uploads: ${paths.join(", ")}; S3 lists ${await listedUploads(world)}`)
+  }
   return problems
+}
+
+/** The uploads that S3 has not ended, for a message: whether it still knows of what lies in its folder. */
+async function listedUploads({ client }: World): Promise<string> {
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: "backups" }))
+  const listed = Uploads.map(({ Key, Initiated }) => `${Key} of ${Initiated?.toISOString()}`)
+  return listed.length === 0 ? "none" : listed.join(", ")
 }
