@@ -1,5 +1,5 @@
 import { copyFile, mkdir, readdir, rm } from "node:fs/promises"
-import { join, relative } from "node:path"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3"
 import * as z from "zod"
@@ -443,18 +443,17 @@ async function aftermath(world: World, { index, random }: Trial): Promise<string
     const { strays } = await readStoredBackups(folder)
     if (strays.length > 0) problems.push(`cleanup has left ${strays.join(", ")}`)
   }
-  const parts = await readdir(uploads, { recursive: true, withFileTypes: true }).catch(() => [])
-  const open = parts.filter((part) => part.isFile())
-  if (open.length > 0) {
-    const paths = open.map(({ parentPath, name }) => relative(uploads, join(parentPath, name)))
-    problems.push(`cleanup has left uploads: ${paths.join(", ")}; S3 lists ${await listedUploads(world)}`)
-  }
+  const listed = await listedUploads(world)
+  if (listed.length > 0) problems.push(`cleanup has left uploads: ${listed.join(", ")}`)
   return problems
 }
 
-/** The uploads that S3 has not ended, for a message: whether it still knows of what lies in its folder. */
-async function listedUploads({ client }: World): Promise<string> {
+/**
+ * The uploads that S3 has not ended: what it would charge for, and can be asked to remove. Its folder is not looked
+ * into: in versitygw 1.8.0 a part that arrives while its upload is being ended makes a folder again that no list has
+ * (`link` in backend/posix/with_otmpfile.go, `ListMultipartUploads` in posix.go).
+ */
+async function listedUploads({ client }: World): Promise<string[]> {
   const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: "backups" }))
-  const listed = Uploads.map(({ Key, Initiated }) => `${Key} of ${Initiated?.toISOString()}`)
-  return listed.length === 0 ? "none" : listed.join(", ")
+  return Uploads.map(({ Key, Initiated }) => `${Key} of ${Initiated?.toISOString()}`)
 }
