@@ -6,7 +6,7 @@ import type { Connection } from "./connection-schema.ts"
 import { drillSchema } from "./drill-schema.ts"
 import { machineShape } from "./machine-shape.ts"
 import { isDaily, problemOfSchedule } from "./schedule-expression.ts"
-import { wholeNumber } from "./setting-values.ts"
+import { scheduleExpression, wholeNumber } from "./setting-values.ts"
 import { sizeSchema } from "./size-schema.ts"
 import { stagingSchema } from "./staging-schema.ts"
 
@@ -45,12 +45,7 @@ export const sharedDatabaseShape = {
   excludeTables: patterns.describe("But not these tables."),
   excludeSchemas: patterns.describe("But not these schemas."),
   excludeTableData: patterns.describe("Of these tables the definitions, and no rows."),
-  schedule: z
-    .string()
-    .superRefine((expression, context) => {
-      const message = problemOfSchedule(expression)
-      if (message !== undefined) context.addIssue({ code: "custom", message })
-    })
+  schedule: scheduleExpression
     .default("cron(0 3 * * ? *)")
     .describe("When to back up: EventBridge's cron or rate. By default every night at 3."),
   timeZone: z

@@ -1,7 +1,7 @@
 import * as z from "zod"
 import { expectationsSchema } from "../core/expectation.ts"
 import { problemOfSchedule, rhythmHours } from "./schedule-expression.ts"
-import { wholeNumber } from "./setting-values.ts"
+import { scheduleExpression, wholeNumber } from "./setting-values.ts"
 import { sizeSchema } from "./size-schema.ts"
 import { pathText, wordsOf } from "./wrong-settings.ts"
 
@@ -10,12 +10,7 @@ const longestText = 24 * 1024
 
 const schema = z
   .strictObject({
-    schedule: z
-      .string()
-      .superRefine((expression, context) => {
-        const message = problemOfSchedule(expression)
-        if (message !== undefined) context.addIssue({ code: "custom", message })
-      })
+    schedule: scheduleExpression
       .default("cron(0 6 ? * SUN *)")
       .describe("When: EventBridge's cron or rate, in the database's time zone. By default on Sundays at 6."),
     maxAgeHours: wholeNumber(1, 24 * 800)

@@ -1,5 +1,6 @@
 /** Values that settings of several kinds are made of, with what is said where they are wrong. */
 import * as z from "zod"
+import { problemOfSchedule } from "./schedule-expression.ts"
 
 /** The name or ARN of a secret in AWS Secrets Manager. */
 export const secret = z
@@ -45,3 +46,9 @@ export const variable = z
 
 /** A file of this machine; a relative path starts from the folder of the file of settings. */
 export const path = z.string().min(1, "must be the path of a file")
+
+/** EventBridge's cron or rate. */
+export const scheduleExpression = z.string().superRefine((expression, context) => {
+  const message = problemOfSchedule(expression)
+  if (message !== undefined) context.addIssue({ code: "custom", message })
+})

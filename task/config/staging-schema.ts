@@ -1,7 +1,6 @@
 import * as z from "zod"
 import { stackConnectionSchema } from "./connection-schema.ts"
-import { problemOfSchedule } from "./schedule-expression.ts"
-import { path } from "./setting-values.ts"
+import { path, scheduleExpression } from "./setting-values.ts"
 import { sizeSchema } from "./size-schema.ts"
 
 /** What a copy of a database for others to work with is like, whoever says it: the settings, or another CDK app. */
@@ -11,12 +10,7 @@ export const stagingOptionsSchema = z.strictObject({
     .min(1)
     .refine((name) => Buffer.byteLength(name) <= 63, "must be at most 63 bytes long, as PostgreSQL's names")
     .describe("The database there, which each refresh replaces. Only one that a refresh made is dropped."),
-  schedule: z
-    .string()
-    .superRefine((expression, context) => {
-      const message = problemOfSchedule(expression)
-      if (message !== undefined) context.addIssue({ code: "custom", message })
-    })
+  schedule: scheduleExpression
     .default("cron(0 8 ? * SUN *)")
     .describe("When: EventBridge's cron or rate, in the database's time zone. By default on Sundays at 8."),
   size: sizeSchema.optional().describe("What the task is given. By default the database's size."),
