@@ -449,11 +449,14 @@ async function aftermath(world: World, { index, random }: Trial): Promise<string
 }
 
 /**
- * The uploads that S3 has not ended: what it would charge for, and can be asked to remove. Its folder is not looked
- * into: in versitygw 1.8.0 a part that arrives while its upload is being ended makes a folder again that no list has
- * (`link` in backend/posix/with_otmpfile.go, `ListMultipartUploads` in posix.go).
+ * The uploads of this campaign that S3 has not ended: what it would charge for, and can be asked to remove. The other
+ * campaigns have theirs in the same bucket. The service's folder is not looked into: in versitygw 1.8.0 a part that
+ * arrives while its upload is being ended makes a folder again that no list has (`link` in
+ * backend/posix/with_otmpfile.go, `ListMultipartUploads` in posix.go).
  */
 async function listedUploads({ client }: World): Promise<string[]> {
-  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: "backups" }))
+  const { Uploads = [] } = await client.send(
+    new ListMultipartUploadsCommand({ Bucket: "backups", Prefix: "kills/" }),
+  )
   return Uploads.map(({ Key, Initiated }) => `${Key} of ${Initiated?.toISOString()}`)
 }
