@@ -13,7 +13,15 @@ export function replacedName(database: string, at: Date): string {
 
 /** What a database is called until it is known to be good. */
 export function incompleteName(name: string): string {
-  const prefix = "incomplete_"
+  return withPrefix("incomplete_", name)
+}
+
+/** What a database is called that another has just taken the name of, until it is dropped. */
+export function outgoingName(name: string): string {
+  return withPrefix("replaced_", name)
+}
+
+function withPrefix(prefix: string, name: string): string {
   return prefix + startOf(name, maxNameBytes - prefix.length)
 }
 

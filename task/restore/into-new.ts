@@ -22,7 +22,7 @@ import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
 import type { Questions } from "./options.ts"
-import { dropReplaced, isConsent, markReplaceable, refuseToReplace } from "./replace.ts"
+import { isConsent, takeNameOf } from "./replace.ts"
 import { runFile } from "./run-file.ts"
 
 /**
@@ -76,7 +76,8 @@ async function fillAndRename(
     return { plan, into: incomplete, state: "incomplete", outcome: failed, warnings }
   }
   warnings.push(...(await analyze(job, plan, incomplete, context)))
-  const failure = await rename(target, incomplete, name, job.options)
+  const { failure, warnings: left } = await giveName(target, incomplete, name, job.options)
+  warnings.push(...left)
   if (!failure) {
     leaves({ database: name, holds: "all" })
     return { plan, into: name, state: "restored", outcome, warnings }
@@ -203,35 +204,28 @@ export async function removeLeftover(target: Target, incomplete: string, options
 }
 
 /** Gives the database, which is good now, its name, and resolves to what is in the way. */
-async function rename(
+async function giveName(
   target: Target,
   incomplete: string,
   name: string,
   { replace = false }: Pick<RestoreJob["options"], "replace">,
-): Promise<PgstowError | undefined> {
+): Promise<{ readonly failure?: PgstowError; readonly warnings: readonly string[] }> {
   await target.leave()
   const session = await target.outside()
   try {
-    if (replace) {
-      await markReplaceable(session, incomplete, name)
-      // Looked at again: another may have been made under that name meanwhile.
-      if (await databaseExists(session, name)) await refuseToReplace(session, name)
-      await dropReplaced(session, name)
-    }
+    if (replace) return { warnings: await takeNameOf(session, incomplete, name) }
     // The server waits some seconds for others to go.
     await renameDatabase(session, incomplete, name)
-    return undefined
+    return { warnings: [] }
   } catch (cause) {
-    if (cause instanceof PgstowError && cause.kind === "usage") return cause
+    if (cause instanceof PgstowError && cause.kind === "usage") return { failure: cause, warnings: [] }
     if (!(cause instanceof QueryError)) throw cause
-    return new PgstowError(
+    const failure = new PgstowError(
       "postgres",
       `all was restored, but the database could not be renamed: ${cause.reason}`,
-      {
-        cause,
-        hint: "Rename it when nothing is in the way any more.",
-      },
+      { cause, hint: "Rename it when nothing is in the way any more." },
     )
+    return { failure, warnings: [] }
   }
 }
 

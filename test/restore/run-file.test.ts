@@ -18,7 +18,7 @@ beforeEach(async () => {
   )
   await scene.json(["backup"])
   onTestFinished(async () => {
-    for (const name of [into, `incomplete_${into}`])
+    for (const name of [into, `incomplete_${into}`, `replaced_${into}`])
       await server.psql(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   })
 })
@@ -35,7 +35,7 @@ async function runFile(
 async function databases(): Promise<string> {
   const { server } = scene
   return server.psql(
-    `SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname IN ('${into}', 'incomplete_${into}')`,
+    `SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname IN ('${into}', 'incomplete_${into}', 'replaced_${into}')`,
   )
 }
 
@@ -132,6 +132,51 @@ test("--replace puts a new database in the place of the one that it made before,
   expect(await databases()).toBe(into)
   expect(await server.psql("SELECT to_regclass('app.left_over')", into)).toBe("")
   expect(await maskedIn(into)).toBe("100")
+})
+
+test("at no moment is there no database of the name that is replaced", async () => {
+  const { server } = scene
+  await runFile(mask, ["--replace"])
+  const watching = server.psql(
+    `DO $$
+     DECLARE
+       before oid := (SELECT oid FROM pg_database WHERE datname = '${into}');
+       current oid;
+     BEGIN
+       LOOP
+         current := (SELECT oid FROM pg_database WHERE datname = '${into}');
+         IF current IS NULL THEN RAISE 'there is none'; END IF;
+         EXIT WHEN current <> before;
+         PERFORM pg_sleep(0.0002);
+       END LOOP;
+     END $$`,
+  )
+  expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
+  await watching
+})
+
+test("what an interrupted --replace has left of the database before is dropped by the next, and nobody else's", async () => {
+  const { server } = scene
+  await runFile(mask, ["--replace"])
+  await server.psql(`ALTER DATABASE ${into} RENAME TO replaced_${into}`)
+  expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
+  expect(await databases()).toBe(into)
+  await server.psql(`CREATE DATABASE replaced_${into}`)
+  const refused = failureOfRun(await runFile(mask, ["--replace"]))
+  expect(refused).toMatchObject({ exitCode: 2, message: /another database has that name$/ })
+  expect((await databases()).split(",").sort()).toEqual([into, `replaced_${into}`].sort())
+})
+
+test("a replaced database that can't be dropped is named, and the new one has its name", async () => {
+  const { server } = scene
+  await runFile(mask, ["--replace"])
+  await server.psql(`ALTER DATABASE ${into} IS_TEMPLATE true`)
+  const { exitCode, stderr } = await runFile(mask, ["--replace"])
+  expect([exitCode, stderr]).toMatchObject([0, new RegExp(`is left as replaced_${into}: `)])
+  await server.psql(`ALTER DATABASE replaced_${into} IS_TEMPLATE false`)
+  expect(await maskedIn(into)).toBe("100")
+  expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
+  expect(await databases()).toBe(into)
 })
 
 test("--replace drops no database but one that it made, or whose comment allows it by its name", async () => {
