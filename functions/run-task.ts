@@ -1,6 +1,11 @@
 import { createHash } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
-import { type ECSClient, RunTaskCommand, type RunTaskCommandInput } from "@aws-sdk/client-ecs"
+import {
+  type ECSClient,
+  ListTasksCommand,
+  RunTaskCommand,
+  type RunTaskCommandInput,
+} from "@aws-sdk/client-ecs"
 import * as z from "zod"
 import { messageOf, PgstowError } from "../task/errors.ts"
 
@@ -46,6 +51,16 @@ export function stoppedHung(hours: number): string {
 
 /** What there is no room for now may have some in a minute: Fargate's own, or what the account may use of it. */
 const noRoom = /capacity|limit on the number of|throttl|rate exceeded/i
+
+/** The ARN of a task that runs or is starting, of this family. */
+export async function runningTask(
+  ecs: ECSClient,
+  { cluster }: Pick<TaskPlace, "cluster">,
+  family: string,
+): Promise<string | undefined> {
+  const { taskArns } = await ecs.send(new ListTasksCommand({ cluster, family }))
+  return taskArns?.[0]
+}
 
 /**
  * Starts a task and gives its ARN. Where there is no room for it, tries again: on demand after Spot, then after

@@ -1,9 +1,9 @@
-import { ECSClient, ListTasksCommand } from "@aws-sdk/client-ecs"
+import { ECSClient } from "@aws-sdk/client-ecs"
 import * as z from "zod"
-import { messageOf, PgstowError } from "../task/errors.ts"
-import { publishEvent } from "../task/notify/events.ts"
+import { PgstowError } from "../task/errors.ts"
+import { publishEvent, reasonOf } from "../task/notify/events.ts"
 import { lambdaHandler } from "./handler.ts"
-import { runTask, taskPlaceSchema } from "./run-task.ts"
+import { runningTask, runTask, taskPlaceSchema } from "./run-task.ts"
 
 export const startBackupSettings = z.object({
   databases: z.array(z.string()),
@@ -42,8 +42,7 @@ export const handler = lambdaHandler(
 
     const start = async (name: string): Promise<Start> => {
       const family = familyPrefix + name
-      const { taskArns } = await ecs.send(new ListTasksCommand({ cluster: place.cluster, family }))
-      const running = taskArns?.[0]
+      const running = await runningTask(ecs, place, family)
       if (running === undefined)
         return { database: name, started: await runTask(ecs, place, { family, token, retry }, signal) }
       await publishEvent(eventBus, { type: "Backup Skipped", database: name, running })
@@ -56,11 +55,7 @@ export const handler = lambdaHandler(
       if (outcome.status === "fulfilled") continue
       failures.push(outcome.reason)
       const name = database === "*" ? (databases[index] ?? database) : database
-      await publishEvent(eventBus, {
-        type: "Backup Failed",
-        database: name,
-        error: messageOf(outcome.reason),
-      })
+      await publishEvent(eventBus, { type: "Backup Failed", database: name, ...reasonOf(outcome.reason) })
     }
     if (failures.length > 0) throw new AggregateError(failures)
     return starts.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []))

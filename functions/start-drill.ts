@@ -1,11 +1,11 @@
-import { ECSClient, ListTasksCommand } from "@aws-sdk/client-ecs"
+import { ECSClient } from "@aws-sdk/client-ecs"
 import * as z from "zod"
 import { listBackups, listDatabases, newestVerified } from "../task/catalog/catalog.ts"
-import { messageOf, PgstowError } from "../task/errors.ts"
-import { publishEvent } from "../task/notify/events.ts"
+import { PgstowError } from "../task/errors.ts"
+import { publishEvent, reasonOf } from "../task/notify/events.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { lambdaHandler, type Services } from "./handler.ts"
-import { runTask, taskPlaceSchema } from "./run-task.ts"
+import { runningTask, runTask, taskPlaceSchema } from "./run-task.ts"
 
 export const startDrillSettings = z.object({
   databases: z.array(z.string()),
@@ -36,8 +36,7 @@ export const handler = lambdaHandler(startDrillEvent, startDrillSettings, async 
   const { eventBus, familyPrefix, place, server } = settings
   try {
     const family = familyPrefix + event.database
-    const { taskArns } = await ecs.send(new ListTasksCommand({ cluster: place.cluster, family }))
-    const running = taskArns?.[0]
+    const running = await runningTask(ecs, place, family)
     if (running !== undefined) {
       log.info("a drill is under way already", { database: event.database, running })
       return { running }
@@ -48,13 +47,7 @@ export const handler = lambdaHandler(startDrillEvent, startDrillSettings, async 
         : undefined
     return { started: await runTask(ecs, place, { family, command, token: event.token }, signal) }
   } catch (cause) {
-    const hint = cause instanceof PgstowError && cause.hint !== undefined ? { hint: cause.hint } : {}
-    await publishEvent(eventBus, {
-      type: "Drill Failed",
-      database: event.database,
-      error: messageOf(cause),
-      ...hint,
-    })
+    await publishEvent(eventBus, { type: "Drill Failed", database: event.database, ...reasonOf(cause) })
     throw cause
   }
 })

@@ -1,9 +1,8 @@
-import { ECSClient, ListTasksCommand } from "@aws-sdk/client-ecs"
+import { ECSClient } from "@aws-sdk/client-ecs"
 import * as z from "zod"
-import { messageOf, PgstowError } from "../task/errors.ts"
-import { publishEvent } from "../task/notify/events.ts"
+import { publishEvent, reasonOf } from "../task/notify/events.ts"
 import { lambdaHandler } from "./handler.ts"
-import { runTask, taskPlaceSchema } from "./run-task.ts"
+import { runningTask, runTask, taskPlaceSchema } from "./run-task.ts"
 
 export const startRefreshSettings = z.object({
   /** What the family of each task definition begins with; the name of a database follows. */
@@ -28,14 +27,12 @@ export const handler = lambdaHandler(
     const { eventBus, familyPrefix, place } = settings
     const family = familyPrefix + database
     try {
-      const { taskArns } = await ecs.send(new ListTasksCommand({ cluster: place.cluster, family }))
-      const running = taskArns?.[0]
+      const running = await runningTask(ecs, place, family)
       if (running === undefined) return { started: await runTask(ecs, place, { family, token }, signal) }
       log.info("a refresh is under way already", { database, running })
       return { running }
     } catch (cause) {
-      const hint = cause instanceof PgstowError && cause.hint !== undefined ? { hint: cause.hint } : {}
-      await publishEvent(eventBus, { type: "Restore Failed", database, error: messageOf(cause), ...hint })
+      await publishEvent(eventBus, { type: "Restore Failed", database, ...reasonOf(cause) })
       throw cause
     }
   },

@@ -3,8 +3,8 @@ import * as z from "zod"
 import { readFindings, readManifest } from "../task/catalog/catalog.ts"
 import { databaseOf } from "../task/core/database-folder.ts"
 import { storedBytes } from "../task/core/manifest.ts"
-import { messageOf, PgstowError } from "../task/errors.ts"
-import { publishEvent } from "../task/notify/events.ts"
+import { PgstowError } from "../task/errors.ts"
+import { publishEvent, reasonOf } from "../task/notify/events.ts"
 import { openStorage } from "../task/storage/open-storage.ts"
 import { verificationEvent } from "../task/verify/verification-event.ts"
 import { verify } from "../task/verify/verify.ts"
@@ -47,7 +47,7 @@ export const handler = lambdaHandler(
     }
     try {
       const result = await verifyOrHandOver().catch(async (cause: unknown) => {
-        await publishEvent(eventBus, { type: "Verification Failed", database, id, error: messageOf(cause) })
+        await publishEvent(eventBus, { type: "Verification Failed", database, id, ...reasonOf(cause) })
         throw cause
       })
       if (!("handedOver" in result)) await publishEvent(eventBus, verificationEvent(result))

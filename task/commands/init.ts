@@ -9,7 +9,7 @@ import { readAwsSecret } from "../keys/aws-secret.ts"
 import { keygen } from "../keys/keygen.ts"
 import { parseRecipients } from "../keys/recipients.ts"
 import { shellWord } from "../processes/shell-word.ts"
-import { flagOf } from "../settings/config.ts"
+import { flagOf, variableOf, variablesBeside } from "../settings/config.ts"
 import { connectionSettings } from "../settings/configured-connection.ts"
 import {
   checkName,
@@ -17,8 +17,10 @@ import {
   existsAlready,
   nameFor,
   retentionAnswer,
+  retentionRules,
   scheduleAnswer,
   storagesAnswer,
+  storagesIn,
   writeNewFile,
 } from "../settings/initial-settings.ts"
 import { settingsIn } from "../settings/read-config-file.ts"
@@ -141,9 +143,14 @@ export const initCommand = defineCommand({
       context.log.info(
         `the key that opens the backups is in ${relative(".", key)}: move it to another machine, since backups do not need it, and restores do (--identity)`,
       )
+    const instead = usedInstead(storages, context.env)
+    if (instead.length > 0)
+      context.log.warn(
+        `the environment has ${instead.join(", ")}, which every run takes in place of what ${flags.out} says: unset it, so that your answers count`,
+      )
     const { outcome, failure } = await examine(file, invocation, context)
     if (outcome) invocation.report.result(outcome)
-    const next = nextSteps(file, connection, at)
+    const next = nextSteps(file, connection, { at, program: programIn(context.env) })
     return {
       title: `wrote ${flags.out}`,
       result: {
@@ -159,7 +166,7 @@ export const initCommand = defineCommand({
         failure &&
         new PgstowError(failure.kind, `${flags.out} is written, and no backup can be made by it yet`, {
           cause: failure,
-          hint: `Put that right, then run \`pgstow doctor --config ${flags.out}\`.`,
+          hint: `Put that right, then run \`${programIn(context.env)} doctor --config ${flags.out}\`.`,
         }),
     }
   },
@@ -174,6 +181,21 @@ function refuseUnasked(answers: Readonly<Record<string, string | undefined>>, as
   throw new PgstowError("usage", "init asks questions, and there is no terminal", {
     hint: `Run it on a terminal, or answer by ${missing.join(", ")}.`,
   })
+}
+
+/** The variables that go before an answer, and say something else. */
+function usedInstead(storages: readonly string[], env: Context["env"]): readonly string[] {
+  const isSame = storagesIn(env[variableOf("storage")] ?? "").join(" ") === storages.join(" ")
+  const answered = [
+    ...(isSame ? [] : (["storage"] as const)),
+    ...(["unencrypted", "cleanup", ...retentionRules] as const),
+  ].map(variableOf)
+  return variablesBeside(env).before.filter((variable) => answered.includes(variable))
+}
+
+/** What a person types to run this program again. npm says how it was started. */
+function programIn(env: Context["env"]): string {
+  return env.npm_command === "exec" ? "npx pgstow" : "pgstow"
 }
 
 const tries = 3
@@ -201,7 +223,11 @@ function questionsBy(ask: Ask | undefined, { log }: Pick<Context, "log">) {
 }
 
 /** What to do next: lines for a person. */
-function nextSteps(file: string, connection: object, at: string): string {
+function nextSteps(
+  file: string,
+  connection: object,
+  { at, program }: { readonly at: string; readonly program: string },
+): string {
   const settings = "urlEnv" in connection ? resolve(".env") : undefined
   const needsFile =
     settings !== undefined && "urlEnv" in connection && !existsSync(settings)
@@ -209,21 +235,21 @@ function nextSteps(file: string, connection: object, at: string): string {
       : ""
   return [
     "Back up now:",
-    `  pgstow backup --config ${shellWord(file)}`,
+    `  ${program} backup --config ${shellWord(file)}`,
     `Every day${needsFile}:`,
-    `  ${scheduleLine(file, settings, at)}`,
+    `  ${scheduleLine(program, file, settings, at)}`,
   ].join("\n")
 }
 
 /** What has the backups made every day. A variable is there at night only where a file has it. */
-function scheduleLine(file: string, settings: string | undefined, at: string): string {
+function scheduleLine(program: string, file: string, settings: string | undefined, at: string): string {
   if (process.platform !== "linux") {
     const [hour, minute] = at.split(":").map(Number)
-    return `pgstow schedule --run "${minute} ${hour} * * *" --config ${shellWord(file)}`
+    return `${program} schedule --run "${minute} ${hour} * * *" --config ${shellWord(file)}`
   }
   const sudo = process.getuid?.() === 0 ? "" : "sudo "
   const environment = settings === undefined ? "" : ` --settings ${shellWord(settings)}`
-  return `${sudo}pgstow schedule --config ${shellWord(file)}${environment} --install`
+  return `${sudo}${program} schedule --config ${shellWord(file)}${environment} --install`
 }
 
 /** What doctor says of the settings. Warnings are no failure: one is of the key that was made just now. */

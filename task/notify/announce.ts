@@ -2,7 +2,7 @@ import type { Log } from "../console/log.ts"
 import { messageOf, type PgstowError } from "../errors.ts"
 import { ChildError } from "../processes/child-error.ts"
 import type { Channel } from "./channel.ts"
-import { type PgstowEvent, publishEvent } from "./events.ts"
+import { type PgstowEvent, publishEvent, reasonOf } from "./events.ts"
 import { notify } from "./notify.ts"
 
 const failed = {
@@ -18,9 +18,8 @@ export function failureEvents(command: string, database: string, failure: Pgstow
   if (!(command in failed)) return []
   // The keys of `failed` are its type's.
   const type = failed[command as keyof typeof failed]
-  const hint = failure.hint === undefined ? {} : { hint: failure.hint }
   const output = lastWords(failure)
-  return [{ type, database, error: messageOf(failure), ...hint, ...(output.length === 0 ? {} : { output }) }]
+  return [{ type, database, ...reasonOf(failure), ...(output.length === 0 ? {} : { output }) }]
 }
 
 const linesTold = 10

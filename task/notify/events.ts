@@ -1,5 +1,5 @@
 import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge"
-import { PgstowError } from "../errors.ts"
+import { messageOf, PgstowError } from "../errors.ts"
 import { agentsInUse } from "../processes/network.ts"
 
 /** What happened, and where: for people and programs elsewhere. Never secrets. */
@@ -101,6 +101,12 @@ type Happening =
       /** The last lines that the program which failed said. */
       readonly output?: readonly string[]
     }
+
+/** What an event says of a failure. */
+export function reasonOf(error: unknown): { readonly error: string; readonly hint?: string } {
+  const hint = error instanceof PgstowError ? error.hint : undefined
+  return { error: messageOf(error), ...(hint === undefined ? {} : { hint }) }
+}
 
 export const eventSource = "pgstow"
 

@@ -22,7 +22,10 @@ export async function createRoles(
   storage: Storage,
   manifest: Manifest,
   session: Session,
-  options: OpenContentOptions,
+  options: OpenContentOptions & {
+    /** Hears which roles were made where this rejects after that. */
+    readonly onStop?: (notices: readonly string[]) => void
+  },
 ): Promise<string[]> {
   const statements = await readRoles(storage, manifest, options)
   const target = await inspectTarget(session)
@@ -41,19 +44,25 @@ export async function createRoles(
       return false
     }
   }
-  for (const role of missing) {
-    const name = identifier(role.role)
-    // One right after another, so that one that the user may not give keeps back none of the others.
-    if (!(await attempt([`CREATE ROLE ${name}`, ...role.options].join(" ")))) continue
-    made.push(role)
-    for (const right of role.rights) await attempt(`ALTER ROLE ${name} ${right}`)
-    if (!target.isSuperuser)
-      await attempt(
-        `GRANT ${name} TO CURRENT_USER${session.serverMajor < 16 ? "" : " WITH INHERIT TRUE, SET TRUE"}`,
-      )
-  }
   const isMade = (role: string | null) => made.some((one) => one.role === role)
-  for (const statement of statements) if (concerns(statement, isMade)) await attempt(statement.sql)
+  try {
+    for (const role of missing) {
+      const name = identifier(role.role)
+      // One right after another, so that one that the user may not give keeps back none of the others.
+      if (!(await attempt([`CREATE ROLE ${name}`, ...role.options].join(" ")))) continue
+      made.push(role)
+      for (const right of role.rights) await attempt(`ALTER ROLE ${name} ${right}`)
+      if (!target.isSuperuser)
+        await attempt(
+          `GRANT ${name} TO CURRENT_USER${session.serverMajor < 16 ? "" : " WITH INHERIT TRUE, SET TRUE"}`,
+        )
+    }
+    for (const statement of statements) if (concerns(statement, isMade)) await attempt(statement.sql)
+  } catch (error) {
+    // They stay, and perhaps without all that they have in the backup.
+    options.onStop?.(noticesOf(made, target.isSuperuser))
+    throw error
+  }
   return [...noticesOf(made, target.isSuperuser), ...refusals]
 }
 

@@ -51,7 +51,7 @@ export async function restoreChosen(
   options: RestoreChosenOptions,
   context: Context,
 ): Promise<RestoreResult> {
-  const { log, now, signal } = context
+  const { log, now } = context
   const startedAt = now()
   const plain = manifest.objects.find(({ kind }) => kind === "plain")
   if (plain) return restoreImported(storage, manifest, plain, options, context)
@@ -71,30 +71,56 @@ export async function restoreChosen(
     const original = options.into === undefined ? manifest.source.database : undefined
     const rename =
       original === undefined || exists ? () => [] : await takePlace(await target.outside(), original, now())
-    const { identities } = options
-    const { checkFirst } = job
-    const notices = options.createRoles
-      ? await createRoles(storage, manifest, await target.outside(), { identities, checkFirst, signal })
-      : []
-    const outlook = options.createRoles
-      ? await lookAhead(job, { exists, createRoles: false }, context)
-      : first
-    if (options.createRoles && first.foreseen.length === 0)
-      await askOfForeseen(outlook.foreseen, asking, context)
-    const run = exists ? restoreIntoExisting : restoreIntoNew
-    const items = paceItems(outlook.job, outlook.plan, !exists)
-    const pace = openPace(items, exists ? 1 : job.jobs, () => performance.now() / 1000)
-    const end = await run({ ...outlook.job, pace }, outlook.plan, context)
-    const restoredBytes = end.state === "restored" ? await sizeOfSelection(outlook.job, end) : undefined
-    const reported = {
-      ...end,
-      rename: rename(end.into),
-      phases: pace.phases(),
-      restoredBytes,
-      warnings: [...notices, ...outlook.notes, ...outlook.lookups, ...end.warnings],
-    }
-    return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
+    return withRoles(job, options.createRoles, context, async (notices) => {
+      const outlook = options.createRoles
+        ? await lookAhead(job, { exists, createRoles: false }, context)
+        : first
+      if (options.createRoles && first.foreseen.length === 0)
+        await askOfForeseen(outlook.foreseen, asking, context)
+      const run = exists ? restoreIntoExisting : restoreIntoNew
+      const items = paceItems(outlook.job, outlook.plan, !exists)
+      const pace = openPace(items, exists ? 1 : job.jobs, () => performance.now() / 1000)
+      const end = await run({ ...outlook.job, pace }, outlook.plan, context)
+      const restoredBytes = end.state === "restored" ? await sizeOfSelection(outlook.job, end) : undefined
+      const reported = {
+        ...end,
+        rename: rename(end.into),
+        phases: pace.phases(),
+        restoredBytes,
+        warnings: [...notices, ...outlook.notes, ...outlook.lookups, ...end.warnings],
+      }
+      return resultOf(job, reported, (now().getTime() - startedAt.getTime()) / 1000)
+    })
   })
+}
+
+/**
+ * Makes the backup's roles where that is asked for, and does `work` with what there is to say of them. Where either is
+ * stopped, says it now: roles stay when a database is dropped.
+ */
+async function withRoles<T>(
+  { storage, manifest, target, options: { identities }, checkFirst }: RestoreJob,
+  isAsked: boolean,
+  { signal, log }: Context,
+  work: (notices: readonly string[]) => Promise<T>,
+): Promise<T> {
+  const tell = (notices: readonly string[]) => {
+    for (const notice of notices) log.warn(notice)
+  }
+  const notices = isAsked
+    ? await createRoles(storage, manifest, await target.outside(), {
+        identities,
+        checkFirst,
+        signal,
+        onStop: tell,
+      })
+    : []
+  try {
+    return await work(notices)
+  } catch (error) {
+    tell(notices)
+    throw error
+  }
 }
 
 /** Says with each question which backup it is about. */

@@ -62,12 +62,17 @@ export function checkName(name: string): string {
 
 /** Storages, separated by spaces. */
 export function storagesAnswer(text: string, env: Readonly<Record<string, string | undefined>>): string[] {
-  const storages = text.split(/\s+/).filter((url) => url !== "")
+  const storages = storagesIn(text)
   if (storages.length === 0)
     throw wrong("no storage was given", "Write s3://my-bucket/backups or file:///var/backups/pgstow.")
   for (const url of storages) openStorage(url, { env }).close()
-  // From where they were typed, not from where the file is.
-  return storages.map((url) => (/^\.{1,2}\//.test(url) ? resolve(url) : url))
+  return storages
+}
+
+/** Relative folders are meant from where they were typed, not from where the file is. */
+export function storagesIn(text: string): string[] {
+  const urls = text.split(/\s+/).filter((url) => url !== "")
+  return urls.map((url) => (/^\.{1,2}\//.test(url) ? resolve(url) : url))
 }
 
 /** A time of day as the stack's schedule has it. */
@@ -86,6 +91,8 @@ const rules = {
   monthly: "keepMonthly",
   yearly: "keepYearly",
 } as const
+
+export const retentionRules = Object.values(rules)
 
 /** "7 daily, 5 weekly, 12 monthly", "30 days", "last 10"; undefined for all. */
 export function retentionAnswer(text: string): RetentionPolicy | undefined {

@@ -62,6 +62,15 @@ describe.for(newestMajor)("PostgreSQL %i", (major) => {
     expect(await rowsSeenByTheApplication(scene, target)).toBe("100|app")
   })
 
+  test("a restore that ends after it has made roles says which they are", async () => {
+    const { target, restore } = await setServers(major)
+    await target.psql("CREATE DATABASE incomplete_orders")
+    const stopped = await restore("", "--create-roles")
+    expect(failureOfRun(stopped).kind).toBe("notConfirmed")
+    expect(stopped.stderr).toContain("made the roles app, boss, copier, orders_owner, reader")
+    expect(stopped.stderr).toMatch(/without a password.* app, boss: set it in psql by /)
+  })
+
   test("an admin who is no superuser makes what it may, and is told what it may not", async () => {
     const { scene, target, restore } = await setServers(major)
     await target.psql("CREATE ROLE adm LOGIN CREATEROLE CREATEDB PASSWORD 'pw'")

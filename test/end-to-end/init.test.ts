@@ -127,6 +127,25 @@ describe("init", () => {
     })
   })
 
+  test("says which variables will be used in place of the answers, and how npx runs it again", async () => {
+    const scene = await setInitScene()
+    const env = {
+      PGSTOW_STORAGE: `file://${scene.folder}/elsewhere`,
+      PGSTOW_KEEP_LAST: "3",
+      PGSTOW_JOBS: "2",
+      npm_command: "exec",
+    }
+    const answered = await scene.run([...flags, "--recipient", scene.recipient], env)
+    expect(answered.stderr).toMatch(/environment has PGSTOW_STORAGE, PGSTOW_KEEP_LAST, which/)
+    expect(answered.stdout).toContain("  npx pgstow backup --config ")
+    const same = await scene.run([...flags, "--recipient", scene.recipient, "--out", "same.json"], {
+      PGSTOW_STORAGE: "./backups",
+    })
+    expect(same.exitCode, same.stderr).toBe(0)
+    expect(same.stderr).not.toContain("environment has")
+    expect(same.stdout).toContain("  pgstow backup --config ")
+  })
+
   test("makes no key and writes nothing where the settings could not be read again", async () => {
     const scene = await setInitScene()
     const failure = failureOfRun(await scene.run([...flags, "--name", "an odd name"]))
