@@ -23,6 +23,54 @@ export async function databaseExists(session: Session, name: string): Promise<bo
   return found.length > 0
 }
 
+/** The OID of the database of this name, which stays when it is renamed; undefined where there is none. */
+async function databaseOid(session: Session, name: string): Promise<string | undefined> {
+  const found = await session.query(
+    `SELECT oid::pg_catalog.text AS oid FROM pg_catalog.pg_database WHERE datname = ${literal(name)}`,
+  )
+  return z.array(z.object({ oid: z.string() })).parse(found)[0]?.oid
+}
+
+/** A database that was made under this name. Another may have been made under it since. */
+export type Made = { readonly database: string; readonly oid: string }
+
+/** The database that has just been made under this name. */
+export async function madeAs(session: Session, database: string): Promise<Made> {
+  const oid = await databaseOid(session, database)
+  if (oid === undefined) throw new NotThatDatabaseError(database, true)
+  return { database, oid }
+}
+
+/** Rejects with a NotThatDatabaseError where the database of that name is not the one that was made. */
+export async function checkMade(session: Session, { database, oid }: Made): Promise<void> {
+  const there = await databaseOid(session, database)
+  if (there === undefined || there !== oid) throw new NotThatDatabaseError(database, there === undefined)
+}
+
+/**
+ * As renameDatabase, for a transaction: rejects with a NotThatDatabaseError, for it to be taken back, where the database
+ * of that name is another one by now. Looked at again at the end, since nobody can change its name any more then.
+ */
+export async function renameMade(session: Session, { database, oid }: Made, newName: string): Promise<void> {
+  await checkMade(session, { database, oid })
+  await renameDatabase(session, database, newName)
+  if ((await databaseOid(session, newName)) !== oid) throw new NotThatDatabaseError(database, false)
+}
+
+/** A database is gone, and perhaps another there under its name. */
+export class NotThatDatabaseError extends PgstowError {
+  readonly database: string
+
+  constructor(database: string, isGone: boolean) {
+    const now = isGone ? "is gone" : "is another one by now"
+    super("postgres", `the database ${JSON.stringify(database)} ${now}: somebody has dropped or renamed it`, {
+      hint: "Let one restore at a time go into a database of this name, and restore again.",
+    })
+    this.name = "NotThatDatabaseError"
+    this.database = database
+  }
+}
+
 /** The session must be one with another database, and nobody else connected to this one. */
 export async function renameDatabase(session: Session, name: string, newName: string): Promise<void> {
   checkDatabaseName(newName)

@@ -16,7 +16,9 @@ export type Target = {
    * in it stays until `leave`.
    */
   inside(database: string): Promise<Session>
-  /** Closes the session inside: nobody may be in a database that is renamed or dropped. */
+  /** A second session with the database of the one outside, instead of the one inside. */
+  beside(): Promise<Session>
+  /** Closes the session inside or beside: nobody may be in a database that is renamed or dropped. */
   leave(): Promise<void>
   /** Closes both. Never rejects. */
   close(): Promise<void>
@@ -40,23 +42,29 @@ export async function openTarget(
     await inner?.session.close()
     inner = undefined
   }
+  const outside = async () => {
+    if (await isThere(outer)) return outer
+    signal?.throwIfAborted()
+    await outer.close()
+    outer = await openMaintenanceSession(clients, connection, database, { env, signal })
+    return outer
+  }
+  const inside = async (name: string) => {
+    if (inner?.database === name && (await isThere(inner.session))) return inner.session
+    signal?.throwIfAborted()
+    await leave()
+    const session = await openSession(clients, withDatabase(connection, name), { env, signal })
+    inner = { database: name, session }
+    return session
+  }
   return {
     connection,
     serverMajor,
-    async outside() {
-      if (await isThere(outer)) return outer
-      signal?.throwIfAborted()
-      await outer.close()
-      outer = await openMaintenanceSession(clients, connection, database, { env, signal })
-      return outer
-    },
-    async inside(name) {
-      if (inner?.database === name && (await isThere(inner.session))) return inner.session
-      signal?.throwIfAborted()
-      await leave()
-      const session = await openSession(clients, withDatabase(connection, name), { env, signal })
-      inner = { database: name, session }
-      return session
+    outside,
+    inside,
+    async beside() {
+      const { dbname = "postgres" } = (await outside()).connection.params
+      return inside(dbname)
     },
     leave,
     async close() {

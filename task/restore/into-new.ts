@@ -7,10 +7,18 @@ import { withDatabase } from "../postgres/connection.ts"
 import { QueryError } from "../postgres/conversation.ts"
 import { createDatabase, type OriginalDatabase, type RefusedSetting } from "../postgres/create-database.ts"
 import { propertyStatements } from "../postgres/database-properties.ts"
+import { inTransaction } from "../postgres/in-transaction.ts"
 import { classOf, type RestoreError } from "../postgres/restore-errors.ts"
 import { subscriptionsIn } from "../postgres/subscriptions.ts"
 import type { Target } from "../postgres/target.ts"
-import { databaseExists, dropDatabase, renameDatabase } from "../postgres/target-database.ts"
+import {
+  databaseExists,
+  dropDatabase,
+  type Made,
+  madeAs,
+  NotThatDatabaseError,
+  renameMade,
+} from "../postgres/target-database.ts"
 import { detachSubscriptions, dropSubscriptions } from "./detach-subscriptions.ts"
 import { endProtocols, extensionStatements } from "./extension-protocols.ts"
 import { findLostOperators } from "./find-lost-operators.ts"
@@ -22,7 +30,7 @@ import { makeMissingSchemas } from "./make-missing-schemas.ts"
 import { makeNotValid } from "./make-not-valid.ts"
 import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
 import type { Questions } from "./options.ts"
-import { isConsent, takeNameOf } from "./replace.ts"
+import { dropOutgoing, isConsent, takeNameOf } from "./replace.ts"
 import { runFile } from "./run-file.ts"
 
 /**
@@ -57,11 +65,14 @@ async function fillAndRename(
 ): Promise<RestoreEnd> {
   const { target, manifest, name, options } = job
   const incomplete = incompleteName(name)
+  // What is in the way of the name in the end is to be known before hours of work.
+  if (options.replace) await dropOutgoing(await target.outside(), name)
   await removeLeftover(target, incomplete, options)
   const refused = await makeDatabase(target, incomplete, manifest.source, leaves, {
     choice: options.locale,
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
+  const made = await madeAs(await target.outside(), incomplete)
   const filled = await fill(job, plan, statements, incomplete, context, leaves)
   const warnings = [
     ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
@@ -76,7 +87,7 @@ async function fillAndRename(
     return { plan, into: incomplete, state: "incomplete", outcome: failed, warnings }
   }
   warnings.push(...(await analyze(job, plan, incomplete, context)))
-  const { failure, warnings: left } = await giveName(target, incomplete, name, job.options)
+  const { failure, warnings: left } = await giveName(job, made, leaves)
   warnings.push(...left)
   if (!failure) {
     leaves({ database: name, holds: "all" })
@@ -205,28 +216,39 @@ export async function removeLeftover(target: Target, incomplete: string, options
 
 /** Gives the database, which is good now, its name, and resolves to what is in the way. */
 async function giveName(
-  target: Target,
-  incomplete: string,
-  name: string,
-  { replace = false }: Pick<RestoreJob["options"], "replace">,
+  { target, name, options }: MeasuredJob,
+  made: Made,
+  leaves: Leaves,
 ): Promise<{ readonly failure?: PgstowError; readonly warnings: readonly string[] }> {
   await target.leave()
   const session = await target.outside()
   try {
-    if (replace) return { warnings: await takeNameOf(session, incomplete, name) }
+    if (options.replace) return { warnings: await takeNameOf(target, made, name) }
     // The server waits some seconds for others to go.
-    await renameDatabase(session, incomplete, name)
+    await inTransaction(session, () => renameMade(session, made, name))
     return { warnings: [] }
   } catch (cause) {
-    if (cause instanceof PgstowError && cause.kind === "usage") return { failure: cause, warnings: [] }
+    if (cause instanceof NotThatDatabaseError && cause.database === made.database) {
+      // What is there now is for others to drop.
+      leaves(undefined)
+      throw cause
+    }
+    if (cause instanceof NotThatDatabaseError || (cause instanceof PgstowError && cause.kind === "usage"))
+      return { failure: cause, warnings: [] }
     if (!(cause instanceof QueryError)) throw cause
     const failure = new PgstowError(
       "postgres",
       `all was restored, but the database could not be renamed: ${cause.reason}`,
-      { cause, hint: "Rename it when nothing is in the way any more." },
+      { cause, hint: hintOf(cause) },
     )
     return { failure, warnings: [] }
   }
+}
+
+function hintOf({ sqlstate }: QueryError): string {
+  return sqlstate === "55006"
+    ? "Rename it when no session and no prepared transaction (pg_prepared_xacts) is in the way any more."
+    : "Rename it when nothing is in the way any more."
 }
 
 /** Gives the new database what the old one had beside its contents, and resolves to what was refused. */

@@ -1,11 +1,14 @@
+import { setTimeout as delay } from "node:timers/promises"
 import * as z from "zod"
 import { formatName } from "../console/format.ts"
 import { identifier, literal } from "../core/quote.ts"
 import { outgoingName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { QueryError } from "../postgres/conversation.ts"
+import { inTransaction } from "../postgres/in-transaction.ts"
 import type { Session } from "../postgres/session.ts"
-import { databaseExists, renameDatabase } from "../postgres/target-database.ts"
+import type { Target } from "../postgres/target.ts"
+import { checkMade, type Made, renameMade } from "../postgres/target-database.ts"
 
 /** What every such comment begins with, whichever database it is of. */
 const consentBegins = "pgstow restore --replace may replace "
@@ -26,9 +29,10 @@ export function isConsent(sql: string): boolean {
 
 /**
  * Throws a usage error where a database may not be replaced: only one that a restore of `--replace` made, or whose
- * comment its owner has set, may be dropped for another. The same holds for what it is called before it is dropped.
+ * comment its owner has set, may be dropped for another, and by its owner alone. The same holds for what it is called
+ * before it is dropped. Resolves to the OID of the one that may be, undefined where there is none.
  */
-export async function refuseToReplace(session: Session, name: string): Promise<void> {
+export async function refuseToReplace(session: Session, name: string): Promise<string | undefined> {
   const outgoing = await lookAt(session, outgoingName(name))
   if (outgoing !== undefined && outgoing.comment !== consentFor(name, outgoing.oid))
     throw new PgstowError(
@@ -36,8 +40,13 @@ export async function refuseToReplace(session: Session, name: string): Promise<v
       `${formatName(name)} is called ${formatName(outgoingName(name))} before it is dropped, and another database has that name`,
       { hint: "Rename or drop that one, and restore again." },
     )
+  if (outgoing !== undefined) refuseToOthers(outgoingName(name), outgoing)
   const found = await lookAt(session, name)
-  if (found === undefined || found.comment === consentFor(name, found.oid)) return
+  if (found === undefined) return undefined
+  if (found.comment === consentFor(name, found.oid)) {
+    refuseToOthers(name, found)
+    return found.oid
+  }
   throw new PgstowError(
     "usage",
     `the database ${formatName(name)} exists, and was not made by \`restore --replace\`: it is not dropped`,
@@ -47,66 +56,84 @@ export async function refuseToReplace(session: Session, name: string): Promise<v
   )
 }
 
-/** Says that a database may be dropped for another by the next such restore, once it has this name. */
-async function markReplaceable(session: Session, database: string, name: string): Promise<void> {
-  const found = await lookAt(session, database)
-  if (found === undefined)
-    throw new PgstowError("postgres", `the database ${formatName(database)} is gone`, {
-      hint: "Somebody has dropped or renamed it meanwhile. Restore again.",
-    })
-  await session.execute(consentStatement(database, consentFor(name, found.oid)))
+/** The server would say so only when all is restored. */
+function refuseToOthers(name: string, { owner, isOwner }: Found): void {
+  if (isOwner) return
+  throw new PgstowError(
+    "usage",
+    `the database ${formatName(name)} belongs to ${formatName(owner)}, and only its owner may replace it`,
+    { hint: `Restore as ${formatName(owner)} or a member of that role, or give the database to this user.` },
+  )
 }
 
-async function lookAt(
-  session: Session,
-  name: string,
-): Promise<{ readonly oid: string; readonly comment: string | null } | undefined> {
+/**
+ * Drops what an earlier restore has left of the database that it replaced. Rejects as `refuseToReplace`, and with a
+ * PgstowError where it can't be dropped: there would be no name for the next one.
+ */
+export async function dropOutgoing(session: Session, name: string): Promise<void> {
+  await refuseToReplace(session, name)
+  try {
+    await drop(session, outgoingName(name))
+  } catch (cause) {
+    if (!(cause instanceof QueryError)) throw cause
+    throw new PgstowError(
+      "postgres",
+      `the database ${formatName(outgoingName(name))} of an earlier restore can't be dropped: ${cause.reason}`,
+      { cause, hint: "Drop or rename it, and restore again." },
+    )
+  }
+}
+
+const foundRows = z.array(
+  z.object({ oid: z.string(), comment: z.string().nullable(), owner: z.string(), isOwner: z.boolean() }),
+)
+type Found = z.infer<typeof foundRows>[number]
+
+async function lookAt(session: Session, name: string): Promise<Found | undefined> {
   const answer = await session.query(
-    `SELECT oid::pg_catalog.text AS oid, pg_catalog.shobj_description(oid, 'pg_database') AS comment
+    `SELECT oid::pg_catalog.text AS oid, pg_catalog.shobj_description(oid, 'pg_database') AS comment,
+            pg_catalog.pg_get_userbyid(datdba) AS owner, pg_catalog.pg_has_role(datdba, 'USAGE') AS "isOwner"
        FROM pg_catalog.pg_database WHERE datname = ${literal(name)}`,
   )
-  const rows = z.array(z.object({ oid: z.string(), comment: z.string().nullable() })).parse(answer)
-  return rows[0]
+  return foundRows.parse(answer)[0]
 }
 
 function consentStatement(database: string, consent: string): string {
   return `COMMENT ON DATABASE ${identifier(database)} IS ${literal(consent)}`
 }
 
-/** How often sessions are ended that are back before the rename has its lock. */
+/** How often a rename is tried that others are in the way of, each time for the five seconds that the server waits. */
 const mostTries = 3
 
 /**
- * Gives a database the name of the one that it replaces, at once: whoever connects finds the one or the other. Ends the
- * sessions of the old one, which is then dropped. Resolves to what was in the way of that, as a warning. The session must
- * be one with neither.
+ * Gives a database that a restore made the name of the one that it replaces, at once. Ends the sessions of both: the old
+ * one is then dropped, and nobody has any business in the new one yet. Resolves to what was in the way of dropping it, as
+ * a warning.
  *
- * Rejects with a QueryError where the name could not be taken: nothing has changed then.
+ * Rejects with a QueryError where the name could not be taken, and as `renameMade` where the database is another one:
+ * nothing has changed then.
  */
-export async function takeNameOf(session: Session, restored: string, name: string): Promise<string[]> {
-  await markReplaceable(session, restored, name)
+export async function takeNameOf(target: Target, made: Made, name: string): Promise<string[]> {
+  const session = await target.outside()
+  await checkMade(session, made)
+  await session.execute(consentStatement(made.database, consentFor(name, made.oid)))
   // Looked at again: another may have been made under that name meanwhile.
-  await refuseToReplace(session, name)
+  const old = await refuseToReplace(session, name)
   const outgoing = outgoingName(name)
-  // An interrupted restore may have left it.
   await drop(session, outgoing)
-  if (!(await databaseExists(session, name))) {
-    await renameDatabase(session, restored, name)
-    return []
-  }
+  const beside = await target.beside()
   for (let tried = 1; ; tried++)
     try {
-      await endSessions(session, name)
-      await session.execute("BEGIN")
-      // The server lets nobody in from here on, and waits some seconds for those who were told to go.
-      await renameDatabase(session, name, outgoing)
-      await renameDatabase(session, restored, name)
-      await session.execute("COMMIT")
+      await inTransaction(session, async () => {
+        if (old !== undefined)
+          await withoutSessions(beside, old, renameMade(session, { database: name, oid: old }, outgoing))
+        await withoutSessions(beside, made.oid, renameMade(session, made, name))
+      })
       break
     } catch (error) {
-      if (!session.lost.aborted) await session.execute("ROLLBACK")
-      if (!(error instanceof QueryError) || error.sqlstate !== inUse || tried === mostTries) throw error
+      if (!isInUse(error) || tried === mostTries) throw error
     }
+  if (old === undefined) return []
   try {
     await drop(session, outgoing)
     return []
@@ -118,13 +145,40 @@ export async function takeNameOf(session: Session, restored: string, name: strin
   }
 }
 
-const inUse = "55006"
+function isInUse(error: unknown): boolean {
+  return error instanceof QueryError && error.sqlstate === "55006"
+}
+
+/**
+ * Ends the sessions of the database with this OID while it is renamed, in another session: from the beginning of that on,
+ * the server lets nobody in, and waits for those who are there. Clients that connect again at once would be back before a
+ * rename that begins after their sessions were ended. Settles as `renaming`, or rejects with what kept it from ending them
+ * where that is why it rejects.
+ */
+async function withoutSessions(beside: Session, oid: string, renaming: Promise<void>): Promise<void> {
+  let refused: unknown
+  let isOver = false
+  const over = renaming.finally(() => {
+    isOver = true
+  })
+  const ending = (async () => {
+    while (!isOver) {
+      refused = await endSessions(beside, oid).catch((error: unknown) => error)
+      await Promise.race([over.catch(() => {}), delay(endsAgainAfterMs)])
+    }
+  })()
+  const [renamed] = await Promise.allSettled([over, ending])
+  if (renamed.status === "fulfilled") return
+  throw isInUse(renamed.reason) && refused instanceof Error ? refused : renamed.reason
+}
+
+const endsAgainAfterMs = 100
 
 /** Those without a user are the server's own, which it ends itself. */
-async function endSessions(session: Session, database: string): Promise<void> {
+async function endSessions(session: Session, oid: string): Promise<void> {
   await session.query(
     `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-      WHERE datname = ${literal(database)} AND usesysid IS NOT NULL`,
+      WHERE datid = ${literal(oid)} AND usesysid IS NOT NULL`,
   )
 }
 

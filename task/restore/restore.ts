@@ -68,7 +68,11 @@ export async function restoreChosen(
     })
     for (const difference of first.differences) log.info(difference)
     for (const lookup of first.lookups) log.warn(lookup)
-    const original = options.into === undefined ? manifest.source.database : undefined
+    const original = options.replace
+      ? name
+      : options.into === undefined
+        ? manifest.source.database
+        : undefined
     const rename =
       original === undefined || exists ? () => [] : await takePlace(await target.outside(), original, now())
     return withRoles(job, options.createRoles, context, async (notices) => {
@@ -84,7 +88,7 @@ export async function restoreChosen(
       const restoredBytes = end.state === "restored" ? await sizeOfSelection(outlook.job, end) : undefined
       const reported = {
         ...end,
-        rename: rename(end.into),
+        rename: options.replace && end.state === "restored" ? [] : rename(end.into),
         phases: pace.phases(),
         restoredBytes,
         warnings: [...notices, ...outlook.notes, ...outlook.lookups, ...end.warnings],
@@ -202,7 +206,7 @@ async function withTarget<T>(
   try {
     const isThere = await databaseExists(await target.outside(), name)
     const exists = isThere && !options.replace
-    if (isThere && options.replace) await refuseToReplace(await target.outside(), name)
+    if (options.replace) await refuseToReplace(await target.outside(), name)
     if (exists) refuseForExisting(options, name)
     if (options.clean && !exists)
       throw new PgstowError("usage", `there is no database ${formatName(name)} to clean`, {

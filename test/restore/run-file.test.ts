@@ -2,6 +2,8 @@ import { chmod, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { beforeEach, expect, onTestFinished, test } from "vitest"
 import { failureOfRun } from "../support/failure-line.ts"
+import { keepConnected } from "../support/keep-connected.ts"
+import { limitedUser } from "../support/limited-user.ts"
 import { type Scene, setScene } from "../support/scene.ts"
 
 let scene: Scene
@@ -134,6 +136,80 @@ test("--replace puts a new database in the place of the one that it made before,
   expect(await maskedIn(into)).toBe("100")
 })
 
+test("--replace takes the name although its clients connect again at once, whichever of both databases they are in", async () => {
+  const { server } = scene
+  expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
+  const oid = () => server.psql(`SELECT oid FROM pg_database WHERE datname = '${into}'`)
+  const before = await oid()
+  await keepConnected(server, into, 40)
+  const watching = keepConnected(server, `incomplete_${into}`, 2)
+  const again = await runFile(mask, ["--replace"])
+  expect(again, again.stderr).toMatchObject({ exitCode: 0 })
+  await watching
+  expect(await databases()).toBe(into)
+  expect(await oid()).not.toBe(before)
+})
+
+test("a name that can't be taken comes with statements that take it later", async () => {
+  const { server } = scene
+  const { user, env } = await limitedUser(scene, "CREATEDB")
+  await runFile(mask, ["--replace"])
+  await server.psql(`ALTER DATABASE ${into} OWNER TO "${user}"`)
+  // Of a superuser, whom no other may send away.
+  const sleeping = server.psql("SELECT pg_sleep(60)", into).catch(() => {})
+  const pid = `SELECT pid FROM pg_stat_activity WHERE datname = '${into}' AND query LIKE '%pg_sleep%'`
+  await expect.poll(() => server.psql(pid)).not.toBe("")
+  const failure = failureOfRun(await runFile(mask, ["--replace", "--no-owner", "--anyway"], env))
+  expect(failure).toMatchObject({
+    exitCode: 3,
+    message: /could not be renamed: permission denied to terminate/,
+  })
+  await server.psql(`SELECT pg_terminate_backend(pid, 10000) FROM (${pid}) AS sleeping`)
+  await sleeping
+  const [, statements = ""] = /in psql with another database \((.*?;)\),/.exec(failure.hint ?? "") ?? []
+  const [, replaced = ""] = /RENAME TO "(\w+_replaced_\d+)";/.exec(statements) ?? []
+  onTestFinished(async () => {
+    await server.psql(`DROP DATABASE IF EXISTS ${replaced} WITH (FORCE)`)
+  })
+  await server.psql(statements)
+  expect((await databases()).split(",")).toEqual([into])
+  expect(await server.psql(`SELECT count(*) FROM pg_database WHERE datname = '${replaced}'`)).toBe("1")
+})
+
+test.each([[["--replace"]], [[]]])(
+  "a database made meanwhile under the same name is not given out as the restored one: %j",
+  async (args) => {
+    const { server } = scene
+    const meanwhile = `\\c postgres\nDROP DATABASE incomplete_${into};\nCREATE DATABASE incomplete_${into};\n`
+    const failure = failureOfRun(await runFile(meanwhile, args))
+    expect(failure).toMatchObject({
+      exitCode: 3,
+      message: `the database "incomplete_${into}" is another one by now: somebody has dropped or renamed it`,
+    })
+    // It is not this restore's to drop.
+    expect(failure.hint).not.toContain("drop it")
+    expect(await databases()).toBe(`incomplete_${into}`)
+    expect(
+      await server.psql(`SELECT count(*) FROM pg_shdescription WHERE description LIKE '%${into} (oid%'`),
+    ).toBe("0")
+  },
+)
+
+test("a database that its user does not own is refused before anything is restored", async () => {
+  const { server } = scene
+  const { user, env } = await limitedUser(scene, "CREATEDB")
+  await runFile(mask, ["--replace"])
+  const failure = failureOfRun(await runFile(mask, ["--replace", "--no-owner", "--anyway"], env))
+  expect(failure).toMatchObject({
+    exitCode: 2,
+    message: `the database ${into} belongs to postgres, and only its owner may replace it`,
+  })
+  expect(await databases()).toBe(into)
+  await server.psql(`ALTER DATABASE ${into} OWNER TO "${user}"`)
+  const again = await runFile("SELECT 1", ["--replace", "--no-owner", "--anyway"], env)
+  expect(again, again.stderr).toMatchObject({ exitCode: 0 })
+})
+
 test("at no moment is there no database of the name that is replaced", async () => {
   const { server } = scene
   await runFile(mask, ["--replace"])
@@ -165,6 +241,9 @@ test("what an interrupted --replace has left of the database before is dropped b
   const refused = failureOfRun(await runFile(mask, ["--replace"]))
   expect(refused).toMatchObject({ exitCode: 2, message: /another database has that name$/ })
   expect((await databases()).split(",").sort()).toEqual([into, `replaced_${into}`].sort())
+  await server.psql(`DROP DATABASE ${into}`)
+  expect(failureOfRun(await runFile(mask, ["--replace"])).message).toBe(refused.message)
+  expect(await databases()).toBe(`replaced_${into}`)
 })
 
 test("a replaced database that can't be dropped is named, and the new one has its name", async () => {
@@ -173,6 +252,13 @@ test("a replaced database that can't be dropped is named, and the new one has it
   await server.psql(`ALTER DATABASE ${into} IS_TEMPLATE true`)
   const { exitCode, stderr } = await runFile(mask, ["--replace"])
   expect([exitCode, stderr]).toMatchObject([0, new RegExp(`is left as replaced_${into}: `)])
+  const failure = failureOfRun(await runFile(mask, ["--replace"]))
+  expect(failure).toMatchObject({
+    exitCode: 3,
+    message:
+      /^the database replaced_\w+ of an earlier restore can't be dropped: cannot drop a template database/,
+  })
+  expect((await databases()).split(",").sort()).toEqual([`replaced_${into}`, into].sort())
   await server.psql(`ALTER DATABASE replaced_${into} IS_TEMPLATE false`)
   expect(await maskedIn(into)).toBe("100")
   expect((await runFile(mask, ["--replace"])).exitCode).toBe(0)
