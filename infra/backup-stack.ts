@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { Annotations, ArnFormat, Stack, type StackProps, Tags } from "aws-cdk-lib"
+import { Annotations, ArnFormat, Stack, type StackProps, Tags, Token } from "aws-cdk-lib"
 import { SecurityGroup, Vpc } from "aws-cdk-lib/aws-ec2"
 import { Repository } from "aws-cdk-lib/aws-ecr"
 import { ContainerImage } from "aws-cdk-lib/aws-ecs"
@@ -79,7 +79,8 @@ export class BackupStack extends Stack {
         'nobody is told when a backup fails: set notifications, for example { "emails": ["ops@example.com"] }',
       )
     if (network !== undefined && !network.publicIp && !network.endpoints) {
-      const services = [...endpointServices, "s3"].map((service) => `com.amazonaws.${this.region}.${service}`)
+      const region = Token.isUnresolved(this.region) ? "REGION" : this.region
+      const services = [...endpointServices, "s3"].map((service) => `com.amazonaws.${region}.${service}`)
       Annotations.of(this).addInfo(
         `tasks have no public addresses: their subnets need a NAT gateway, or endpoints to ${services.join(", ")}, which network.endpoints makes`,
       )

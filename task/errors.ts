@@ -102,16 +102,18 @@ export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const own = error.message === "" ? error.name : error.message
   if (error.cause === undefined) return own
-  return `${own}: ${withoutPath(error.cause, own) ?? messageOf(error.cause)}`
+  const why = whyBeside(error.cause, own) ?? messageOf(error.cause)
+  return why === "" ? own : `${own}: ${why}`
 }
 
-/** Why a file could not be used, where what goes before names the file: Node names it again, and the call. */
-function withoutPath(cause: unknown, before: string): string | undefined {
+/** Why a file could not be used: of what Node says, the reason, the call and the path, what does not go before already. */
+function whyBeside(cause: unknown, before: string): string | undefined {
   if (!(cause instanceof Error) || !("path" in cause) || typeof cause.path !== "string") return undefined
-  const [, reason] = /^[A-Z]\w*: (.*), \w+ '/.exec(cause.message) ?? []
-  return reason !== undefined && cause.message.endsWith(` '${cause.path}'`) && before.includes(cause.path)
-    ? reason
-    : undefined
+  const [, reason, call] = /^[A-Z]\w*: (.*?), (\w+ '.*)$/s.exec(cause.message) ?? []
+  if (reason === undefined || call === undefined || !call.endsWith(` '${cause.path}'`)) return undefined
+  const isNamed = before.includes(cause.path)
+  if (before.endsWith(`: ${reason}`)) return isNamed ? "" : call
+  return isNamed ? reason : undefined
 }
 
 /** Where an error was made, and what caused it. */

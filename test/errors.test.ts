@@ -10,6 +10,15 @@ test("a file that can't be read is named once, with why", async () => {
   expect(messageOf(named)).toBe(`the identity file ${file} can't be read: no such file or directory`)
 })
 
+test("the reason is said once, and the path where only the cause has it", async () => {
+  const cause: unknown = await readFile("/nonexistent/a").catch((error: unknown) => error)
+  const failure = (message: string) => messageOf(new PgstowError("storage", message, { cause }))
+  const named = "cannot read a in file:///nonexistent/a: no such file or directory"
+  expect(failure(named)).toBe(named)
+  const other = "cannot read a: no such file or directory"
+  expect(failure(other)).toBe(`${other}: open '/nonexistent/a'`)
+})
+
 test("where only its cause names a file, the cause stays as it is", async () => {
   const cause: unknown = await readFile("/nonexistent/a").catch((error: unknown) => error)
   const unnamed = new PgstowError("usage", "the settings can't be read", { cause })

@@ -25,6 +25,7 @@ import { showCommand } from "../commands/show.ts"
 import { statusCommand } from "../commands/status.ts"
 import { unpinCommand } from "../commands/unpin.ts"
 import { verifyCommand } from "../commands/verify.ts"
+import { wrapText } from "../console/format.ts"
 import type { ProgramShape } from "../help/program-shape.ts"
 import { version } from "../version.ts"
 import { describeProgram } from "./describe-program.ts"
@@ -96,7 +97,10 @@ function addCommand(
   const command = program.command(name).description(summary).helpGroup(group)
   const common = definition.config === undefined ? [outputOptions] : [configOptions, outputOptions]
   for (const addOptions of [...options, ...common]) addOptions(command)
-  command.addHelpText("after", [formatExamples(examples), ...notes].join("\n\n"))
+  command.addHelpText(
+    "after",
+    [formatExamples(examples), ...notes.map((note) => wrapText(note, 80, "").join("\n"))].join("\n\n"),
+  )
   for (const one of [argument, secondArgument]) if (one) command.addArgument(argumentOf(one))
   command.action(async function (this: CommanderCommand) {
     // Only what was typed: a default of commander's must not go before the environment.

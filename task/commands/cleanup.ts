@@ -20,7 +20,7 @@ const retentionOptions: OptionGroup = (command) =>
 export const cleanupCommand = defineCommand({
   name: "cleanup",
   summary: "remove the backups that the retention policy does not keep",
-  group: "Keep house:",
+  group: "Manage backups:",
   argument: {
     syntax: "[days]",
     description: "keep the backups of this many days: short for --keep-days",

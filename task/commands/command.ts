@@ -80,7 +80,7 @@ export type Outcome = Part & {
 export type OptionGroup = (command: CommanderCommand) => CommanderCommand
 
 /** What people want to do, in the order in which help shows it. */
-export const commandGroups = ["Back up:", "Look:", "Get it back:", "Keep house:", "Set up:"] as const
+export const commandGroups = ["Back up:", "Look:", "Get it back:", "Manage backups:", "Set up:"] as const
 
 /** How a command uses a file of settings (--config). */
 export type ConfigUse = {

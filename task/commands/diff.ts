@@ -10,8 +10,13 @@ import {
 import type { Pair, TableChange, ValueChange } from "../core/diff-backups.ts"
 import { PgstowError } from "../errors.ts"
 import { databaseFlag, signedByOf, storagesOf } from "../settings/inputs.ts"
-import { defineCommand } from "./command.ts"
-import { databaseOption, signerOptions, storageOptions } from "./options.ts"
+import { defineCommand, type OptionGroup } from "./command.ts"
+import { signerOptions, storageOptions } from "./options.ts"
+
+const ofDatabase: OptionGroup = (command) =>
+  command
+    .optionsGroup("Which backups:")
+    .option("--database <name>", "of this database; not needed where there is only one")
 
 export const diffCommand = defineCommand({
   name: "diff",
@@ -20,7 +25,7 @@ export const diffCommand = defineCommand({
   argument: { syntax: "[before]", description: "latest, an id, or the beginning of one" },
   secondArgument: { syntax: "[after]", description: "the same" },
   config: { runs: "one", args: "backups" },
-  options: [storageOptions, signerOptions, databaseOption],
+  options: [storageOptions, signerOptions, ofDatabase],
   flags: databaseFlag,
   examples: ["pgstow diff 20260101T03 latest --database orders"],
   notes: ["By their manifests alone: no key is needed, and the answer says what they do not tell."],

@@ -29,7 +29,7 @@ const doctorOptions: OptionGroup = (command) =>
 
 export const doctorCommand = defineCommand({
   name: "doctor",
-  summary: "say whether a backup will work, and what puts right what will not",
+  summary: "say whether a backup will work, and how to fix what will not",
   group: "Set up:",
   argument: {
     syntax: "[databases...]",

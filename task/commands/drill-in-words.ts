@@ -1,4 +1,4 @@
-import { formatCount, formatDuration } from "../console/format.ts"
+import { formatCount, formatDuration, formatKinds } from "../console/format.ts"
 import type { DrillRecord } from "../core/check.ts"
 
 /** What a drill measured and counted, a line each. */
@@ -12,7 +12,7 @@ export function drillInWords(drill: DrillRecord): string[] {
   const shares = parts.flatMap(([what, seconds]) =>
     seconds === undefined ? [] : [`${what} ${formatDuration(seconds)}`],
   )
-  const counts = Object.entries(drill.objects).map(([kind, count]) => `${count} ${kind.toLowerCase()}`)
+  const counts = formatKinds(drill.objects)
   return [
     `restored into PostgreSQL ${server} in ${formatDuration(restoreSeconds)}${shares.length > 0 ? ` (${shares.join(", ")})` : ""}, compared in ${formatDuration(compareSeconds)}`,
     `${formatCount(rows, "row")} counted${counts.length > 0 ? `; ${counts.join(", ")}` : ""}`,

@@ -57,7 +57,7 @@ const defaults = {
 
 export const initCommand = defineCommand({
   name: "init",
-  summary: "ask four questions, write a file of settings and a key, and look whether they work",
+  summary: "ask four questions, write a file of settings and a key, and check that they work",
   group: "Set up:",
   options: [initOptions],
   flags: z.object({

@@ -8,7 +8,7 @@ import { choiceOptions, signerOptions, storageOptions } from "./options.ts"
 export const pinCommand = defineCommand({
   name: "pin",
   summary: "keep one backup for ever, whatever the retention policy says",
-  group: "Keep house:",
+  group: "Manage backups:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
   config: { runs: "one", args: "backups" },
   options: [

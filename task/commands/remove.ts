@@ -19,7 +19,7 @@ const removeOptions: OptionGroup = (command) =>
 export const removeCommand = defineCommand({
   name: "remove",
   summary: "remove one backup from every storage",
-  group: "Keep house:",
+  group: "Manage backups:",
   argument: { syntax: "<backup>", description: "its id, or the beginning of it" },
   config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, removeOptions],

@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatKinds,
   formatName,
   formatSpeed,
   formatText,
@@ -63,7 +64,10 @@ const restoreOptions: OptionGroup = (command) =>
     .option("--no-subscriptions", "without subscriptions")
     .option("--no-event-triggers", "without event triggers")
     .option("--no-foreign-servers", "without foreign-data wrappers, their servers and what needs them")
-    .option("--not-valid", "make foreign keys that rows violate for new rows alone, in a new database")
+    .option(
+      "--not-valid",
+      "keep foreign keys that some rows violate, for new rows only (NOT VALID); in a new database",
+    )
     .option(
       "--search-path <schemas>",
       "what functions without a search_path of their own have meanwhile, in a new database",
@@ -264,7 +268,6 @@ function prospectOutcome(prospect: Prospect, width: number): Outcome {
 export function formatProspect(prospect: Prospect, width = Number.POSITIVE_INFINITY): string {
   const { id, database, storage, serverVersion, targetMajor, into, exists, objects } = prospect
   const { tables, rows, rawBytes, downloadBytes, expected, rolesToMake, foreseen, notes } = prospect
-  const kinds = Object.entries(objects ?? {}).map(([kind, count]) => `${count} ${kind.toLowerCase()}`)
   const before = [
     `${id} of ${formatName(database)} from ${storage}: PostgreSQL ${serverVersion === "" ? "of a version that it does not tell" : serverVersion} to ${targetMajor}`,
     exists
@@ -272,7 +275,7 @@ export function formatProspect(prospect: Prospect, width = Number.POSITIVE_INFIN
       : `into a new database ${formatName(into)}`,
     ...(rolesToMake.length > 0 ? [`roles to make first: ${rolesToMake.map(formatName).join(", ")}`] : []),
     `${formatCount(tables, "table")}${rows === null ? "" : `, about ${formatCount(rows, "row")}`}, ${formatBytes(rawBytes)}; ${formatBytes(downloadBytes)} to download`,
-    ...(objects === null ? [] : [`objects: ${kinds.join(", ")}`]),
+    ...(objects === null ? [] : [`objects: ${formatKinds(objects).join(", ")}`]),
     expected === null
       ? "how long it takes is not known"
       : `about ${formatDuration(expected.seconds)}, by ${expected.from}`,

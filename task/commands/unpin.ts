@@ -7,7 +7,7 @@ import { formatPinned } from "./pin.ts"
 export const unpinCommand = defineCommand({
   name: "unpin",
   summary: "leave a pinned backup to the retention policy again",
-  group: "Keep house:",
+  group: "Manage backups:",
   argument: { syntax: "[backup]", description: "latest, an id, or the beginning of one" },
   config: { runs: "one", args: "backups" },
   options: [storageOptions, signerOptions, choiceOptions],

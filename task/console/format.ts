@@ -56,6 +56,30 @@ export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`
 }
 
+/**
+ * How many objects of each kind there are, by pg_dump's names for kinds (descriptions in a table of contents): "27 tables",
+ * "9 foreign keys".
+ */
+export function formatKinds(counts: Readonly<Record<string, number>>): string[] {
+  return Object.entries(counts).map(([kind, count]) => {
+    const noun = plainKinds[kind] ?? kind.toLowerCase()
+    if (count === 1 || noun.endsWith("data")) return `${count} ${noun}`
+    const plural = /[^aeiou]y$/.test(noun)
+      ? noun.replace(/y$/, "ies")
+      : `${noun}${/(x|s|ch|sh)$/.test(noun) ? "es" : "s"}`
+    return `${count} ${plural}`
+  })
+}
+
+/** Those that say little as they are, or don't end in a noun. */
+const plainKinds: Readonly<Record<string, string>> = {
+  ACL: "grant",
+  "DEFAULT ACL": "default grant",
+  "FK CONSTRAINT": "foreign key",
+  "SEQUENCE OWNED BY": "owned sequence",
+  "BLOB METADATA": "large object",
+}
+
 /** All that could move or turn text on a terminal: control characters, line separators, directions of writing. */
 const unsafe = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 

@@ -125,7 +125,7 @@ function withinReach({ where }: Place, recipients: readonly string[]): Finding {
     check: "keys.identity",
     severity: "warning",
     subject: where,
-    what: `a private key that opens the backups lies on this machine (for ${recipients.map(shownRecipient).join(", ")})`,
+    what: `a private key that opens the backups is on this machine (for ${recipients.map(shownRecipient).join(", ")})`,
     why: "Whoever breaks into the machine that makes backups can read all of them, old ones too. It needs the public key alone.",
     fix:
       where === "PGSTOW_IDENTITY"

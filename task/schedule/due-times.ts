@@ -45,7 +45,10 @@ function read(expression: string, timezone: string): Cron {
   try {
     return new Cron(expression, { timezone, mode: "5-or-6-parts" })
   } catch (error) {
-    const why = messageOf(error).replace(/^\w+: /, "")
+    // It names all forms that it could be told to read.
+    const why = messageOf(error)
+      .replace(/^\w+: /, "")
+      .replace("five, six, or seven", "five or six")
     throw new PgstowError("usage", `--run ${expression} is no cron expression: ${why.replace(/\.$/, "")}`, {
       hint: 'Write minute, hour, day, month and weekday, as in "0 3 * * *" for every night at 3.',
     })

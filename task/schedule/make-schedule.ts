@@ -61,6 +61,10 @@ export async function schedule(options: ScheduleOptions, context: Context): Prom
     for (const written of plan.writes)
       await attempt(written, () => mkdir(written, { recursive: true, mode: 0o700 }))
     for (const { path, text } of files) await attempt(path, () => writeFile(path, text, { mode: 0o644 }))
+    if (kind === "cron" && !(await hasCron(context)))
+      context.log.warn(
+        `there seems to be no cron on this machine: nothing is backed up until one runs that reads ${dirname(files[0]?.path ?? "/etc/cron.d")}`,
+      )
     if (kind === "systemd") await startTimer(name, context)
   }
   return { installed: install, files }
@@ -75,7 +79,7 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
     throw usage(`${name} can't be the name of a unit`, "Use letters, digits, - and _.")
 
   const settingsFile = options.settingsFile === undefined ? undefined : resolve(options.settingsFile)
-  const env = settingsFile === undefined ? {} : await environmentIn(settingsFile, log)
+  const env = settingsFile === undefined ? {} : await environmentIn(settingsFile, options.config?.file, log)
   if (options.config === undefined && env.PGSTOW_CONFIG)
     throw usage(
       `${settingsFile} names a file of settings by PGSTOW_CONFIG`,
@@ -137,9 +141,10 @@ async function planSchedule(options: ScheduleOptions, context: Context): Promise
 
 async function environmentIn(
   file: string,
+  configFile: string | undefined,
   log: Context["log"],
 ): Promise<Readonly<Record<string, string | undefined>>> {
-  const { env } = adoptLegacyNames(parseEnv(await settingsIn(file)))
+  const { env } = adoptLegacyNames(parseEnv(await settingsIn(file, configFile)))
   if (((await stat(file)).mode & 0o077) !== 0)
     log.warn(`${file} holds secrets, and others can read it: chmod 600 ${file}`)
   return env
@@ -167,15 +172,19 @@ async function realPathOf(path: string): Promise<string> {
   return realpath(path).catch(() => path)
 }
 
-async function settingsIn(file: string): Promise<string> {
+async function settingsIn(file: string, configFile: string | undefined): Promise<string> {
   return attempt(file, async () => {
     try {
       return await readFile(file, "utf8")
     } catch (error) {
       if (codeOf(error) !== "ENOENT") throw error
+      const wanted =
+        configFile === undefined
+          ? "DATABASE_URL, PGSTOW_STORAGE and PGSTOW_RECIPIENTS"
+          : `the variables that ${configFile} names, such as the database's URL,`
       throw usage(
-        `there are no settings in ${file}`,
-        "Write DATABASE_URL, PGSTOW_STORAGE and PGSTOW_RECIPIENTS into it, one NAME=value a line, or name another file by --settings.",
+        `there is no file ${file}`,
+        `Write ${wanted} into it, one NAME=value a line, or name another file by --settings.`,
       )
     }
   })
@@ -195,6 +204,15 @@ async function findSystemd({ settingsFile, config }: ScheduleOptions, context: C
       hint: `Take a file for cron: pgstow schedule --cron${settingsFile === undefined ? "" : ` --settings ${settingsFile}`}${config === undefined ? "" : ` --config ${config.file}`} --install.`,
     })
   })
+}
+
+/** Whether a program is on the PATH that systems run cron's files by. Some may have others. */
+async function hasCron({ env }: Context): Promise<boolean> {
+  const places = (env.PATH ?? "")
+    .split(":")
+    .flatMap((folder) => ["cron", "crond", "fcron"].map((name) => join(folder, name)))
+  const found = await Promise.all(places.map((place) => stat(place).catch(() => undefined)))
+  return found.some((one) => one !== undefined)
 }
 
 async function startTimer(name: string, context: Context): Promise<void> {

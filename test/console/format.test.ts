@@ -3,6 +3,7 @@ import {
   formatBytes,
   formatDuration,
   formatJson,
+  formatKinds,
   formatName,
   formatSpeed,
   formatTable,
@@ -10,6 +11,28 @@ import {
   formatTime,
   wrapText,
 } from "../../task/console/format.ts"
+
+test("kinds of objects are counted in words that people use", () => {
+  expect(
+    formatKinds({
+      TABLE: 3,
+      INDEX: 2,
+      POLICY: 2,
+      SCHEMA: 1,
+      "FK CONSTRAINT": 9,
+      "SEQUENCE OWNED BY": 1,
+      ACL: 2,
+    }),
+  ).toEqual([
+    "3 tables",
+    "2 indexes",
+    "2 policies",
+    "1 schema",
+    "9 foreign keys",
+    "1 owned sequence",
+    "2 grants",
+  ])
+})
 
 test("bytes are written in binary units with three digits at most", () => {
   expect(

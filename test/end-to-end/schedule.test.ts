@@ -110,12 +110,48 @@ test("--install puts the files in place, makes the folders and starts the timer;
   )
 })
 
+test("--cron --install warns where there is no cron that would read the file", async () => {
+  const { folder } = await setScene()
+  const settings = join(folder, "settings.env")
+  await writeFile(settings, `PGSTOW_STORAGE=file://${folder}/backups\nPGSTOW_UNENCRYPTED=yes`, {
+    mode: 0o600,
+  })
+  const warnings: string[] = []
+  const bin = join(folder, "bin")
+  await mkdir(bin)
+  const install = () =>
+    schedule(
+      {
+        kind: "cron",
+        name: "pgstow",
+        at: "03:00",
+        settingsFile: settings,
+        program: [process.execPath, "/opt/pgstow/pgstow.mjs"],
+        install: true,
+        folder,
+      },
+      {
+        log: { ...quiet.log, warn: (message) => void warnings.push(message) },
+        env: { PATH: bin },
+        progress: { update: () => {}, clear: () => {} },
+        signal: new AbortController().signal,
+        now: () => new Date(),
+      },
+    )
+  await install()
+  expect(warnings).toContainEqual(expect.stringContaining("there seems to be no cron on this machine"))
+  warnings.length = 0
+  await writeFile(join(bin, "cron"), "")
+  await install()
+  expect(warnings).not.toContainEqual(expect.stringContaining("no cron"))
+})
+
 test.each([
   ["PGSTOW_STORAGE=./backups", [], "is relative"],
   ["PGSTOW_NAME=x", [], "names no storage"],
   ["PGSTOW_STORAGE=/b", ["--at", "25:00"], "--at 25:00 is not a time of day"],
   ["PGSTOW_STORAGE=/b", ["--unit", "../x"], "can't be the name of a unit"],
-  ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "there are no settings in"],
+  ["PGSTOW_STORAGE=/b", ["--settings", "missing"], "there is no file"],
   ["PGSTOW_STORAGE=/dev/shm/b", [], "/dev/shm/b in"],
   ["PGSTOW_STORAGE=/b", [], "no recipient was given"],
   ["PGSTOW_STORAGE=/b\nPGSTOW_RECIPIENTS=age1…", ["--cron"], "the recipient, age1…, is not valid"],

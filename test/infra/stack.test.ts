@@ -734,7 +734,7 @@ describe("the network", () => {
     it("is said to need endpoints, each by its name", () => {
       const { messages } = synthesize({ databases, network })
       for (const service of ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "events", "s3"])
-        expect(messages.join()).toContain(`com.amazonaws.<AWS::Region>.${service}`)
+        expect(messages.join()).toContain(`com.amazonaws.REGION.${service}`)
       expect(messages.join()).toContain("network.endpoints makes")
     })
 

@@ -98,6 +98,12 @@ test("installing it installs no other package", async () => {
   ])
 })
 
+test("installed for all, it brings its man page", async () => {
+  const prefix = join(folder, "global")
+  await succeedIn(folder, ["npm", "install", "--global", "--offline", "--prefix", prefix, packed.tarball])
+  expect(await readFile(join(prefix, "share/man/man1/pgstow.1"), "utf8")).toContain(".TH")
+})
+
 test("its bill of materials and its licences name the same packages, those that its files are made of", async () => {
   const dist = join(installed, "node_modules/pgstow/dist")
   const { components, metadata } = z
