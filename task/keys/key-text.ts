@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from "node:fs/promises"
+import { open, readFile, rm, stat } from "node:fs/promises"
 import * as z from "zod"
 import { codeOf, PgstowError } from "../errors.ts"
 import type { ReadSecret } from "./aws-secret.ts"
@@ -51,13 +51,23 @@ export function keyLines(text: string): string[] {
 }
 
 /**
- * Writes a secret key for its owner's eyes only, and never over a file that is there.
+ * Writes a secret key for its owner's eyes only, and never over a file that is there. Where it can't be written, as on a
+ * full disk, no part of it stays: that would be in the way of the next attempt, and pass for a key.
  *
  * @param loss what happens where the key is lost, for who would replace one
  */
 export async function writeKeyFile(file: string, text: string, loss: string): Promise<void> {
   try {
-    await writeFile(file, text, { mode: 0o600, flag: "wx", flush: true })
+    const handle = await open(file, "wx", 0o600)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } catch (error) {
+      await rm(file, { force: true }).catch(() => {})
+      throw error
+    } finally {
+      await handle.close()
+    }
   } catch (cause) {
     const exists = codeOf(cause) === "EEXIST"
     throw new PgstowError("usage", exists ? `${file} exists already` : `${file} can't be written`, {

@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
 import { messageOf } from "../../task/errors.ts"
-import { signingKeygen } from "../../task/keys/keygen.ts"
+import { keygen, signingKeygen } from "../../task/keys/keygen.ts"
 import {
   generateSigningKey,
   isSignedBy,
@@ -11,6 +11,7 @@ import {
   parseSigners,
   signBytes,
 } from "../../task/keys/signing-key.ts"
+import { needsMount, smallDisk } from "../support/disk.ts"
 import { failureOf, rejectionOf } from "../support/failure.ts"
 
 const noSecrets = () => Promise.reject(new Error("no secret was to be read"))
@@ -25,6 +26,17 @@ async function folder(): Promise<string> {
   onTestFinished(() => rm(made, { recursive: true }))
   return made
 }
+
+test.skipIf(needsMount)(`a full disk leaves no key file behind${needsMount}`, async () => {
+  const disk = await smallDisk()
+  await expect(writeFile(join(disk, "full"), Buffer.alloc(5_000_000))).rejects.toThrow("ENOSPC")
+  const file = join(disk, "pgstow.key")
+  for (const make of [keygen, signingKeygen]) {
+    const failure = await rejectionOf(make({ out: file }, { now: () => new Date() }))
+    expect(failure).toMatchObject({ kind: "usage", message: `${file} can't be written` })
+    expect(await readdir(disk)).toEqual(["full"])
+  }
+})
 
 test("a signing key is written for its owner alone, with its public half, and never over a file", async () => {
   const file = join(await folder(), "pgstow-signing.key")
