@@ -6,6 +6,7 @@ import { unknownSource } from "../legacy/dump-facts.ts"
 import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
 import { type Connection, withDatabase } from "../postgres/connection.ts"
 import { gatherStatistics } from "../postgres/gather-statistics.ts"
+import { inTransaction } from "../postgres/in-transaction.ts"
 import { runPlainDump } from "../postgres/plain-dump.ts"
 import { detachSubscription, subscriptionsIn } from "../postgres/subscriptions.ts"
 import { openTarget, type Target } from "../postgres/target.ts"
@@ -13,7 +14,10 @@ import {
   checkDatabaseName,
   databaseExists,
   describeContents,
-  renameDatabase,
+  type Made,
+  madeAs,
+  NotThatDatabaseError,
+  renameMade,
 } from "../postgres/target-database.ts"
 import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
 import { askFirst } from "./into-existing.ts"
@@ -85,10 +89,8 @@ async function restoreThere(
   if (exists) {
     const contents = await describeContents(await target.inside(name))
     await askFirst({ name, connection, options: { ...options, clean: false }, title }, contents)
-  } else {
-    await removeLeftover(target, into, options)
-    await makeDatabase(target, into, { ...unknownSource, encoding: "" }, leaves, { choice: "default" })
   }
+  const made = exists ? undefined : await makeEmpty(options, target, into, leaves)
   await target.leave()
   const rename =
     options.original === undefined || exists
@@ -108,11 +110,27 @@ async function restoreThere(
   const warnings = options.analyze ? await gatherStatistics(() => target.inside(into), [], signal) : []
   for (const warning of warnings) context.log.warn(warning)
   await target.leave()
-  if (!exists) {
-    await renameDatabase(await target.outside(), into, name)
+  if (made) {
+    const session = await target.outside()
+    await inTransaction(session, () => renameMade(session, made, name)).catch((error: unknown) => {
+      // What is there now is for others to drop.
+      if (error instanceof NotThatDatabaseError) leaves(undefined)
+      throw error
+    })
     leaves({ database: name, holds: "all" })
   }
   return { tables, rename: rename(name), ...count }
+}
+
+async function makeEmpty(
+  options: PlainRestoreOptions,
+  target: Target,
+  name: string,
+  leaves: Leaves,
+): Promise<Made> {
+  await removeLeftover(target, name, options)
+  await makeDatabase(target, name, { ...unknownSource, encoding: "" }, leaves, { choice: "default" })
+  return madeAs(await target.outside(), name)
 }
 
 /** Reads all of the dump, and throws a PgstowError where it can't be restored into a database that exists. */
