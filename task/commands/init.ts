@@ -183,7 +183,7 @@ function refuseUnasked(answers: Readonly<Record<string, string | undefined>>, as
   })
 }
 
-/** The variables that go before an answer, and say something else. */
+/** The variables that go before an answer, but for one that says the same storages. */
 function usedInstead(storages: readonly string[], env: Context["env"]): readonly string[] {
   const isSame = storagesIn(env[variableOf("storage")] ?? "").join(" ") === storages.join(" ")
   const answered = [

@@ -19,8 +19,7 @@ export function checkDatabaseName(name: string): void {
 }
 
 export async function databaseExists(session: Session, name: string): Promise<boolean> {
-  const found = await session.query(`SELECT 1 FROM pg_catalog.pg_database WHERE datname = ${literal(name)}`)
-  return found.length > 0
+  return (await databaseOid(session, name)) !== undefined
 }
 
 /** The OID of the database of this name, which stays when it is renamed; undefined where there is none. */

@@ -68,11 +68,10 @@ async function fillAndRename(
   // What is in the way of the name in the end is to be known before hours of work.
   if (options.replace) await dropOutgoing(await target.outside(), name)
   await removeLeftover(target, incomplete, options)
-  const refused = await makeDatabase(target, incomplete, manifest.source, leaves, {
+  const { made, refused } = await makeDatabase(target, incomplete, manifest.source, leaves, {
     choice: options.locale,
     owner: typeof options.owners === "string" ? undefined : options.owners.role,
   })
-  const made = await madeAs(await target.outside(), incomplete)
   const filled = await fill(job, plan, statements, incomplete, context, leaves)
   const warnings = [
     ...refused.map(({ setting, reason }) => `the setting ${setting} was not taken: ${reason}`),
@@ -123,24 +122,22 @@ async function runOwn(
   }
 }
 
-/** As createDatabase, and says that the database is there. */
+/** As createDatabase, and says that the database is there, and which one it is. */
 export async function makeDatabase(
   target: Target,
   name: string,
   original: OriginalDatabase,
   leaves: Leaves,
   options: Parameters<typeof createDatabase>[3],
-): Promise<RefusedSetting[]> {
+): Promise<{ readonly made: Made; readonly refused: readonly RefusedSetting[] }> {
   const session = await target.outside()
-  try {
-    const refused = await createDatabase(session, name, original, options)
-    leaves({ database: name, holds: "part" })
-    return refused
-  } catch (error) {
+  const refused = await createDatabase(session, name, original, options).catch((error: unknown) => {
     // The server may go on with what it was asked for.
     if (session.lost.aborted) leaves({ database: name, holds: "perhaps" })
     throw error
-  }
+  })
+  leaves({ database: name, holds: "part" })
+  return { made: await madeAs(await target.outside(), name), refused }
 }
 
 /** Drops a database that nobody needs, and resolves to whether it is gone. */

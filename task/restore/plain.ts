@@ -15,7 +15,6 @@ import {
   databaseExists,
   describeContents,
   type Made,
-  madeAs,
   NotThatDatabaseError,
   renameMade,
 } from "../postgres/target-database.ts"
@@ -129,8 +128,8 @@ async function makeEmpty(
   leaves: Leaves,
 ): Promise<Made> {
   await removeLeftover(target, name, options)
-  await makeDatabase(target, name, { ...unknownSource, encoding: "" }, leaves, { choice: "default" })
-  return madeAs(await target.outside(), name)
+  const source = { ...unknownSource, encoding: "" }
+  return (await makeDatabase(target, name, source, leaves, { choice: "default" })).made
 }
 
 /** Reads all of the dump, and throws a PgstowError where it can't be restored into a database that exists. */

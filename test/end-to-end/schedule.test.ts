@@ -62,7 +62,8 @@ test
   },
 )
 
-test("--install puts the files in place, makes the folders and starts the timer; a foreign file stays", async () => {
+/** Settings to schedule, a folder for what is installed, and one for the programs that are found beside it. */
+async function setInstallScene() {
   const { folder } = await setScene()
   const settings = join(folder, "settings.env")
   await writeFile(settings, `PGSTOW_STORAGE=file://${folder}/backups\nPGSTOW_UNENCRYPTED=yes`, {
@@ -70,25 +71,29 @@ test("--install puts the files in place, makes the folders and starts the timer;
   })
   const bin = join(folder, "bin")
   await mkdir(bin)
-  await writeFile(join(bin, "systemctl"), `#!/bin/sh\necho "$@" >> ${folder}/called\n`)
-  await chmod(join(bin, "systemctl"), 0o755)
   const options = {
-    kind: "systemd",
-    name: "pgstow-orders",
     at: "03:00",
     settingsFile: settings,
     program: [process.execPath, "/opt/pgstow/pgstow.mjs"],
     install: true,
     folder,
   } as const
+  const warnings: string[] = []
   const context = {
-    // That it is in a temporary folder is warned of.
-    log: { ...quiet.log, warn: () => {} },
-    env: { PATH: `${bin}:${process.env.PATH}` },
+    log: { ...quiet.log, warn: (message: string) => void warnings.push(message) },
     progress: { update: () => {}, clear: () => {} },
     signal: new AbortController().signal,
     now: () => new Date(),
   }
+  return { folder, settings, bin, options, warnings, context }
+}
+
+test("--install puts the files in place, makes the folders and starts the timer; a foreign file stays", async () => {
+  const { folder, settings, bin, ...scene } = await setInstallScene()
+  await writeFile(join(bin, "systemctl"), `#!/bin/sh\necho "$@" >> ${folder}/called\n`)
+  await chmod(join(bin, "systemctl"), 0o755)
+  const options = { ...scene.options, kind: "systemd", name: "pgstow-orders" } as const
+  const context = { ...scene.context, env: { PATH: `${bin}:${process.env.PATH}` } }
   for (const _ of ["first", "again"]) await schedule(options, context)
   expect(await readFile(join(folder, "called"), "utf8")).toBe(
     "show --property=Version\ndaemon-reload\nenable --now pgstow-orders.timer\n".repeat(2),
@@ -111,33 +116,9 @@ test("--install puts the files in place, makes the folders and starts the timer;
 })
 
 test("--cron --install warns where there is no cron that would read the file", async () => {
-  const { folder } = await setScene()
-  const settings = join(folder, "settings.env")
-  await writeFile(settings, `PGSTOW_STORAGE=file://${folder}/backups\nPGSTOW_UNENCRYPTED=yes`, {
-    mode: 0o600,
-  })
-  const warnings: string[] = []
-  const bin = join(folder, "bin")
-  await mkdir(bin)
+  const { bin, options, warnings, context } = await setInstallScene()
   const install = () =>
-    schedule(
-      {
-        kind: "cron",
-        name: "pgstow",
-        at: "03:00",
-        settingsFile: settings,
-        program: [process.execPath, "/opt/pgstow/pgstow.mjs"],
-        install: true,
-        folder,
-      },
-      {
-        log: { ...quiet.log, warn: (message) => void warnings.push(message) },
-        env: { PATH: bin },
-        progress: { update: () => {}, clear: () => {} },
-        signal: new AbortController().signal,
-        now: () => new Date(),
-      },
-    )
+    schedule({ ...options, kind: "cron", name: "pgstow" }, { ...context, env: { PATH: bin } })
   await install()
   expect(warnings).toContainEqual(expect.stringContaining("there seems to be no cron on this machine"))
   warnings.length = 0
