@@ -13,7 +13,7 @@ export default defineConfig({
       ),
     ],
     globalSetup: ["test/support/global-set-up.ts"],
-    setupFiles: ["test/support/match-patterns.ts"],
+    setupFiles: ["test/support/match-patterns.ts", "test/support/property-seed.ts"],
     // The tests wait for other programs more than they compute. (A percentage is cut at 100.)
     maxWorkers: 2 * availableParallelism(),
     testTimeout: 60_000,

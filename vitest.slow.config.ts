@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     include: slowTests,
     globalSetup: ["test/support/global-set-up.ts"],
-    setupFiles: ["test/support/match-patterns.ts"],
+    setupFiles: ["test/support/match-patterns.ts", "test/support/property-seed.ts"],
     // One less, by default.
     maxWorkers: availableParallelism(),
     testTimeout: 60_000,
