@@ -1,9 +1,12 @@
 /** PostgreSQL cuts a longer name off without an error. */
 const maxNameBytes = 63
 
-/** What a restored database is called unless its user says: `orders_restored_202601020300`, after the backup's start. */
-export function restoredName(database: string, startedAt: Date): string {
-  return withMinute(database, "_restored_", startedAt)
+/**
+ * What a restored database is called unless its user says: `orders_restored_202601020300`, after the backup's start. With
+ * a `number` from 2 on, `orders_restored_202601020300_2`: where there is one of that name.
+ */
+export function restoredName(database: string, startedAt: Date, number = 1): string {
+  return withMinute(database, "_restored_", startedAt, number === 1 ? "" : `_${number}`)
 }
 
 /** What a database may be called when a restored one takes its place: `orders_replaced_202601020300`, after that time. */
@@ -25,8 +28,8 @@ function withPrefix(prefix: string, name: string): string {
   return prefix + startOf(name, maxNameBytes - prefix.length)
 }
 
-function withMinute(database: string, word: string, time: Date): string {
-  const suffix = word + time.toISOString().slice(0, 16).replaceAll(/[-:T]/g, "")
+function withMinute(database: string, word: string, time: Date, end = ""): string {
+  const suffix = word + time.toISOString().slice(0, 16).replaceAll(/[-:T]/g, "") + end
   return startOf(database, maxNameBytes - suffix.length) + suffix
 }
 

@@ -22,6 +22,14 @@ export async function databaseExists(session: Session, name: string): Promise<bo
   return (await databaseOid(session, name)) !== undefined
 }
 
+/** Whether anyone is connected to the database of this name. */
+export async function isInUse(session: Session, name: string): Promise<boolean> {
+  const found = await session.query(
+    `SELECT 1 AS one FROM pg_catalog.pg_stat_activity WHERE datname = ${literal(name)} LIMIT 1`,
+  )
+  return z.array(z.object({ one: z.int() })).parse(found).length > 0
+}
+
 /** The OID of the database of this name, which stays when it is renamed; undefined where there is none. */
 async function databaseOid(session: Session, name: string): Promise<string | undefined> {
   const found = await session.query(

@@ -12,6 +12,7 @@ import { checkDatabaseName, databaseExists } from "../postgres/target-database.t
 import { inspectTarget } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompress } from "../streams/decompress.ts"
+import { chooseName, type Original } from "./choose-name.ts"
 import { foreseeNewDatabase, refusalOf } from "./foresee.ts"
 import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { restorePlain } from "./plain.ts"
@@ -30,7 +31,6 @@ export async function restoreImported(
   const { identities, signedBy = [], into } = options
   refuseForImported(manifest, options)
   const startedAt = context.now()
-  const name = into ?? restoredName(manifest.source.database, startOf(manifest.id))
   const title = `${manifest.id} ${object.name}`
   const dump = () =>
     decompress(
@@ -44,7 +44,7 @@ export async function restoreImported(
     )
   const original = into === undefined ? manifest.source.database : undefined
   const end = await restorePlain(
-    { ...options, title, dump, totalBytes: object.rawBytes, name, original },
+    { ...options, title, dump, totalBytes: object.rawBytes, made: originalOf(manifest), original },
     context,
   )
   return {
@@ -53,11 +53,14 @@ export async function restoreImported(
     id: manifest.id,
     database: manifest.database,
     storage: storage.url,
-    into: name,
-    name,
+    into: end.name,
     storedBytes: object.sizeBytes,
     seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
   }
+}
+
+function originalOf({ source, id }: Manifest): Original {
+  return { database: source.database, startedAt: startOf(id) }
 }
 
 function refuseForImported({ id }: Manifest, options: RestoreChosenOptions): void {
@@ -78,12 +81,14 @@ export async function rehearseImported(
 ): Promise<Prospect> {
   refuseForImported(manifest, options)
   const { env, signal } = context
-  const name = options.into ?? restoredName(manifest.source.database, startOf(manifest.id))
-  checkDatabaseName(name)
+  const original = originalOf(manifest)
+  const wanted = options.into ?? restoredName(original.database, original.startedAt)
+  checkDatabaseName(wanted)
   const clients = newestClients(await findClients(context, options.clientFolders))
-  const target = await openTarget(clients, options.connection, name, { env, signal })
+  const target = await openTarget(clients, options.connection, wanted, { env, signal })
   try {
     const outside = await target.outside()
+    const name = options.into ?? (await chooseName(outside, original))
     const exists = await databaseExists(outside, name)
     const foreseen = exists ? [] : foreseeNewDatabase(await inspectTarget(outside))
     const refusal = refusalOf(foreseen)
@@ -143,12 +148,12 @@ export async function restoreFile(
   refuseChoices(options)
   const startedAt = context.now()
   const file = await recognise(path)
-  const name = options.into ?? restoredName(file.title, file.madeAt)
   const dump = () => openLegacy(file, options.keys)
   // A file's name need not tell what the database was called.
   const original = undefined
+  const made = { database: file.title, startedAt: file.madeAt }
   const end = await restorePlain(
-    { ...options, title: path, dump, totalBytes: undefined, name, original },
+    { ...options, title: path, dump, totalBytes: undefined, made, original },
     context,
   )
   return {
@@ -157,8 +162,7 @@ export async function restoreFile(
     id: path,
     database: file.title,
     storage: path,
-    into: name,
-    name,
+    into: end.name,
     storedBytes: file.sizeBytes,
     seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
   }

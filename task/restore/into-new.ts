@@ -86,6 +86,7 @@ async function fillAndRename(
     return { plan, into: incomplete, state: "incomplete", outcome: failed, warnings }
   }
   warnings.push(...(await analyze(job, plan, incomplete, context)))
+  leaves({ database: incomplete, holds: "all" })
   const { failure, warnings: left } = await giveName(job, made, leaves)
   warnings.push(...left)
   if (!failure) {

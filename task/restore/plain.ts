@@ -1,6 +1,6 @@
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import { incompleteName } from "../core/restored-name.ts"
+import { incompleteName, restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { unknownSource } from "../legacy/dump-facts.ts"
 import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
@@ -19,6 +19,7 @@ import {
   renameMade,
 } from "../postgres/target-database.ts"
 import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
+import { chooseName, type Original } from "./choose-name.ts"
 import { askFirst } from "./into-existing.ts"
 import { makeDatabase, removeLeftover, tryDropping } from "./into-new.ts"
 import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
@@ -36,15 +37,17 @@ export type PlainRestoreOptions = Questions & {
   readonly connection: Connection
   /** Folders with client programs, searched first. */
   readonly clientFolders: readonly string[]
-  /** The database to restore into: a new one unless it exists. */
-  readonly name: string
-  /** What the original is called, where `name` was made from it; undefined where somebody chose the name. */
+  /** The database to restore into: a new one unless it exists. Undefined for a new one, named after `made`. */
+  readonly into: string | undefined
+  readonly made: Original
+  /** What the original is called, where that is known and `into` not given. */
   readonly original: string | undefined
   /** Whether to ANALYZE what was restored. */
   readonly analyze: boolean
 }
 
 export type PlainRestoreEnd = {
+  readonly name: string
   readonly tables: number
   readonly rawBytes: number
   /** As a RestoreResult has it. */
@@ -58,21 +61,27 @@ export type PlainRestoreEnd = {
  * as it was.
  */
 export async function restorePlain(options: PlainRestoreOptions, context: Context): Promise<PlainRestoreEnd> {
-  const { name } = options
+  const { into, made } = options
   const { env, signal, progress } = context
-  checkDatabaseName(name)
+  const wanted = into ?? restoredName(made.database, made.startedAt)
+  checkDatabaseName(wanted)
   const clients = newestClients(await findClients(context, options.clientFolders))
-  const target = await openTarget(clients, options.connection, name, { env, signal })
+  const target = await openTarget(clients, options.connection, wanted, { env, signal })
   try {
-    return await tellingLeft(signal, (leaves) => restoreThere(options, clients, target, context, leaves))
+    const name = into ?? (await chooseName(await target.outside(), made))
+    return await tellingLeft(signal, (leaves) =>
+      restoreThere({ ...options, name }, clients, target, context, leaves),
+    )
   } finally {
     progress.clear()
     await target.close()
   }
 }
 
+type NamedOptions = PlainRestoreOptions & { readonly name: string }
+
 async function restoreThere(
-  options: PlainRestoreOptions,
+  options: NamedOptions,
   clients: Clients,
   target: Target,
   context: Context,
@@ -110,6 +119,7 @@ async function restoreThere(
   for (const warning of warnings) context.log.warn(warning)
   await target.leave()
   if (made) {
+    leaves({ database: into, holds: "all" })
     const session = await target.outside()
     await inTransaction(session, () => renameMade(session, made, name)).catch((error: unknown) => {
       // What is there now is for others to drop.
@@ -118,7 +128,7 @@ async function restoreThere(
     })
     leaves({ database: name, holds: "all" })
   }
-  return { tables, rename: rename(name), ...count }
+  return { name, tables, rename: rename(name), ...count }
 }
 
 async function makeEmpty(
@@ -133,7 +143,7 @@ async function makeEmpty(
 }
 
 /** Reads all of the dump, and throws a PgstowError where it can't be restored into a database that exists. */
-async function readThrough(options: PlainRestoreOptions, exists: boolean, context: Context): Promise<void> {
+async function readThrough(options: NamedOptions, exists: boolean, context: Context): Promise<void> {
   const { title, name, dump } = options
   const scanner = new TransactionControlScanner()
   for await (const chunk of watched(dump(), `checking ${title}`, options, context))

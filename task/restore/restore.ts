@@ -16,6 +16,7 @@ import { checkDatabaseName, databaseExists } from "../postgres/target-database.t
 import { machine } from "../processes/machine.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
+import { chooseName } from "./choose-name.ts"
 import { createRoles } from "./create-roles.ts"
 import { rehearseImported, restoreImported } from "./from-sql.ts"
 import { restoreIntoExisting } from "./into-existing.ts"
@@ -198,12 +199,16 @@ async function withTarget<T>(
   use: (job: RestoreJob, exists: boolean) => Promise<T>,
 ): Promise<T> {
   const { env, log, progress, signal } = context
-  const name = options.into ?? restoredName(manifest.source.database, startOf(manifest.id))
-  checkDatabaseName(name)
+  const original = { database: manifest.source.database, startedAt: startOf(manifest.id) }
+  const wanted = options.into ?? restoredName(original.database, original.startedAt)
+  checkDatabaseName(wanted)
   const found = await findClients(context, options.clientFolders)
   const installed = takingSystemRoots(found, options.connection, env)
-  const target = await openTarget(newestClients(installed), options.connection, name, { env, signal })
+  const target = await openTarget(newestClients(installed), options.connection, wanted, { env, signal })
   try {
+    // What is to be cleaned is there.
+    const isGiven = options.into !== undefined || options.clean
+    const name = isGiven ? wanted : await chooseName(await target.outside(), original)
     const isThere = await databaseExists(await target.outside(), name)
     const exists = isThere && !options.replace
     if (options.replace) await refuseToReplace(await target.outside(), name)

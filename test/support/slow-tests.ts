@@ -42,6 +42,7 @@ export const slowTests = [
   "test/postgres/globals.test.ts",
   "test/report/browser.test.ts",
   "test/restore/by-hand.test.ts",
+  "test/restore/choose-name.test.ts",
   "test/restore/foresee-roles.test.ts",
   "test/restore/foresee-settings.test.ts",
   "test/restore/foresee.test.ts",
