@@ -16,7 +16,8 @@ export default defineConfig({
     setupFiles: ["test/support/match-patterns.ts", "test/support/property-seed.ts"],
     // The tests wait for other programs more than they compute. (A percentage is cut at 100.)
     maxWorkers: 2 * availableParallelism(),
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Only what hangs is to end by it, on a machine of half the speed with others on it, too.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 })

@@ -9,6 +9,6 @@ export default defineConfig({
     // One after the other: what they measure is their own.
     maxWorkers: 1,
     testTimeout: 600_000,
-    hookTimeout: 120_000,
+    hookTimeout: 240_000,
   },
 })

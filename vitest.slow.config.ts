@@ -9,7 +9,7 @@ export default defineConfig({
     setupFiles: ["test/support/match-patterns.ts", "test/support/property-seed.ts"],
     // One less, by default.
     maxWorkers: availableParallelism(),
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 })

@@ -191,7 +191,7 @@ describe.for(majors)("what is in a database of PostgreSQL %i", (major) => {
     } finally {
       await primary.stop()
     }
-  }, 60_000)
+  })
 })
 
 test("extensions with rules of their own are named, and no others", () => {

@@ -111,7 +111,7 @@ test("a bucket that is not there, and one that is not reached", async () => {
   expect(brief(await examine(open({ bucket: "nowhere/root" })))).toEqual(["error storage.write"])
   await endpoint.close()
   expect(brief(await examine(open({ timeoutSeconds: 1 })))).toEqual(["error storage.write"])
-}, 60_000)
+})
 
 test.for([
   ["PutObject", "error storage.write", "error storage.write", '"Action":["s3:PutObject",'],

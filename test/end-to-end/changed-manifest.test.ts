@@ -77,4 +77,4 @@ test("a manifest that was changed where its objects were not fails deep verifica
       "0",
     )
   }
-}, 240_000)
+})

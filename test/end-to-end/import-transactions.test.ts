@@ -29,4 +29,4 @@ test("SQL that commits by itself leaves an existing database as it was, and come
   const into = `${database}_new`
   await json(["restore", "--database", "metrics", "--into", into])
   expect(await server.psql("SELECT to_regclass('public.changed')", into)).toBe("changed")
-}, 120_000)
+})

@@ -85,7 +85,7 @@ test("a signed backup is restored by whoever has the public half, and by whoever
   expect(await json(["show", id], env)).toMatchObject({ signer: mine.signer, trusted: true })
   expect(await json(["list"], env)).toMatchObject({ backups: [{ id, signer: mine.signer }, {}] })
   expect((await run(["list"], { PGSTOW_SIGNED_BY: "pgstow-signer-x" })).exitCode).toBe(exitCodes.key)
-}, 240_000)
+})
 
 test("a backup whose manifest was changed, or that another key has signed, is taken by nobody", async () => {
   const { scene, mine, others, backUp, folderOf, older, id } = await setSignedBackups()
@@ -140,7 +140,7 @@ test("a backup whose manifest was changed, or that another key has signed, is ta
   expect(latest.exitCode).toBe(0)
   expect(JSON.parse(latest.stdout)).toMatchObject({ id })
   expect(latest.stderr).toContain(`passing over ${forged}, which is newer`)
-}, 240_000)
+})
 
 test("imported backups are signed, too", async () => {
   const { json, run, folder } = await setScene()

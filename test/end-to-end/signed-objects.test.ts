@@ -72,4 +72,4 @@ test("of a signed backup whose dump was replaced by one of the same size, nothin
     expect(failureOfRun(ended).kind).toBe("damaged")
     expect(ended.stdout).toBe("")
   }
-}, 120_000)
+})
