@@ -1,11 +1,12 @@
 import { globSync } from "node:fs"
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { bundleProgram } from "../../task/build/bundle-program.ts"
 import { exitCodes } from "../../task/errors.ts"
 import { type PostgresCluster, startPostgres } from "../support/postgres.ts"
+import { createBucket } from "../support/s3-service.ts"
 import { startVersitygw, type Versitygw } from "../support/versitygw.ts"
 import { type Ended, type RunOptions, runProgram } from "./program.ts"
 
@@ -19,8 +20,8 @@ export type Bed = AsyncDisposable & {
   newFolder(name: string): Promise<string>
   /** A server that no campaign may kill, started when it is first asked for. */
   server(): Promise<PostgresCluster>
-  /** An S3 service that is not ours, with the bucket "backups". */
-  s3(): Promise<Versitygw>
+  /** An S3 service that is not ours, which campaigns share, with a bucket of this name, which each has for itself. */
+  s3(bucket: string): Promise<Versitygw>
   /** Says that `secret` must never be seen in what the program writes. */
   guard(secret: string): void
   /**
@@ -96,14 +97,16 @@ export async function makeBed(options: { readonly program?: string | undefined }
       })
       return server
     },
-    s3: () => {
+    s3: async (bucket) => {
       s3 ??= newFolder("s3").then(async (empty) => {
-        const started = await startVersitygw(empty, "backups")
+        const started = await startVersitygw(empty, "first")
         secrets.add(started.secretAccessKey)
         undo.defer(() => started.stop())
         return started
       })
-      return s3
+      const service = await s3
+      await createBucket(service, bucket)
+      return { ...service, bucketFolder: join(dirname(service.bucketFolder), bucket) }
     },
     guard: (secret) => void secrets.add(secret),
     run,

@@ -24,9 +24,11 @@ export async function startCrashablePostgres(options: StartOptions = {}): Promis
   const pidFile = join(dataDir, "postmaster.pid")
 
   const postmasterPid = async () => Number((await readFile(pidFile, "utf8").catch(() => "")).split("\n")[0])
+  let killed = 0
   const killPostmaster = async (signal: NodeJS.Signals) => {
     const pid = await postmasterPid()
     if (pid > 0) process.kill(pid, signal)
+    killed = pid
   }
   const answers = () =>
     cluster.psql("SELECT 1").then(
@@ -36,7 +38,8 @@ export async function startCrashablePostgres(options: StartOptions = {}): Promis
   const recover = async () => {
     const startedAt = performance.now()
     let last: number | undefined
-    while (!(await answers())) {
+    // Until it sees the signal it may still answer.
+    while ((killed > 0 && isAlive(killed)) || !(await answers())) {
       if (performance.now() - startedAt > recoverWithinMs) throw new Error("the server does not come back")
       const pid = await postmasterPid()
       if (!(pid > 0 && isAlive(pid)) && (last === undefined || !isAlive(last))) {
@@ -55,6 +58,7 @@ export async function startCrashablePostgres(options: StartOptions = {}): Promis
       }
       await sleep(100)
     }
+    killed = 0
   }
   return {
     ...cluster,

@@ -79,7 +79,7 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
   const server = await startCrashablePostgres()
   undo.defer(() => server.stop())
   bed.guard(server.password)
-  const s3 = await bed.s3()
+  const s3 = await bed.s3("kills")
   const folder = await bed.newFolder("kills")
   const database = await server.createDatabase("kills")
   // Without the checkpoint sequences would skip values when the server recovers from a crash.
@@ -100,7 +100,7 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
     places: {
       directory: { url: `file://${directory}`, folder: directory },
       bucket: {
-        url: `s3://backups/kills?endpoint=${s3.url}&credentials=S3`,
+        url: `s3://kills/kills?endpoint=${s3.url}&credentials=S3`,
         folder: join(s3.bucketFolder, "kills"),
       },
     },
@@ -302,14 +302,25 @@ async function strikeBackend(
       `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
         ORDER BY md5(pid || '${random.below(1_000)}') LIMIT 1`,
     )
-    if (found !== "") {
-      if (how === "terminate") await server.psql(`SELECT pg_terminate_backend(${Number(found)})`)
-      else process.kill(Number(found), "SIGKILL")
-      return performance.now()
-    }
+    if (found !== "" && (await endBackend(server, Number(found), how))) return performance.now()
     await sleep(10)
   }
   return undefined
+}
+
+/** False where it had just ended by itself: another one will do. */
+async function endBackend(
+  server: CrashablePostgres,
+  pid: number,
+  how: "terminate" | "SIGKILL",
+): Promise<boolean> {
+  if (how === "terminate") return (await server.psql(`SELECT pg_terminate_backend(${pid})`)) === "t"
+  try {
+    process.kill(pid, "SIGKILL")
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** What is wrong with how the program ended. */
@@ -449,14 +460,11 @@ async function aftermath(world: World, { index, random }: Trial): Promise<string
 }
 
 /**
- * The uploads of this campaign that S3 has not ended: what it would charge for, and can be asked to remove. The other
- * campaigns have theirs in the same bucket. The service's folder is not looked into: in versitygw 1.8.0 a part that
- * arrives while its upload is being ended makes a folder again that no list has (`link` in
- * backend/posix/with_otmpfile.go, `ListMultipartUploads` in posix.go).
+ * The uploads that S3 has not ended: what it would charge for, and can be asked to remove. The service's folder is not
+ * looked into: in versitygw 1.8.0 a part that arrives while its upload is being ended makes a folder again that no list
+ * has (`link` in backend/posix/with_otmpfile.go, `ListMultipartUploads` in posix.go).
  */
 async function listedUploads({ client }: World): Promise<string[]> {
-  const { Uploads = [] } = await client.send(
-    new ListMultipartUploadsCommand({ Bucket: "backups", Prefix: "kills/" }),
-  )
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: "kills" }))
   return Uploads.map(({ Key, Initiated }) => `${Key} of ${Initiated?.toISOString()}`)
 }

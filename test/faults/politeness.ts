@@ -37,7 +37,13 @@ type Case = { readonly title: string; run(world: World, random: Random): Promise
 
 async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
   const server = await startPostgres({
-    settings: { wal_level: "replica", max_wal_senders: "4", max_connections: "30" },
+    settings: {
+      wal_level: "replica",
+      max_wal_senders: "4",
+      max_connections: "30",
+      // What it cleans up would end backups of the replica at any time.
+      autovacuum: "off",
+    },
   })
   undo.defer(() => server.stop())
   bed.guard(server.password)

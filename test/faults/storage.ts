@@ -53,7 +53,7 @@ type World = {
 }
 
 async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
-  const [s3, trap] = [await bed.s3(), await startWebhook()]
+  const [s3, trap] = [await bed.s3("storage"), await startWebhook()]
   undo.defer(() => trap.stop())
   const proxy = await startFaultyProxy(s3.url)
   undo.defer(() => proxy.close())
@@ -72,7 +72,7 @@ async function prepare(bed: Bed, undo: AsyncDisposableStack): Promise<Trials> {
     S3_SECRET_KEY: s3.secretAccessKey,
   }
   const base = join(s3.bucketFolder, "base")
-  const url = `s3://backups/base?endpoint=${s3.url}&credentials=S3`
+  const url = `s3://storage/base?endpoint=${s3.url}&credentials=S3`
   await bed.json(["backup"], { env: { ...env, PGSTOW_STORAGE: url } })
   await age(base)
   return {
@@ -120,7 +120,7 @@ async function attack(world: World, { index, random }: Trial, tally: Tally): Pro
   })
   const before = await readStoredBackups(folder)
   const into = `storage_${index}`
-  const url = `s3://backups/trial-${index}?endpoint=${proxy.url}&credentials=S3`
+  const url = `s3://storage/trial-${index}?endpoint=${proxy.url}&credentials=S3`
   const once = () =>
     bed.run([...argumentsOf(command, into), "--json"], { env: { ...env, PGSTOW_STORAGE: url } })
   let ended = await once()
