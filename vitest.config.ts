@@ -19,5 +19,7 @@ export default defineConfig({
     // Only what hangs is to end by it, on a machine of half the speed with others on it, too.
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    // What is waited for comes when it comes: the default is a second.
+    expect: { poll: { timeout: 30_000 } },
   },
 })

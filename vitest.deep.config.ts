@@ -10,5 +10,7 @@ export default defineConfig({
     maxWorkers: 1,
     testTimeout: 600_000,
     hookTimeout: 240_000,
+    // What is waited for comes when it comes: the default is a second.
+    expect: { poll: { timeout: 30_000 } },
   },
 })

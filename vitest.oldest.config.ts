@@ -11,5 +11,7 @@ export default defineConfig({
     maxWorkers: availableParallelism(),
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    // What is waited for comes when it comes: the default is a second.
+    expect: { poll: { timeout: 30_000 } },
   },
 })

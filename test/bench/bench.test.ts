@@ -289,9 +289,15 @@ describe.skipIf(needsLinux)(`a measured script${needsLinux}`, () => {
     onTestFinished(() => rm(folder, { recursive: true }))
     const interruption = new AbortController()
     const interrupted = measured(`echo $$ > ${folder}/session; sleep 100 | sleep 101`, interruption.signal)
-    setTimeout(() => interruption.abort(new Error("interrupted")), 200)
-    await expect(interrupted).rejects.toThrow("interrupted")
-    const session = Number(await readFile(join(folder, "session"), "utf8"))
+    const ended = expect(interrupted).rejects.toThrow("interrupted")
+    const sessionSoFar = () => readFile(join(folder, "session"), "utf8").catch(() => "")
+    await expect.poll(sessionSoFar).toMatch(/^\d+\n$/)
+    const session = Number(await sessionSoFar())
+    await expect
+      .poll(() => processesOfSession(session).filter(({ name }) => name === "sleep"))
+      .toHaveLength(2)
+    interruption.abort(new Error("interrupted"))
+    await ended
     expect(session).toBeGreaterThan(1)
     expect(processesOfSession(session)).toEqual([])
   })

@@ -79,7 +79,7 @@ test("a line moves though nothing is heard, and says how long it has been at wha
   const { output, clock, progress } = openAll(true)
   progress.update({ stage: "restoring", doneBytes: 7, detail: "index a" })
   clock.ms = 61_000
-  await vi.waitFor(() => expect(output.written.at(-1)).toContain("index a  1 min 1 s"), { timeout: 5_000 })
+  await vi.waitFor(() => expect(output.written.at(-1)).toContain("index a  1 min 1 s"), { timeout: 30_000 })
   progress.clear()
   const count = output.written.length
   await sleep(1_500)

@@ -62,7 +62,8 @@ describe.for(["restore", "comparison"] as const)("in the middle of the %s", (whe
       const { exitCode, stderr } = await running.finished
       expect(exitCode).toBe({ SIGTERM: 143, SIGINT: 130, SIGKILL: 137 }[signal])
       if (signal !== "SIGKILL") {
-        expect(performance.now() - begunAt).toBeLessThan(9_000)
+        // It would sleep for a minute.
+        expect(performance.now() - begunAt).toBeLessThan(30_000)
         expect(logOf(stderr).filter(({ level }) => level === "error")).toHaveLength(1)
       }
       // What is killed is cleared away by another process, which takes a moment.

@@ -167,12 +167,12 @@ describe("a prefix that does not run what it is given", () => {
     [
       "and says nothing",
       "cat >/dev/null\nexec sleep 60",
-      /^\S+prefix has not begun to run pg_dump within 1 s$/,
+      /^\S+prefix has not begun to run pg_dump within 3 s$/,
     ],
     ["and exits with 0", "exit 0", /^\S+prefix ended without having run pg_dump$/],
   ] as const)("%s: is given up", async ([, script, message]) => {
     const scene = await setScene()
-    const env = { ...(await prefix(scene, script)), PGSTOW_EXEC_TIMEOUT: "1" }
+    const env = { ...(await prefix(scene, script)), PGSTOW_EXEC_TIMEOUT: "3" }
     const startedAt = Date.now()
     const failure = failureOfRun(await scene.run(["backup"], env))
     expect(failure.message).toMatch(message)
@@ -184,14 +184,14 @@ describe("a prefix that does not run what it is given", () => {
     const scene = await setScene()
     const script = `case "$*" in *--format=custom*) exec sleep 60 ;; *) exec "$@" ;; esac`
     const env = await prefix(scene, script)
-    const failure = failureOfRun(await scene.run(["backup", "--exec-timeout", "2"], env))
-    expect(failure.message).toContain("prefix has not begun to run pg_dump within 2 s")
+    const failure = failureOfRun(await scene.run(["backup", "--exec-timeout", "3"], env))
+    expect(failure.message).toContain("prefix has not begun to run pg_dump within 3 s")
   })
 
   test("and keeps psql's answers to itself is given up", async () => {
     const scene = await setScene()
     const env = await prefix(scene, `case "$*" in *--version*) exec "$@" ;; *) exec "$@" >/dev/null ;; esac`)
-    const failure = failureOfRun(await scene.run(["backup", "--exec-timeout", "1"], env))
+    const failure = failureOfRun(await scene.run(["backup", "--exec-timeout", "3"], env))
     expect(failure.message).toMatch(/no answer of psql came through \S+prefix$/)
   })
 })
@@ -199,7 +199,7 @@ describe("a prefix that does not run what it is given", () => {
 test("a prefix that loses answers of psql does not keep a backup waiting", async () => {
   const scene = await setScene()
   const env = await prefix(scene, `"$@" | { dd bs=65536 count=30 status=none; cat >/dev/null; }`)
-  const failure = failureOfRun(await scene.run(["backup", "--exec-timeout", "2"], env))
+  const failure = failureOfRun(await scene.run(["backup", "--exec-timeout", "3"], env))
   expect(failure.message).toMatch(/no answer of psql came through \S+prefix$/)
   expect(await keysOf(openStorage(scene.storage, { env: {} }))).toEqual([])
 })

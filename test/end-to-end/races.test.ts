@@ -120,7 +120,8 @@ describe.for(majors)("where somebody comes between two locks of a backup of Post
   }
 
   test.each(changes)("the table %s, and a backup of what it is then starts over", async (_, change) => {
-    const race = await startHeld(1)
+    // The second attempt waits as long for the change to be made.
+    const race = await startHeld(2)
     const { outcome } = await race.queue(change)
     await race.release()
     expect(await warningsOf(race.running)).toEqual([
@@ -133,7 +134,7 @@ describe.for(majors)("where somebody comes between two locks of a backup of Post
 
   test("and gives up soon, the backup goes on", async () => {
     const race = await startHeld(60)
-    const { outcome } = await race.queue("SET lock_timeout = '1s'; TRUNCATE second")
+    const { outcome } = await race.queue("SET lock_timeout = '3s'; TRUNCATE second")
     await race.release()
     expect(await warningsOf(race.running)).toEqual([])
     expect(await outcome).toBe("given up")

@@ -92,7 +92,8 @@ describe.each([
     running.kill(signal)
     const { exitCode, stderr } = await running.finished
     expect(exitCode, stderr).toBe(0)
-    expect(Date.now() - sentAt).toBeLessThan(2_000)
+    // Who only looks at the clock would see the signal five seconds later.
+    expect(Date.now() - sentAt).toBeLessThan(4_500)
     expect(logOf(stderr).at(-1)?.message).toBe("stopped after 0 runs; failed: 0, skipped: 0")
   })
 
@@ -110,7 +111,7 @@ describe.each([
       running.killAll(signal)
       const finished = await running.finished
       expect(finished.exitCode).toBe(exitCode)
-      expect(Date.now() - sentAt).toBeLessThan(10_000)
+      expect(Date.now() - sentAt).toBeLessThan(20_000)
       // The run says so first, then the schedule.
       const words = logOf(finished.stderr).filter(({ level }) => level === "error")
       expect(words.map(({ message }) => message.replace(/:.*/, ""))).toEqual([
@@ -142,7 +143,8 @@ test.skipIf(needsLinux)(
     running.kill("SIGTERM")
     expect((await running.finished).exitCode).toBe(143)
     while (processesOfSession(session).length > 0) await sleep(20)
-    expect(Date.now() - sentAt).toBeLessThan(2_000)
+    // One signal alone would take nine seconds.
+    expect(Date.now() - sentAt).toBeLessThan(6_000)
   },
 )
 

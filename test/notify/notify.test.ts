@@ -55,9 +55,9 @@ test("a channel that fails for a moment is tried again, as late as it asks for",
     headers: { "retry-after": "0.2" },
   })
   const startedAt = Date.now()
-  await tell(failed, `${webhook.origin}/`, { retryDelaysMs: [1, 1, 1, 1], attemptMs: 150 })
+  await tell(failed, `${webhook.origin}/`, { retryDelaysMs: [1, 1, 1, 1], attemptMs: 1_000 })
   expect(webhook.seen).toHaveLength(5)
-  expect(Date.now() - startedAt).toBeGreaterThan(300)
+  expect(Date.now() - startedAt).toBeGreaterThan(1_150)
   expect(warnings).toEqual([])
 })
 
@@ -77,10 +77,10 @@ test("a channel that never answers, or is not there, is given up in time, and na
   const startedAt = Date.now()
   await tell(failed, `${webhook.origin}/SECRET ${gone.origin}/SECRET`, {
     retryDelaysMs: [10, 60_000],
-    attemptMs: 100,
-    limitMs: 500,
+    attemptMs: 1_000,
+    limitMs: 3_000,
   })
-  expect(Date.now() - startedAt).toBeLessThan(2000)
+  expect(Date.now() - startedAt).toBeLessThan(30_000)
   expect(warnings).toHaveLength(2)
   expect(warnings.join("\n")).toContain("it did not answer in time")
   expect(warnings.join("\n")).toContain("ECONNREFUSED")
@@ -107,8 +107,8 @@ test("a channel that is silent is given up when that is asked for", async () => 
   const over = new AbortController()
   const startedAt = Date.now()
   setTimeout(() => over.abort(), 100)
-  await tell(failed, `${webhook.origin}/`, { signal: over.signal, retryDelaysMs: [60_000] })
-  expect(Date.now() - startedAt).toBeLessThan(1_000)
+  await tell(failed, `${webhook.origin}/`, { signal: over.signal, attemptMs: 60_000, limitMs: 60_000 })
+  expect(Date.now() - startedAt).toBeLessThan(30_000)
   expect(warnings).toEqual([expect.stringContaining("it did not answer in time")])
 })
 

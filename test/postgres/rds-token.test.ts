@@ -17,7 +17,7 @@ test("a token is a connection's password, and a new one when that is to grow old
   expect(first).toMatch(/^db\.example\.com:5432\/\?.*DBUser=backup.*X-Amz-Expires=900/)
   expect(first).not.toContain("secret")
   // The time of the signature, in seconds, is in it.
-  await vi.waitFor(() => expect(childEnv(signed, {}).PGPASSWORD).not.toBe(first), 5_000)
+  await vi.waitFor(() => expect(childEnv(signed, {}).PGPASSWORD).not.toBe(first), 30_000)
   expect(childEnv(signed, {}).PGPASSWORD).toMatch(/^db\.example\.com:5432\/\?/)
 })
 

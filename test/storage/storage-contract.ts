@@ -211,7 +211,7 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
         expect(listed.map(({ key }) => key)).toEqual(keys.toSorted())
         for (const { key, sizeBytes, modifiedAt } of listed) {
           expect(sizeBytes).toBe(key.length)
-          expect(Math.abs(modifiedAt.getTime() - before)).toBeLessThan(10_000)
+          expect(Math.abs(modifiedAt.getTime() - before)).toBeLessThan(60_000)
           expect(await storage.stat(key)).toMatchObject({ key, sizeBytes })
         }
       })
@@ -239,7 +239,7 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
     test("its clock is told by what it dates, and is unknown before", async () => {
       expect(storage.clock()).toBeUndefined()
       await storage.put("object", Buffer.from("x"))
-      expect(Math.abs(Number(storage.clock()) - Date.now())).toBeLessThan(3_000)
+      expect(Math.abs(Number(storage.clock()) - Date.now())).toBeLessThan(60_000)
     })
 
     describe("removing", () => {

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process"
 import { constants } from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
 import { inject } from "vitest"
 import { type ProcessInfo, processesOfSession } from "./processes.ts"
 
@@ -50,15 +51,16 @@ export function startPgstow(
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text
   })
-  const finished = new Promise<Finished>((done, fail) => {
+  const closed = new Promise<[status: number | null, signal: NodeJS.Signals | null]>((done, fail) => {
     child.once("error", fail)
-    child.once("close", (status, signal) => {
-      const left = processesOfSession(pid).map(({ args }) => args.join(" "))
-      if (left.length > 0) fail(new Error(`the program left behind: ${left.join("; ")}`))
-      // As a shell has it.
-      const exitCode = signal === null ? status : 128 + constants.signals[signal]
-      done({ exitCode, stdout, stderr })
-    })
+    child.once("close", (...how) => done(how))
+  })
+  const finished = closed.then(async ([status, signal]): Promise<Finished> => {
+    const left = await leftOf(pid)
+    if (left.length > 0) throw new Error(`the program left behind: ${left.join("; ")}`)
+    // As a shell has it.
+    const exitCode = signal === null ? status : 128 + constants.signals[signal]
+    return { exitCode, stdout, stderr }
   })
   return {
     pid,
@@ -76,4 +78,12 @@ export function runPgstow(
   options: { readonly cwd?: string } = {},
 ): Promise<Finished> {
   return startPgstow(args, env, options).finished
+}
+
+/** What goes on running of a session. What it killed takes a moment to be gone, and longer where others work too. */
+async function leftOf(session: number): Promise<string[]> {
+  for (const startedAt = performance.now(); ; await sleep(20)) {
+    const left = processesOfSession(session).map(({ args }) => args.join(" "))
+    if (left.length === 0 || performance.now() - startedAt > 1_000) return left
+  }
 }
