@@ -48,10 +48,11 @@ type Failure = { readonly problem: string; readonly again: boolean; readonly wai
 
 /** Undefined where the other side took it. No problem names the URL. */
 async function post({ url, contentType, body }: Delivery, signal: AbortSignal): Promise<Failure | undefined> {
+  const { address, headers } = withoutLogin(url)
   try {
-    const response = await fetch(url, {
+    const response = await fetch(address, {
       method: "POST",
-      headers: { "content-type": contentType, "user-agent": "pgstow" },
+      headers: { ...headers, "content-type": contentType, "user-agent": "pgstow" },
       body,
       signal,
       // Whoever answers there may send us anywhere, also to this machine itself.
@@ -72,5 +73,25 @@ async function post({ url, contentType, body }: Delivery, signal: AbortSignal): 
     if (signal.aborted) return { problem: "it did not answer in time", again: true, waitMs: 0 }
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
     return { problem: messageOf(cause), again: true, waitMs: 0 }
+  }
+}
+
+/** A URL's name and password as a header: fetch() refuses a URL that has them, by an error that repeats it whole. */
+function withoutLogin(url: string): { address: URL; headers: Record<string, string> } {
+  const address = new URL(url)
+  const { username, password } = address
+  if (username === "" && password === "") return { address, headers: {} }
+  address.username = ""
+  address.password = ""
+  const login = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64")
+  return { address, headers: { authorization: `Basic ${login}` } }
+}
+
+/** A lone % stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
 }

@@ -76,7 +76,7 @@ export async function channelTexts(
       texts.push(`${options.join(",")},${url}`)
     } catch (error) {
       if (!(error instanceof PgstowError)) throw error
-      surroundings.log.warn(`nobody is told by a webhook of ${file}: ${messageOf(error)}`)
+      surroundings.log.warn(`a webhook of ${file} is left out: ${messageOf(error)}`)
     }
   }
   return texts

@@ -272,7 +272,7 @@ describe("a file of settings", () => {
     const { stderr } = await scene.run(["backup", "--config", file])
     const warned = logOf(stderr).filter(({ level }) => level === "warn")
     expect(warned.map(({ message }) => message)).toEqual([
-      `nobody is told by a webhook of ${file}: HOOK is not set`,
+      `a webhook of ${file} is left out: HOOK is not set`,
     ])
     const { exitCode, stderr: second } = await scene.run(["backup", "--config", file], { HOOK: "no url" })
     expect(exitCode, second).toBe(0)

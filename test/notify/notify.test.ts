@@ -70,6 +70,31 @@ test("a channel that refuses for good is not tried again", async () => {
   ])
 })
 
+test.each([
+  ["user:SECRET", "user:SECRET"],
+  ["us%40er:S%3AECRET%2F", "us@er:S:ECRET/"],
+  [":SECRET", ":SECRET"],
+  ["100%25:50%SECRET", "100%:50%SECRET"],
+])("name and password in a URL go as basic authentication: %s", async (login, decoded) => {
+  await tell(failed, `http://${login}@${webhook.origin.slice("http://".length)}/hook`)
+  expect(warnings).toEqual([])
+  expect(webhook.seen[0]?.path).toBe("/hook")
+  expect(webhook.seen[0]?.headers.authorization).toBe(`Basic ${Buffer.from(decoded).toString("base64")}`)
+})
+
+test("what a channel with a password fails by does not name the password", async () => {
+  webhook.answers.push({ status: 404 })
+  await tell(
+    failed,
+    `http://user:SECRET@${webhook.origin.slice("http://".length)}/SECRET http://user:SECRET@127.0.0.1:1/SECRET`,
+    {
+      retryDelaysMs: [],
+    },
+  )
+  expect(warnings).toHaveLength(2)
+  expect(warnings.join("\n")).not.toContain("SECRET")
+})
+
 test("a channel that never answers, or is not there, is given up in time, and named without its URL", async () => {
   webhook.answers.push("silence", "silence", "silence")
   const gone = await startWebhook()
