@@ -5,6 +5,7 @@ import {
   type Finding,
   findingOf,
   formatCheck,
+  formatProblem,
   holdingDrill,
   holdingFinding,
   newFinding,
@@ -225,7 +226,8 @@ export async function putManifest(storage: Storage, manifest: Manifest): Promise
 }
 
 /**
- * Puts the record of a check beside the backup, and gives its key.
+ * Puts the record of a check beside the backup, and gives its key. What it rejects with says what was found: nothing
+ * else would.
  *
  * @param seen the backup's findings as they were before the check began: only what it knew of can it clear
  */
@@ -238,8 +240,27 @@ export async function putCheck(
   const random = Array.from({ length: 8 }, () => Math.random())
   const finding = newFinding({ kind: check.kind, at: new Date(check.at) }, seen, random)
   const key = keyOf(name, checksFolder + checkFileName(finding))
-  await storage.put(key, Buffer.from(formatCheck(check)), { ifAbsent: true })
+  await storage.put(key, Buffer.from(formatCheck(check)), { ifAbsent: true }).catch((cause: unknown) => {
+    if (cause instanceof PgstowError) throw notKept(name, storage, check, cause)
+    throw cause
+  })
   return key
+}
+
+function notKept(
+  { id }: BackupName,
+  { url }: Storage,
+  { kind, problems }: Check,
+  cause: PgstowError,
+): PgstowError {
+  const [first, ...others] = problems
+  const more = others.length > 0 ? `, and ${others.length} more` : ""
+  const found = first === undefined ? "nothing wrong was found" : `${formatProblem(first)}${more}`
+  return new PgstowError(
+    first === undefined ? cause.kind : "damaged",
+    `${id} in ${url} was checked (${kind}: ${found}), and no record of that could be stored`,
+    { cause, hint: cause.hint },
+  )
 }
 
 /** What the checks of a backup found, in no certain order. */

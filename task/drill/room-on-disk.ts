@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises"
 import { formatBytes } from "../console/format.ts"
 import { type Manifest, rawBytes } from "../core/manifest.ts"
 import { PgstowError } from "../errors.ts"
+import { noTemporaryFiles } from "../processes/temporary-folder.ts"
 
 /** A new server, its write-ahead log, and what sorting takes. */
 const besideBytes = 512 * 1024 * 1024
@@ -18,7 +19,9 @@ export function roomWanted(manifest: Manifest): number {
 
 /** Throws a PgstowError where the disk of `folder` has no room for a restored backup. */
 export async function checkRoom(folder: string, manifest: Manifest): Promise<void> {
-  const { bavail, bsize } = await statfs(folder)
+  const { bavail, bsize } = await statfs(folder).catch((error: unknown) => {
+    throw noTemporaryFiles(error)
+  })
   const [there, wanted] = [bavail * bsize, roomWanted(manifest)]
   if (there >= wanted) return
   throw new PgstowError(

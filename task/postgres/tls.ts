@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { makeTemporaryFolder } from "../processes/temporary-folder.ts"
+import { makeTemporaryFolder, noTemporaryFiles } from "../processes/temporary-folder.ts"
 import type { Connection, Environment } from "./connection.ts"
 
 export type TlsOptions = {
@@ -43,7 +43,11 @@ function caFileOf(pem: string): string {
   const folder = makeTemporaryFolder()
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, "ca.pem")
-  writeFileSync(file, pem)
+  try {
+    writeFileSync(file, pem)
+  } catch (error) {
+    throw noTemporaryFiles(error)
+  }
   written.set(pem, file)
   return file
 }

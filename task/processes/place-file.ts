@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises"
 import { startChild } from "./child.ts"
 import { ExecError } from "./far-side.ts"
 import type { Program } from "./program.ts"
-import { makeTemporaryFolder } from "./temporary-folder.ts"
+import { makeTemporaryFolder, noTemporaryFiles } from "./temporary-folder.ts"
 
 export type PlacedFile = { readonly path: string; remove(): Promise<void> }
 
@@ -25,8 +25,14 @@ export async function placeFile(
   if (prefix === undefined) {
     const folder = makeTemporaryFolder()
     const path = join(folder, "file")
-    await writeFile(path, content)
-    return { path, remove: () => rm(folder, { recursive: true, force: true }) }
+    const remove = () => rm(folder, { recursive: true, force: true })
+    try {
+      await writeFile(path, content)
+    } catch (error) {
+      await remove()
+      throw noTemporaryFiles(error)
+    }
+    return { path, remove }
   }
   const script =
     `umask 077; ${removeOld}; file=$(mktemp "$folder/pgstow-XXXXXX") && ` +

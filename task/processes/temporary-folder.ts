@@ -3,14 +3,37 @@ import { mkdtempSync, readFileSync, readlinkSync } from "node:fs"
 import { lstat, readdir, rm } from "node:fs/promises"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
-import { codeOf } from "../errors.ts"
+import { codeOf, messageOf, PgstowError } from "../errors.ts"
 
 /**
  * Makes a folder for temporary files, for its owner's eyes alone. Its name says which process it belongs to, so that
- * `removeAbandonedFolders` can tell when that is gone: "pgstow-<place>-<pid>-<start>-<random>".
+ * `removeAbandonedFolders` can tell when that is gone: "pgstow-<place>-<pid>-<start>-<random>". Throws a PgstowError of
+ * kind "usage" where none can be made.
  */
 export function makeTemporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), `pgstow-${place()}-${process.pid}-${startOf("self") ?? 0}-`))
+  try {
+    return mkdtempSync(join(tmpdir(), `pgstow-${place()}-${process.pid}-${startOf("self") ?? 0}-`))
+  } catch (error) {
+    throw noTemporaryFiles(error)
+  }
+}
+
+/** What to say where something could not be written below the temporary folder, by what Node threw. */
+export function noTemporaryFiles(cause: unknown): PgstowError {
+  const why = reasons[codeOf(cause) ?? ""] ?? messageOf(cause)
+  return new PgstowError("usage", `temporary files can't be written in ${tmpdir()}: ${why}`, {
+    hint: "Set TMPDIR to a folder with room that the user who runs pgstow may write to.",
+  })
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such folder",
+  ENOTDIR: "it is a file, and no folder",
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
 }
 
 /** Removes the temporary folders of this user whose processes were killed, and gives their number. */

@@ -14,6 +14,7 @@ import { takingSystemRoots } from "../postgres/system-roots.ts"
 import { openTarget, type Target } from "../postgres/target.ts"
 import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
 import { machine } from "../processes/machine.ts"
+import { placeFile } from "../processes/place-file.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
 import { chooseName } from "./choose-name.ts"
@@ -222,11 +223,24 @@ async function withTarget<T>(
       log.warn(
         `the backup is of PostgreSQL ${serverVersion}, and the server is the older ${target.serverMajor}: what it can't take is reported`,
       )
-    return await use(await prepare({ storage, manifest, name, target, installed }, options, context), exists)
+    const job = await prepare({ storage, manifest, name, target, installed }, options, context)
+    await tryTemporaryFolder(job, context)
+    return await use(job, exists)
   } finally {
     progress.clear()
     await target.close()
   }
+}
+
+/** The archive's head goes to a temporary file: that there is room for it is to be known before anything is made. */
+async function tryTemporaryFolder(
+  { clients: { pgRestore }, joined }: RestoreJob,
+  { env }: Context,
+): Promise<void> {
+  // Behind a prefix it would start one more program, which may take seconds.
+  if (pgRestore.prefix !== undefined) return
+  const placed = await placeFile(joined.ownHead, { prefix: undefined, env })
+  await placed.remove()
 }
 
 /** What there is no way to do in a database that exists. */

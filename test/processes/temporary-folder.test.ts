@@ -2,20 +2,17 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
+import { placeFile } from "../../task/processes/place-file.ts"
 import { makeTemporaryFolder, removeAbandonedFolders } from "../../task/processes/temporary-folder.ts"
+import { failureOf, rejectionOf } from "../support/failure.ts"
 import { needsLinux } from "../support/not-run.ts"
 
 test.skipIf(needsLinux)(
   `of folders by processes, only those of this machine's dead ones are removed${needsLinux}`,
   async () => {
-    const before = process.env.TMPDIR
     const folder = await mkdtemp(join(tmpdir(), "pgstow-tidy-"))
-    process.env.TMPDIR = folder
-    onTestFinished(async () => {
-      if (before === undefined) delete process.env.TMPDIR
-      else process.env.TMPDIR = before
-      await rm(folder, { recursive: true })
-    })
+    onTestFinished(() => rm(folder, { recursive: true }))
+    useTemporaryFolder(folder)
     const own = makeTemporaryFolder()
     const [, place = "", pid = "", start = "", random = ""] = basename(own).split("-")
     // Linux gives no process a number above 4194304.
@@ -36,3 +33,29 @@ test.skipIf(needsLinux)(
     )
   },
 )
+
+test.each([
+  ["a folder that is not there", "missing", "there is no such folder"],
+  ["a file", "file", "it is a file, and no folder"],
+])("TMPDIR that is %s is said so", async (_, name, why) => {
+  const folder = await mkdtemp(join(tmpdir(), "pgstow-no-tmp-"))
+  await writeFile(join(folder, "file"), "")
+  useTemporaryFolder(join(folder, name))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const failure = failureOf(() => makeTemporaryFolder())
+  expect(failure.kind).toBe("usage")
+  expect(failure.message).toBe(`temporary files can't be written in ${join(folder, name)}: ${why}`)
+  expect(failure.hint).toMatch(/TMPDIR/)
+  const placed = await rejectionOf(placeFile("a list", { prefix: undefined, env: {} }))
+  expect(placed.message).toBe(failure.message)
+})
+
+/** Until the test ends. */
+function useTemporaryFolder(folder: string): void {
+  const before = process.env.TMPDIR
+  process.env.TMPDIR = folder
+  onTestFinished(() => {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+  })
+}

@@ -2,10 +2,11 @@ import { afterEach, beforeEach, expect, test } from "vitest"
 import { keyOf, listBackups, readChecks, readFindings, removeBackup } from "../../task/catalog/catalog.ts"
 import { formatVerify } from "../../task/commands/verify.ts"
 import type { Manifest } from "../../task/core/manifest.ts"
-import { PgstowError } from "../../task/errors.ts"
+import { messageOf, PgstowError } from "../../task/errors.ts"
 import type { Storage } from "../../task/storage/storage.ts"
 import { type CheckOptions, verify } from "../../task/verify/verify.ts"
 import { version } from "../../task/version.ts"
+import { rejectionOf } from "../support/failure.ts"
 import { override } from "../support/override.ts"
 import { storeSample } from "../support/sample-backup.ts"
 import { keysOf } from "../support/storage-contents.ts"
@@ -95,6 +96,23 @@ test("a deep check reads only what has the right checksums, and only another one
   await storage.remove([keyOf(manifest, main)])
   const unread = async () => Promise.reject(new Error("read what is damaged"))
   expect((await verifyNow(unread)).kind).toBe("failed")
+})
+
+test.each([
+  ["a good backup", "storage", /was checked \(verified: nothing wrong was found\)/, false],
+  ["a damaged one", "damaged", /was checked \(failed: main\.dump\.zst\.age: expected .*, found .*\)/, true],
+])("of %s in a storage that takes no record, what was found is said", async (_, kind, words, isDamaged) => {
+  if (isDamaged) await storage.remove([keyOf(manifest, main)])
+  const refuses = override(storage, {
+    put: async () => {
+      throw new PgstowError("storage", "cannot write there: read-only", { hint: "Mount it for writing." })
+    },
+  })
+  const failure = await rejectionOf(verify(refuses, manifest, { seen: [] }, context))
+  expect(failure.kind).toBe(kind)
+  expect(messageOf(failure)).toMatch(words)
+  expect(messageOf(failure)).toMatch(/and no record of that could be stored: cannot write there: read-only$/)
+  expect(failure.hint).toBe("Mount it for writing.")
 })
 
 test("a check that could not be made leaves no record", async () => {
