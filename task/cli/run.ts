@@ -291,7 +291,7 @@ function print(io: Io, text: string, paint?: (text: string) => string): void {
   io.stdout.write(paint && hasColours(io.stdout, io.env) ? paint(safe) : safe)
 }
 
-/** Asks on the terminal; undefined where nobody sits in front of one. Input that is at its end answers nothing: "". */
+/** Asks on the terminal; undefined where nobody sits in front of one. Input that is at its end gives undefined. */
 function questioner(io: Io, terminal: Terminal): Ask | undefined {
   if (!terminal.interactive || io.stdin.isTTY !== true) return undefined
   return async (question) => {
@@ -307,7 +307,7 @@ function questioner(io: Io, terminal: Terminal): Ask | undefined {
       const answer = lines.question(wrapped(question, terminal.columns()), { signal: io.signal })
       const given = await Promise.race([answer, atEnd])
       if (given === undefined) terminal.line("")
-      return given ?? ""
+      return given
     } finally {
       lines.close()
     }

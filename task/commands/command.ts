@@ -6,8 +6,8 @@ import type { ProgramShape } from "../help/program-shape.ts"
 import type { PgstowEvent } from "../notify/events.ts"
 import { flagOf, type Settings } from "../settings/config.ts"
 
-/** Asks the person at the terminal a question and returns the answer. */
-export type Ask = (question: string) => Promise<string>
+/** Asks the person at the terminal a question and returns the answer; undefined where the input is at its end. */
+export type Ask = (question: string) => Promise<string | undefined>
 
 export type Invocation<Flags> = {
   readonly settings: Settings

@@ -211,7 +211,13 @@ function questionsBy(ask: Ask | undefined, { log }: Pick<Context, "log">) {
   ): Promise<Value> => {
     if (given !== undefined || ask === undefined) return read(given ?? usual)
     for (let tried = 1; ; tried++) {
-      const typed = (await ask(`${words} [${usual}]:`)).trim()
+      const answer = await ask(`${words} [${usual}]:`)
+      // An empty line takes what is usual. The end of the input takes nothing: somebody has gone.
+      if (answer === undefined)
+        throw new PgstowError("notConfirmed", "the input ended before all questions were answered", {
+          hint: "Nothing was written. Run it again, or answer by --from, --storage, --at, --keep.",
+        })
+      const typed = answer.trim()
       try {
         return await read(typed === "" ? usual : typed)
       } catch (error) {

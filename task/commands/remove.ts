@@ -68,7 +68,7 @@ async function askToRemove(
       "Type yes to go on: ",
     ].join("\n"),
   )
-  if (answer.trim().toLowerCase() !== "yes")
+  if (answer?.trim().toLowerCase() !== "yes")
     throw new PgstowError("notConfirmed", `the answer was not yes, so this was not removed: ${what}`)
 }
 

@@ -134,7 +134,7 @@ export async function askFirst(
       "Type the database's name to go on: ",
     ].join("\n"),
   )
-  if (answer.trim() === name) return
+  if (answer?.trim() === name) return
   throw new PgstowError("notConfirmed", `nothing was restored into ${where}: its name was not typed`, {
     hint: "Leave --into out to restore into a new database.",
   })

@@ -186,6 +186,6 @@ export async function askOfForeseen(
   const answer = await ask(
     ["What would fail:", ...formatForeseen(foreseen), "Go on anyway? (yes or no) "].join("\n"),
   )
-  if (answer.trim().toLowerCase() !== "yes")
+  if (answer?.trim().toLowerCase() !== "yes")
     throw new PgstowError("notConfirmed", `nothing was restored: ${refusal.message}`, { hint: refusal.hint })
 }

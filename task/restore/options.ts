@@ -56,8 +56,8 @@ export type RestoreJobOptions = {
   readonly analyze: boolean
   /** Yes to all questions. */
   readonly yes: boolean
-  /** Asks a person and resolves to the answer; undefined where there is nobody. */
-  readonly ask: ((question: string) => Promise<string>) | undefined
+  /** Asks a person and resolves to the answer, or to undefined where no answer comes; undefined where there is nobody. */
+  readonly ask: ((question: string) => Promise<string | undefined>) | undefined
 }
 
 /** What a person is asked. */

@@ -76,20 +76,23 @@ describe("init", () => {
     expect(scheduled.stdout).toContain(`ReadWritePaths=${folder}/backups\n`)
   })
 
-  test.each(questions.map((_, index) => index + 1))(
-    "leaves nothing after Ctrl-C at question %i",
-    async (number) => {
-      const scene = await setInitScene()
-      const typed = questions.slice(0, number).map((after, index) => ({
-        after,
-        keys: index + 1 === number ? "\u0003" : index === 0 ? "ORDERS_URL\r" : "\r",
-      }))
-      const { exitCode, screen } = await runOnTerminal(scene, ["init"], {}, { typed })
-      expect(exitCode).toBe(130)
-      expect(screen).toContain("stopped by SIGINT")
-      expect(await filesIn(scene.folder)).toEqual([])
-    },
-  )
+  test.each([
+    ...questions.map((_, index) => ["Ctrl-C", index + 1, "\u0003", 130, "stopped by SIGINT"] as const),
+    ...[1, 3].map(
+      (number) =>
+        ["Ctrl-D", number, "\u0004", 10, "the input ended before all questions were answered"] as const,
+    ),
+  ])("leaves nothing after %s at question %i", async (_, number, key, code, words) => {
+    const scene = await setInitScene()
+    const typed = questions.slice(0, number).map((after, index) => ({
+      after,
+      keys: index + 1 === number ? key : index === 0 ? "ORDERS_URL\r" : "\r",
+    }))
+    const { exitCode, screen } = await runOnTerminal(scene, ["init"], {}, { typed })
+    expect(screen).toContain(words)
+    expect(exitCode).toBe(code)
+    expect(await filesIn(scene.folder)).toEqual([])
+  })
 
   test("asks again after an answer that can't be used, and gives up after three", async () => {
     const scene = await setInitScene()
