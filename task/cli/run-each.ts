@@ -11,7 +11,8 @@ type Ended = {
 
 /**
  * Runs a command for each database of a file of settings, one after another, and reports what comes of each. One that
- * fails does not stop the others; the outcome has the first failure's kind.
+ * fails does not stop the others; the outcome has the kind of the first failure, where there is one that is more than
+ * doctor's warnings.
  */
 export async function runEach(
   command: Command,
@@ -84,13 +85,15 @@ function headed(name: string, { text, isAnswer }: Outcome, of: number): string {
 
 function failureOf(ended: readonly Ended[]): PgstowError | undefined {
   const failed = ended.filter(({ failure }) => failure !== undefined)
-  const [first] = failed
-  if (!first?.failure) return undefined
-  if (ended.length === 1) return first.failure
+  const failures = failed.flatMap(({ failure }) => failure ?? [])
+  // Whoever lives with warnings must not pass over an error behind them.
+  const first = failures.find(({ kind }) => kind !== "warnings") ?? failures[0]
+  if (!first) return undefined
+  if (ended.length === 1) return first
   const names = failed.map(({ name }) => formatName(name)).join(", ")
   const others = failed.length < ended.length ? " The others are as they should be." : ""
   return new PgstowError(
-    first.failure.kind,
+    first.kind,
     `${failed.length} of ${formatCount(ended.length, "database")} failed: ${names}`,
     { hint: `What was wrong with each is said above.${others}` },
   )

@@ -43,6 +43,12 @@ export function isS3Error(error: unknown, ...codes: (string | number)[]): error 
 }
 
 function reasonOf(place: S3Place, error: Error): Reason {
+  const elsewhere = redirectOf(place, error)
+  if (elsewhere !== undefined)
+    return [
+      `${place.endpoint} redirects to ${elsewhere}`,
+      `Give endpoint=${elsewhere} in the storage's URL, if that is the S3 service.`,
+    ]
   const otherRegion = regionOf(error)
   if (otherRegion !== undefined)
     return [
@@ -99,6 +105,16 @@ function codesOf(error: Error): string[] {
   }
   const status = error instanceof S3ServiceException ? [String(error.$metadata.httpStatusCode)] : []
   return [...codes.filter((code) => code !== ""), ...names, ...status]
+}
+
+/** Where an endpoint that is not AWS's sends everybody, such as to HTTPS: S3's own redirects have a code of their own. */
+function redirectOf({ endpoint }: S3Place, error: Error): string | undefined {
+  if (endpoint === undefined || !(error instanceof S3ServiceException)) return undefined
+  const { location, "x-amz-bucket-region": region } = error.$response?.headers ?? {}
+  if (location === undefined || region !== undefined || /Redirect/.test(error.name)) return undefined
+  if (![301, 302, 303, 307, 308].includes(error.$metadata.httpStatusCode ?? 0)) return undefined
+  const target = URL.parse(location, endpoint)
+  return target === null || target.origin === new URL(endpoint).origin ? undefined : target.origin
 }
 
 /** The region that the bucket is in, where that is what is wrong; "" where the answer does not name it. */

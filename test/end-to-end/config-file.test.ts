@@ -196,6 +196,17 @@ describe("a file of settings", () => {
     )
   })
 
+  test("exits with the code of an error that doctor finds, also behind warnings of another database", async () => {
+    const scene = await setConfigScene()
+    const gone = { name: "gone", connection: { urlEnv: "GONE_URL" } }
+    const file = await scene.write({ databases: [scene.databases[0], gone], ...scene.top })
+    const env = { GONE_URL: "postgresql://postgres@127.0.0.1:1/gone" }
+    const { exitCode, stdout } = await scene.run(["doctor", "--config", file, "--json"], env)
+    const { databases } = ofEach.parse(JSON.parse(stdout))
+    expect(databases.map(({ error }) => error?.kind)).toEqual(["warnings", "postgres"])
+    expect(exitCode).toBe(3)
+  })
+
   test("judges nobody else's backups by a server that nothing is stored of yet", async () => {
     const scene = await setConfigScene()
     const [orders] = scene.databases

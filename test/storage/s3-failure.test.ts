@@ -52,6 +52,32 @@ describe("a service that is out of reach", () => {
     server.close()
   })
 
+  test.each([301, 302, 307, 308])(
+    "being a server that redirects (%i), is named, and where to",
+    async (status) => {
+      const server = createServer((_, response) => {
+        const headers = { location: "https://s3.example.com:9000/backups?list-type=2" }
+        response.writeHead(status, headers).end("<html><body>Moved</body></html>")
+      })
+      server.listen(0, "127.0.0.1")
+      await once(server, "listening")
+      onTestFinished(() => void server.close())
+      // A server that listens on a port has an address of this kind.
+      const { port } = server.address() as AddressInfo
+      const storage = openStorage(`s3://backups?endpoint=http://127.0.0.1:${port}&credentials=TEST`, {
+        env: keys,
+      })
+      for (const failure of await Promise.all([
+        rejectionOf(storage.listFolders("")),
+        rejectionOf(storage.put("object", body)),
+      ])) {
+        expect(failure.message).toContain(`http://127.0.0.1:${port} redirects to https://s3.example.com:9000`)
+        expect(failure.hint).toContain("endpoint=https://s3.example.com:9000")
+      }
+      server.closeAllConnections()
+    },
+  )
+
   test("with a certificate that nobody has vouched for, is refused until it is trusted", async () => {
     const endpoint = await startS3Endpoint({ tls: true, buckets: ["backups"] })
     const env = { TEST_ACCESS_KEY: endpoint.accessKeyId, TEST_SECRET_KEY: endpoint.secretAccessKey }
