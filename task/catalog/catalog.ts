@@ -19,7 +19,7 @@ import { mapConcurrently } from "../core/map-concurrently.ts"
 import { holdingPins, type Pin, type PinNote, pinNoteOf } from "../core/pin.ts"
 import type { BackupState } from "../core/retention.ts"
 import { PgstowError } from "../errors.ts"
-import { readAtMost } from "../storage/read-at-most.ts"
+import { listAcross } from "../storage/list-across.ts"
 import { ObjectNotFoundError, type Storage, type StoredObject } from "../storage/storage.ts"
 import { isFromTheFuture } from "./clocks.ts"
 import { refuseUnsigned, splitSignature } from "./manifest-signature.ts"
@@ -104,15 +104,14 @@ export async function readStorage(
   storage: Storage,
   { database, signedBy = [] }: ReadOptions = {},
 ): Promise<StorageCatalog> {
-  const { names, unlisted } = await backupFolders(storage, database)
-  const proveAnswering = answeringProof(storage)
-  const entries = await mapConcurrently(names, requestsAtOnce, (name) =>
-    readEntry(storage, name, signedBy, proveAnswering),
-  )
+  const { names, unlisted } = await backupFolders(storage, database, { evenEmpty: true })
+  const entries = await readEntries(storage, names, signedBy)
+  const without = names.filter((_, index) => entries[index] === undefined)
   return {
     entries: entries.filter((entry) => entry !== undefined).sort(newestFirst),
     unlisted,
-    bare: names.filter((_, index) => entries[index] === undefined),
+    // A bucket has no empty folders.
+    bare: storage.listsAcrossFolders ? without : await thatHoldSomething(storage, without),
   }
 }
 
@@ -140,10 +139,13 @@ export async function manifestsBefore(
   const proveAnswering = answeringProof(storage)
   const found: Manifest[] = []
   for (let next = 0; next < newest.length && found.length < count; next += count) {
-    const entries = await mapConcurrently(newest.slice(next, next + count), requestsAtOnce, (name) =>
-      readEntry(storage, name, signedBy, proveAnswering),
+    const manifests = await mapConcurrently(newest.slice(next, next + count), requestsAtOnce, (name) =>
+      manifestOrProblem(storage, name, signedBy, proveAnswering),
     )
-    found.push(...entries.flatMap((entry) => (entry?.manifest && like(entry.manifest) ? entry.manifest : [])))
+    const readable = manifests.flatMap((each) =>
+      each === undefined || each instanceof PgstowError ? [] : each,
+    )
+    found.push(...readable.filter(like))
   }
   return found.slice(0, count)
 }
@@ -165,7 +167,7 @@ export async function readManifest(
 ): Promise<Manifest> {
   const key = keyOf(name, manifestName)
   const where = `${storage.url} ${key}`
-  const bytes = await readAtMost(storage, key, maxManifestBytes + 1)
+  const bytes = await storage.readAtMost(key, maxManifestBytes + 1)
   if (bytes.length > maxManifestBytes) throw tooLarge(where, "Find out who wrote it: it was not pgstow.")
   const stored = splitSignature(bytes)
   if (signedBy.length > 0) refuseUnsigned(stored, signedBy, where)
@@ -274,12 +276,14 @@ export async function readPins(storage: Storage, name: BackupName): Promise<Pin[
 }
 
 /** What the names of the files among a backup's checks say. */
-async function readNotes(
-  storage: Storage,
-  name: BackupName,
-): Promise<{ readonly findings: Finding[]; readonly pinNotes: PinNote[] }> {
+type Notes = { readonly findings: Finding[]; readonly pinNotes: PinNote[] }
+
+async function readNotes(storage: Storage, name: BackupName): Promise<Notes> {
   const folder = keyOf(name, checksFolder)
-  const names = await Array.fromAsync(storage.list(folder), ({ key }) => key.slice(folder.length))
+  return notesIn((await storage.listKeys(folder)).map((key) => key.slice(folder.length)))
+}
+
+function notesIn(names: readonly string[]): Notes {
   return {
     findings: names.flatMap((file) => findingOf(file) ?? []),
     pinNotes: names.flatMap((file) => pinNoteOf(file) ?? []),
@@ -293,7 +297,7 @@ export async function readCheck(
   finding: Finding,
 ): Promise<Check | undefined> {
   const key = keyOf(name, checksFolder + checkFileName(finding))
-  const bytes = await readAtMost(storage, key, maxManifestBytes).catch((error: unknown) => {
+  const bytes = await storage.readAtMost(key, maxManifestBytes).catch((error: unknown) => {
     if (error instanceof ObjectNotFoundError) return undefined
     throw error
   })
@@ -302,9 +306,9 @@ export async function readCheck(
 
 /** The records of all checks of a backup, oldest first. Those that can't be read are left out. */
 export async function readChecks(storage: Storage, name: BackupName): Promise<Check[]> {
-  const keys = await Array.fromAsync(storage.list(keyOf(name, checksFolder)), ({ key }) => key)
+  const keys = await storage.listKeys(keyOf(name, checksFolder))
   const checks = await mapConcurrently(keys, requestsAtOnce, async (key) =>
-    parseCheck((await readAtMost(storage, key, maxManifestBytes)).toString()),
+    parseCheck((await storage.readAtMost(key, maxManifestBytes)).toString()),
   )
   return checks.filter((check) => check !== undefined)
 }
@@ -338,12 +342,13 @@ export async function removeBackup(storage: Storage, name: BackupName): Promise<
 export async function backupFolders(
   storage: Storage,
   database: string | undefined,
+  options: { readonly evenEmpty?: boolean } = {},
 ): Promise<{ names: BackupName[]; unlisted: UnlistedDatabase[] }> {
   const databases = database === undefined ? await listDatabases(storage) : [database]
   const proveAnswering = answeringProof(storage)
   const found = await mapConcurrently(databases, requestsAtOnce, async (name) => {
     const folders = await storage
-      .listFolders(`${databaseFolder(name)}/`)
+      .listFolders(`${databaseFolder(name)}/`, options)
       .catch((error: unknown) => problemOf(error, proveAnswering))
     return folders instanceof PgstowError
       ? { names: [], unlisted: [{ database: name, problem: folders }] }
@@ -355,18 +360,91 @@ export async function backupFolders(
   }
 }
 
-async function readEntry(
+/** What there is of each backup, in the order of `names`; undefined of those that have no manifest. */
+async function readEntries(
+  storage: Storage,
+  names: readonly BackupName[],
+  signedBy: readonly string[],
+): Promise<(CatalogEntry | undefined)[]> {
+  const proveAnswering = answeringProof(storage)
+  const manifestOf = (name: BackupName) => manifestOrProblem(storage, name, signedBy, proveAnswering)
+  const notesOf = (name: BackupName) =>
+    readNotes(storage, name).catch((error: unknown) => problemOf(error, proveAnswering))
+  if (!storage.listsAcrossFolders)
+    return mapConcurrently(names, requestsAtOnce, async (name) => {
+      const manifest = await manifestOf(name)
+      return manifest && entryOf(storage, name, manifest, await notesOf(name))
+    })
+  const manifests = await mapConcurrently(names, requestsAtOnce, manifestOf)
+  // After the manifests, so that no check is missed of a backup that was finished meanwhile.
+  const listed = await notesAcross(
+    storage,
+    names.filter((_, index) => manifests[index] !== undefined),
+  )
+  return mapConcurrently([...names.entries()], requestsAtOnce, async ([index, name]) => {
+    const manifest = manifests[index]
+    return manifest && entryOf(storage, name, manifest, listed.get(keyOf(name, "")) ?? (await notesOf(name)))
+  })
+}
+
+/**
+ * What the notes of several backups say, by the backups' folders, with one listing for each database. Those are missing
+ * which it is better to look for singly, as are those of a backup whose manifest was not in the listing.
+ */
+async function notesAcross(storage: Storage, names: readonly BackupName[]): Promise<Map<string, Notes>> {
+  const databases = [...Map.groupBy(names, ({ database }) => database)]
+  const listings = await mapConcurrently(databases, requestsAtOnce, async ([database, backups]) => {
+    const found = await listAcross(
+      storage,
+      `${databaseFolder(database)}/`,
+      backups.map(({ id }) => id),
+      (name) => name === manifestName || name.startsWith(checksFolder),
+    )
+    return [...(found ?? [])].map(([id, listed]) => ({ name: { database, id }, listed }))
+  })
+  return new Map(
+    listings
+      .flat()
+      .filter(({ listed }) => listed.includes(manifestName))
+      .map(({ name, listed }) => {
+        const notes = listed.filter((each) => each !== manifestName)
+        return [keyOf(name, ""), notesIn(notes.map((each) => each.slice(checksFolder.length)))]
+      }),
+  )
+}
+
+/** The folders that are not empty; where that can't be looked into, it may hold anything. */
+async function thatHoldSomething(storage: Storage, names: readonly BackupName[]): Promise<BackupName[]> {
+  const found = await mapConcurrently(names, requestsAtOnce, async (name) => {
+    try {
+      for await (const _ of storage.list(keyOf(name, ""))) return true
+      return false
+    } catch (error) {
+      if (error instanceof PgstowError) return true
+      throw error
+    }
+  })
+  return names.filter((_, index) => found[index])
+}
+
+async function manifestOrProblem(
   storage: Storage,
   name: BackupName,
   signedBy: readonly string[],
   proveAnswering: () => Promise<void>,
-): Promise<CatalogEntry | undefined> {
-  const manifest = await readManifest(storage, name, signedBy).catch((error: unknown) => {
+): Promise<Manifest | PgstowError | undefined> {
+  return readManifest(storage, name, signedBy).catch((error: unknown) => {
     if (error instanceof ObjectNotFoundError) return undefined
     return problemOf(error, proveAnswering)
   })
-  if (manifest === undefined) return undefined
-  const notes = await readNotes(storage, name).catch((error: unknown) => problemOf(error, proveAnswering))
+}
+
+function entryOf(
+  storage: Storage,
+  name: BackupName,
+  manifest: Manifest | PgstowError,
+  notes: Notes | PgstowError,
+): CatalogEntry {
   const known = notes instanceof PgstowError ? [] : notes.findings
   const pins = notes instanceof PgstowError ? undefined : holdingPins(notes.pinNotes)
   const finding = holdingFinding(known)

@@ -2,7 +2,6 @@ import { createHash } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
 import type { Problem } from "../core/check.ts"
 import { formatManifest, type Manifest } from "../core/manifest.ts"
-import { readAtMost } from "../storage/read-at-most.ts"
 import { ObjectNotFoundError, type Storage } from "../storage/storage.ts"
 import { keyOf, manifestName } from "./catalog.ts"
 
@@ -28,7 +27,7 @@ export async function checkManifest(storage: Storage, manifest: Manifest): Promi
 
 async function readSoon(storage: Storage, key: string, maxBytes: number, tries = 1): Promise<Buffer> {
   try {
-    return await readAtMost(storage, key, maxBytes)
+    return await storage.readAtMost(key, maxBytes)
   } catch (error) {
     // A service of many machines may know of it a moment later.
     if (!(error instanceof ObjectNotFoundError) || tries === maxTries) throw error

@@ -1,7 +1,6 @@
 import type { Context } from "../context.ts"
 import { formatPin, type Pin, parsePin, pinName, pinNoteOf, unpinName, unpinnedAtMost } from "../core/pin.ts"
 import { messageOf, PgstowError } from "../errors.ts"
-import { readAtMost } from "../storage/read-at-most.ts"
 import type { Storage } from "../storage/storage.ts"
 import { version } from "../version.ts"
 import { type BackupName, checksFolder, keyOf, proveThere, type ReadOptions, readPins } from "./catalog.ts"
@@ -92,7 +91,7 @@ export async function showPins(
   for await (const { key } of storage.list(folder)) {
     const note = pinNoteOf(key.slice(folder.length))
     if (note?.kind !== "pinned" || !wanted.has(note.id)) continue
-    const record = parsePin((await readAtMost(storage, key, maxNoteBytes)).toString())
+    const record = parsePin((await storage.readAtMost(key, maxNoteBytes)).toString())
     shown.push({ at: note.at.toISOString(), by: record?.by ?? null, reason: record?.reason ?? null })
   }
   return shown

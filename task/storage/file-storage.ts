@@ -54,6 +54,7 @@ const looksAtOnce = 8
 export class FileStorage implements Storage {
   readonly url: string
   readonly partRules = { most: Number.POSITIVE_INFINITY, equal: false }
+  readonly listsAcrossFolders = false
   readonly #folder: string
   readonly #signal: AbortSignal | undefined
   readonly #clock = reportedClock()
@@ -84,9 +85,26 @@ export class FileStorage implements Storage {
     }
   }
 
-  async listFolders(prefix: string): Promise<string[]> {
+  async listKeys(prefix: string): Promise<string[]> {
+    checkPrefix(this.url, prefix)
+    const keys: string[] = []
+    let isOwn = false
+    for (const { name, isFolder } of await this.#entries(prefix)) {
+      const key = prefix + name
+      if (isFolder) keys.push(...(await this.listKeys(`${key}/`)))
+      else {
+        if (!isOwn) await this.#attempt(`list ${prefix || "objects"}`, () => this.#locate(key))
+        isOwn = true
+        keys.push(key)
+      }
+    }
+    return keys
+  }
+
+  async listFolders(prefix: string, options: { readonly evenEmpty?: boolean } = {}): Promise<string[]> {
     checkPrefix(this.url, prefix)
     const folders = (await this.#entries(prefix)).filter(({ isFolder }) => isFolder)
+    if (options.evenEmpty) return folders.map(({ name }) => name).toSorted()
     const empty = await mapConcurrently(folders, looksAtOnce, ({ name }) =>
       this.#isEmpty(`${prefix}${name}/`),
     )
@@ -107,6 +125,14 @@ export class FileStorage implements Storage {
           throw fileFailure(this.url, `read ${key}`, error)
         })
       return byteStream(this.#chunks(key, handle, offset, sizeBytes), close)
+    })
+  }
+
+  async readAtMost(key: string, maxBytes: number): Promise<Buffer> {
+    return this.#attempt(`read ${key}`, async () => {
+      const { handle, sizeBytes } = await this.#openToRead(key)
+      await using file = handle
+      return await readBetween(file, 0, Math.min(sizeBytes, maxBytes))
     })
   }
 

@@ -22,6 +22,7 @@ import type { PartRules } from "../core/part-size.ts"
 import { PgstowError } from "../errors.ts"
 import { type BucketRules, readBucketRules } from "./bucket-rules.ts"
 import { byteStream } from "./byte-stream.ts"
+import { firstBytes } from "./first-bytes.ts"
 import { type Found, putIfAbsent } from "./put-if-absent.ts"
 import { reportedClock } from "./reported-clock.ts"
 import { type Response, resumedBytes } from "./resumed-bytes.ts"
@@ -66,6 +67,7 @@ type Refused = { readonly key: string; readonly code: string; readonly message: 
 /** Keeps objects in a bucket, each under the settings' prefix and its key. */
 export class S3Storage implements Storage {
   readonly url: string
+  readonly listsAcrossFolders = true
   readonly #settings: S3Settings
   readonly #client: S3Client
   readonly #signal: AbortSignal | undefined
@@ -101,6 +103,10 @@ export class S3Storage implements Storage {
     }
   }
 
+  listKeys(prefix: string): Promise<string[]> {
+    return Array.fromAsync(this.list(prefix), ({ key }) => key)
+  }
+
   async listFolders(prefix: string): Promise<string[]> {
     const folders: string[] = []
     for await (const page of this.#pages(prefix, { Delimiter: "/" })) {
@@ -126,6 +132,10 @@ export class S3Storage implements Storage {
       explain: (cause) => this.#failure(`read ${key}`, cause),
     })
     return byteStream(bytes, () => stopped.abort())
+  }
+
+  async readAtMost(key: string, maxBytes: number): Promise<Buffer> {
+    return firstBytes(await this.read(key), maxBytes)
   }
 
   async stat(key: string): Promise<StoredObject | undefined> {

@@ -21,14 +21,29 @@ export interface Storage {
   /** What it asks of the parts of an object: at most 10,000 on S3, any in a directory. */
   readonly partRules: PartRules
 
+  /**
+   * Whether to list all objects below a folder takes fewer requests than to list each folder in it: in a bucket, where
+   * one answer names a thousand, whatever folders they are in.
+   */
+  readonly listsAcrossFolders: boolean
+
   /** Every object below `prefix` (a folder ending in "/", or "" for all), in the order of its key's bytes. */
   list(prefix: string): AsyncIterable<StoredObject>
 
-  /** The names of the folders directly below `prefix` (as in `list`), without a slash, sorted. */
-  listFolders(prefix: string): Promise<string[]>
+  /** The keys of what `list` gives. What is removed meanwhile may still be among them. */
+  listKeys(prefix: string): Promise<string[]>
+
+  /**
+   * The names of the folders directly below `prefix` (as in `list`), without a slash, sorted. With `evenEmpty`, those
+   * in which there is no object may be among them, where they are to be had sooner.
+   */
+  listFolders(prefix: string, options?: { readonly evenEmpty?: boolean }): Promise<string[]>
 
   /** The bytes of an object, from `offset` on. Rejects, or the stream fails, where not all of it can be had. */
   read(key: string, options?: { readonly offsetBytes?: number }): Promise<Readable>
+
+  /** The first `maxBytes` bytes of an object, or all of a smaller one. Reads no more than that, but for a chunk. */
+  readAtMost(key: string, maxBytes: number): Promise<Buffer>
 
   /** What is known of an object without reading it; undefined where there is none. */
   stat(key: string): Promise<StoredObject | undefined>

@@ -124,10 +124,10 @@ describe.each(storageKinds)("status of $kind", ({ start }) => {
     await storeSample(first, { id: ids[0], checks: ["verified"] })
     await storeSample(first, { id: ids[2], checks: ["verified"] })
     const half = override(first, {
-      read: (key, options) =>
+      readAtMost: (key, maxBytes) =>
         key.includes(ids[2]) && key.endsWith("/manifest.json")
           ? Promise.reject(denied)
-          : first.read(key, options),
+          : first.readAtMost(key, maxBytes),
     })
     const failure = statusFailure(await look([half]))
     expect(failure?.exitCode).toBe(4)

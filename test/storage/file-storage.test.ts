@@ -101,7 +101,9 @@ describe("a directory", () => {
     for (const name of ["read me.txt", "é", ".old.tmp"]) await writeFile(join(folder, name), "")
     await mkdir(join(folder, "empty"))
     expect(await keysOf(storage)).toEqual(["object"])
+    expect(await storage.listKeys("")).toEqual(["object"])
     expect(await storage.listFolders("")).toEqual([])
+    expect(await storage.listFolders("", { evenEmpty: true })).toEqual(["empty"])
   })
 
   test("whose writer is killed shows nothing of it, and is tidied afterwards", async () => {
@@ -136,14 +138,18 @@ describe("a directory", () => {
     const attempts = [
       storage.put("link/new", Buffer.from("x")),
       storage.read("link/secret"),
+      storage.readAtMost("link/secret", 1),
+      keysOf(storage, "link/"),
+      storage.listKeys("link/"),
       storage.remove(["link/secret"]),
     ]
     for (const failure of await Promise.all(attempts.map(rejectionOf)))
       expect(failure.message).toMatch(/a symbolic link is in the way$/)
-    expect(await rejectionOf(storage.read("alias"))).toMatchObject({
-      kind: "damaged",
-      message: `${folder} has a symbolic link in the place of the object alias`,
-    })
+    for (const reading of [() => storage.read("alias"), () => storage.readAtMost("alias", 1)])
+      expect(await rejectionOf(reading())).toMatchObject({
+        kind: "damaged",
+        message: `${folder} has a symbolic link in the place of the object alias`,
+      })
     await storage.put("alias", Buffer.from("ours"))
     expect(await readdir(outside)).toEqual(["secret"])
     expect(await fsPromises.readFile(join(outside, "secret"), "utf8")).toBe("secret")
@@ -195,8 +201,10 @@ describe("a directory", () => {
       ["beginning an upload", (storage) => storage.create("a/object")],
       ["a probe", (storage) => storage.probe("a/probe")],
       ["listing", (storage) => keysOf(storage)],
+      ["listing keys", (storage) => storage.listKeys("")],
       ["listing folders", (storage) => storage.listFolders("")],
       ["reading", (storage) => storage.read("a/object")],
+      ["reading its first bytes", (storage) => storage.readAtMost("a/object", 1)],
       ["looking", (storage) => storage.stat("object")],
     ]
     test.each(attempts)("%s names the link and what it leads to", async (_, attempt) => {

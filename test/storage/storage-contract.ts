@@ -47,6 +47,10 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
         await storage.put("folder/object", body)
         const content = await contentOf(storage, "folder/object")
         expect(content.equals(body)).toBe(true)
+        for (const maxBytes of [1, 65_536, sizeBytes, sizeBytes + 1]) {
+          const first = await storage.readAtMost("folder/object", maxBytes)
+          expect(first.equals(body.subarray(0, maxBytes))).toBe(true)
+        }
       })
 
       test("a second object under the same key replaces the first", async () => {
@@ -225,6 +229,9 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
         expect(await storage.listFolders("a/")).toEqual(["b"])
         expect(await storage.listFolders("b/")).toEqual(["1%20", "1=2"])
         expect(await storage.listFolders("nothing/")).toEqual([])
+        for (const prefix of ["", "a/", "a/b/", "nothing/"])
+          expect(await storage.listKeys(prefix)).toEqual(await keysOf(storage, prefix))
+        expect(await storage.listFolders("b/", { evenEmpty: true })).toEqual(["1%20", "1=2"])
       })
 
       test("and removing go on past the first thousand", async () => {
@@ -295,6 +302,7 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
           storage.put(key, Buffer.from("x")),
           storage.create(key),
           storage.read(key),
+          storage.readAtMost(key, 1),
           storage.stat(key),
           storage.remove([key]),
         ]
@@ -307,6 +315,7 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
 
       test.each(["a", "/", "../", "a b/", "/a/"])("%j is no folder", async (prefix) => {
         await expect(keysOf(storage, prefix)).rejects.toThrow("has no folder named")
+        await expect(storage.listKeys(prefix)).rejects.toThrow("has no folder named")
         await expect(storage.listFolders(prefix)).rejects.toThrow("has no folder named")
         await expect(storage.removeStaleUploads(prefix, new Date())).rejects.toThrow("has no folder named")
       })
@@ -328,9 +337,11 @@ export function storageContract(kindName: string, start: () => Promise<StorageKi
         stopped.create("another"),
         stopped.probe("another"),
         stopped.read("object"),
+        stopped.readAtMost("object", 1),
         stopped.stat("object"),
         stopped.remove(["object"]),
         stopped.listFolders(""),
+        stopped.listKeys(""),
         keysOf(stopped),
         stopped.removeStaleUploads("", new Date()),
       ]

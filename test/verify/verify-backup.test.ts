@@ -127,9 +127,8 @@ describe.each(storageKinds)("verifying a backup in $kind", ({ start }) => {
   })
 
   test("says nothing of the backup where the storage can't be reached", async () => {
-    const gone = override(storage, {
-      read: () => Promise.reject(new PgstowError("storage", "no route to host")),
-    })
+    const noRoute = () => Promise.reject(new PgstowError("storage", "no route to host"))
+    const gone = override(storage, { read: noRoute, readAtMost: noRoute })
     await expect(verifyBackup(gone, manifest)).rejects.toThrow("no route to host")
   })
 
@@ -149,6 +148,10 @@ describe.each(storageKinds)("verifying a backup in $kind", ({ start }) => {
       read: async (key, options) => {
         read.push(key)
         return storage.read(key, options)
+      },
+      readAtMost: async (key, maxBytes) => {
+        read.push(key)
+        return storage.readAtMost(key, maxBytes)
       },
     })
     // Each answer takes so long that the one before does not count any more.
