@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { dirname, relative, resolve } from "node:path"
+import { parseEnv } from "node:util"
 import * as z from "zod"
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
@@ -24,6 +25,7 @@ import {
   writeNewFile,
 } from "../settings/initial-settings.ts"
 import { settingsIn } from "../settings/read-config-file.ts"
+import { refuseUnnamed } from "../settings/refuse-unnamed.ts"
 import { type Ask, defineCommand, type Invocation, type OptionGroup, type Outcome } from "./command.ts"
 import { doctorCommand } from "./doctor.ts"
 import { each } from "./options.ts"
@@ -101,7 +103,9 @@ export const initCommand = defineCommand({
       async (text) => {
         const reached = connectionAnswer(text)
         const surroundings = { ...context, readSecret: readAwsSecret }
-        return { connection: reached, ...(await connectionSettings(reached, "the database", surroundings)) }
+        const found = await connectionSettings(reached, "the database", surroundings)
+        refuseUnnamed(found, "the database")
+        return { connection: reached, ...found }
       },
     )
     const name = given ?? nameFor(databaseUrl)
@@ -150,7 +154,7 @@ export const initCommand = defineCommand({
       )
     const { outcome, failure } = await examine(file, invocation, context)
     if (outcome) invocation.report.result(outcome)
-    const next = nextSteps(file, connection, { at, program: programIn(context.env) })
+    const next = nextSteps(file, connection, { at, program: programIn(context.env), env: context.env })
     return {
       title: `wrote ${flags.out}`,
       result: {
@@ -228,16 +232,39 @@ function questionsBy(ask: Ask | undefined, { log }: Pick<Context, "log">) {
   }
 }
 
+/** What doctor may just have used of this shell's environment, and a run at night finds in a file only. */
+const usedAtNight = [
+  "AWS_ACCESS_KEY_ID",
+  "AWS_SECRET_ACCESS_KEY",
+  "AWS_SESSION_TOKEN",
+  "AWS_PROFILE",
+  "AWS_REGION",
+  "AWS_ENDPOINT_URL_S3",
+  "AWS_CA_BUNDLE",
+  "PGPASSWORD",
+  "PGPASSFILE",
+  "PGSERVICEFILE",
+  "PGSSLMODE",
+  "PGSSLROOTCERT",
+  "PGSTOW_CA_FILE",
+  "PGSTOW_PG_BIN",
+]
+
 /** What to do next: lines for a person. */
 function nextSteps(
   file: string,
   connection: object,
-  { at, program }: { readonly at: string; readonly program: string },
+  { at, program, env }: { readonly at: string; readonly program: string; readonly env: Context["env"] },
 ): string {
-  const settings = "urlEnv" in connection ? resolve(".env") : undefined
+  const dotEnv = resolve(".env")
+  const kept = existsSync(dotEnv) ? parseEnv(readFileSync(dotEnv, "utf8")) : {}
+  const ofUrl = "urlEnv" in connection ? [String(connection.urlEnv)] : []
+  const used = [...ofUrl, ...usedAtNight.filter((name) => (env[name] ?? "") !== "")]
+  const settings = used.length > 0 ? dotEnv : undefined
+  const missing = used.filter((name) => kept[name] === undefined).map((name) => `${name}=…`)
   const needsFile =
-    settings !== undefined && "urlEnv" in connection && !existsSync(settings)
-      ? `, once ${String(connection.urlEnv)}=… is in ${settings}, readable by you alone`
+    missing.length > 0
+      ? `, once ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} in ${dotEnv}, readable by you alone`
       : ""
   return [
     "Back up now:",

@@ -149,6 +149,28 @@ describe("init", () => {
     expect(same.stdout).toContain("  pgstow backup --config ")
   })
 
+  test("says which variables of this shell a run at night needs in .env, unless they are there", async () => {
+    const scene = await setInitScene()
+    const used = { PGPASSWORD: "hunter2", AWS_PROFILE: "" }
+    const asked = await scene.run([...flags, "--recipient", scene.recipient], used)
+    const dotEnv = join(scene.folder, ".env")
+    expect(asked.stdout).toContain(
+      `Every day, once ORDERS_URL=…, PGPASSWORD=…, PGSTOW_PG_BIN=… are in ${dotEnv}, readable by you alone:`,
+    )
+    expect(asked.stdout).toContain(` --settings ${dotEnv} --install`)
+    await writeFile(dotEnv, "ORDERS_URL=x\nPGSTOW_PG_BIN=/x\n", { mode: 0o600 })
+    const again = await scene.run([...flags, "--recipient", scene.recipient, "--out", "again.json"], used)
+    expect(again.stdout).toContain(`Every day, once PGPASSWORD=… is in ${dotEnv}, readable by you alone:`)
+    expect(`${asked.stdout}${asked.stderr}${again.stdout}${again.stderr}`).not.toContain("hunter2")
+  })
+
+  test("takes no URL that names no database, and writes nothing", async () => {
+    const scene = await setInitScene()
+    const failure = failureOfRun(await scene.run(flags, { ORDERS_URL: scene.server.url("") }))
+    expect(failure.message).toMatch(/names no database$/)
+    expect(await filesIn(scene.folder)).toEqual([])
+  })
+
   test("makes no key and writes nothing where the settings could not be read again", async () => {
     const scene = await setInitScene()
     const failure = failureOfRun(await scene.run([...flags, "--name", "an odd name"]))
