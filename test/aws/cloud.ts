@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { text } from "node:stream/consumers"
@@ -199,8 +200,9 @@ async function startWebhook() {
       response.writeHead(json.success ? 200 : 400).end()
     })
   })
-  const port = await freePort()
-  await new Promise<void>((done) => server.listen(port, "127.0.0.1", done))
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done))
+  // A server that listens on a port has an address of this kind.
+  const { port } = server.address() as AddressInfo
   return {
     url: `http://127.0.0.1:${port}/hook`,
     told,

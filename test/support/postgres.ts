@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { randomBytes } from "node:crypto"
+import { randomBytes, randomInt } from "node:crypto"
+import { once } from "node:events"
 import {
   accessSync,
   closeSync,
@@ -363,13 +364,22 @@ async function run(
   return out.replace(/\n$/, "")
 }
 
+/**
+ * A port of 127.0.0.1 at which nobody listens. It is none of those that Linux gives to connections, and to who asks for
+ * any port: another process might get it before it is used.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1")
-  await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === "string") throw new TypeError("a TCP server has a port")
-  return address.port
+  for (let attempt = 1; ; attempt++) {
+    const port = randomInt(12_000, 32_768)
+    const server = createServer().listen(port, "127.0.0.1")
+    try {
+      await once(server, "listening")
+      await new Promise((resolve) => server.close(resolve))
+      return port
+    } catch (error) {
+      if (attempt === 100) throw error
+    }
+  }
 }
 
 function binDirByPgConfig(folder: string): string[] {
