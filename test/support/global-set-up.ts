@@ -34,7 +34,9 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     const major = request.url?.slice(1) ?? ""
     // A connection that is used again may be ended by this side just then.
     response.setHeader("connection", "close")
-    const cluster = clusters.get(major) ?? startPostgres({ major: Number(major) })
+    // For all tests that run at once, and those of them that try what many connections do.
+    const settings = { max_connections: "250" }
+    const cluster = clusters.get(major) ?? startPostgres({ major: Number(major), settings })
     clusters.set(major, cluster)
     cluster.then(
       (address) => response.end(JSON.stringify(address)),
