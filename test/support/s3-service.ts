@@ -82,14 +82,20 @@ export async function cached(name: string, make: (folder: string) => void): Prom
   if (isThere) return path
   console.error(`bringing ${name} into ${cache}, once`)
   await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, "building-"))
-  try {
-    make(folder)
-    await rename(join(folder, name), path)
-  } finally {
-    await rm(folder, { recursive: true })
+  // A server of packages may fail for a moment.
+  for (let attempt = 1; ; attempt++) {
+    const folder = await mkdtemp(join(cache, "building-"))
+    try {
+      make(folder)
+      await rename(join(folder, name), path)
+      return path
+    } catch (error) {
+      if (attempt === 3) throw error
+      await wait(5_000)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
   }
-  return path
 }
 
 async function answers(name: string, url: string): Promise<void> {

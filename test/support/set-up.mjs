@@ -149,8 +149,10 @@ function installPrograms(needed, optional) {
   }
   say(`installing ${packages.join(", ")} (${command})`)
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
-  if (manager === "apt-get") run(...argv([...sudo, "apt-get", "update", "-qq"]), command, env)
-  run(...argv([...sudo, manager, ...install]), command, env)
+  // A server of packages that fails for a moment is asked again.
+  const again = manager === "apt-get" ? ["-o", "Acquire::Retries=3"] : []
+  if (manager === "apt-get") run(...argv([...sudo, manager, ...again, "update", "-qq"]), command, env)
+  run(...argv([...sudo, manager, ...again, ...install]), command, env)
 }
 
 function argv([file, ...args]) {
