@@ -222,12 +222,16 @@ async function performOne(
         })
       : undefined
   const tell = async (events: readonly PgstowEvent[]) => {
-    // Who stops the program does not wait for long.
+    // Who stops the program does not wait for long, also where it is stopped while it tells.
     const endsAt = Date.now() + (io.signal.aborted ? 4_000 : tellMs)
+    const enough = new AbortController()
+    const stopSoon = () => void setTimeout(() => enough.abort(), 2_000).unref()
+    if (!io.signal.aborted) io.signal.addEventListener("abort", stopSoon, { once: true })
     setTimeout(() => beginningOver.abort(), 1_000).unref()
     await begun
     const placed = events.map((event) => ({ ...event, ...origin }))
-    await announce(placed, { ...audience, limitMs: endsAt - Date.now() })
+    await announce(placed, { ...audience, limitMs: endsAt - Date.now(), signal: enough.signal })
+    io.signal.removeEventListener("abort", stopSoon)
   }
   const tellFailure = (failure: PgstowError) => tell(failureEvents(command.name, database, failure))
   const ending = new AbortController()

@@ -37,6 +37,8 @@ export type Audience = {
   readonly log: Log
   /** How long the bus and the channels may take for all events together. 10 s by default. */
   readonly limitMs?: number
+  /** Ends all attempts: whoever has not been told by then is not. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -45,14 +47,18 @@ export type Audience = {
  */
 export async function announce(
   events: readonly PgstowEvent[],
-  { bus, channels, log, limitMs = 10_000 }: Audience,
+  { bus, channels, log, limitMs = 10_000, signal }: Audience,
 ): Promise<void> {
   const endsAt = Date.now() + limitMs
   for (const event of events) {
     const leftMs = Math.max(0, endsAt - Date.now())
-    const published =
-      bus === undefined ? undefined : publishEvent(bus, event, { signal: AbortSignal.timeout(leftMs) })
+    const inTime = AbortSignal.timeout(leftMs)
+    const publishing = { signal: signal ? AbortSignal.any([inTime, signal]) : inTime }
+    const published = bus === undefined ? undefined : publishEvent(bus, event, publishing)
     const warn = (error: unknown) => log.warn(messageOf(error))
-    await Promise.all([published?.catch(warn), notify(event, channels, { log, limitMs: leftMs })])
+    await Promise.all([
+      published?.catch(warn),
+      notify(event, channels, { log, limitMs: leftMs, ...(signal ? { signal } : {}) }),
+    ])
   }
 }

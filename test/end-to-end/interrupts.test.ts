@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { describe, expect, test } from "vitest"
+import { describe, expect, onTestFinished, test } from "vitest"
 import { sample } from "../legacy/samples.ts"
 import { type BackupScene, setBackupScene } from "../support/backup-scene.ts"
 import { clientsWith } from "../support/client-folder.ts"
@@ -10,6 +11,8 @@ import { holdDump } from "../support/held-dump.ts"
 import type { Running } from "../support/pgstow.ts"
 import { waitsForFifo } from "../support/processes.ts"
 import type { SeenRequest } from "../support/s3-endpoint.ts"
+import { setScene } from "../support/scene.ts"
+import { startWebhook } from "../support/webhook.ts"
 
 const signals = [
   ["SIGINT", 130],
@@ -187,6 +190,29 @@ test("one signal ends the program within ten seconds, though it waits for a file
   expect((await running.finished).exitCode).toBe(143)
   // Ten, on a machine that has nothing else to do.
   expect(Date.now() - sentAt).toBeLessThan(20_000)
+})
+
+test("a signal while a silent channel is being told of a good backup ends the others in time, and is said", async () => {
+  const scene = await setScene()
+  await scene.server.psql("CREATE TABLE t AS SELECT 1 AS one", scene.database)
+  const webhook = await startWebhook()
+  onTestFinished(() => webhook.stop())
+  for (let request = 0; request < 20; request++) webhook.answers.push("silence")
+  const file = join(scene.folder, "pgstow.config.json")
+  const settings = {
+    databases: ["one", "two"].map((name) => ({ name, connection: { urlEnv: "ORDERS_URL" } })),
+    storages: ["./backups"],
+    recipients: [scene.recipient],
+    notifications: { webhooks: [{ urlEnv: "HOOK", level: "all" }] },
+  }
+  await writeFile(file, JSON.stringify(settings))
+  const running = scene.start(["backup", "--config", file], {
+    ORDERS_URL: scene.server.url(scene.database),
+    HOOK: webhook.origin,
+  })
+  while (webhook.seen.length === 0) await sleep(10)
+  running.kill("SIGTERM")
+  await expectEnd(running, "SIGTERM", 143)
 })
 
 /** Resolves once the program waits for a FIFO; where the system does not tell that, after 5 s. */
