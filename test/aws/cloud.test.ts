@@ -178,7 +178,7 @@ it("a malformed event is refused once", async () => {
   // In which it would be tried again.
   await sleep(8_000)
   expect(await refusals()).toBe(1)
-}, 60_000)
+}, 240_000)
 
 it("what every role asked of AWS is allowed by its policies, and is in the recording", async () => {
   const calls = toRecording(readFileSync(cloud.callsFile, "utf8"), await namesOfResources())
