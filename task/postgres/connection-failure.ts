@@ -18,9 +18,9 @@ const hints: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /password authentication failed/,
-    "Check the user's name and the password (DATABASE_URL, PGPASSWORD or a password file).",
+    "Check the user's name and the password, in the server's URL, PGPASSWORD or a password file.",
   ],
-  [/no password supplied/, "Give the password in DATABASE_URL, PGPASSWORD or a password file."],
+  [/no password supplied/, "Give the password in the server's URL, PGPASSWORD or a password file."],
   [/no pg_hba\.conf entry.*, SSL/, "Let this address, user and database in by the server's pg_hba.conf."],
   [
     /no pg_hba\.conf entry/,

@@ -29,6 +29,11 @@ test.for([
   ['[{ "sql": 1 }]', "query 1, sql: "],
   ['[{ "sql": "SELECT 1" }, {}]', "query 2, sql: "],
   ['[{ "sql": "SELECT 1", "expected": 1 }]', '"expected"'],
+  [
+    '[{ "sql": "SELECT 1", "expect": 9007199254740993 }]',
+    "query 1, expect: a number is too large to be compared",
+  ],
+  ['[{ "sql": "SELECT 1", "expect": [{ "a": -12345678901234567.8 }] }]', "a number is too large"],
 ])("%s is refused: %s", async ([text = "", what = ""]) => {
   const failure = await rejectionOf(readExpectations(await fileOf(text)))
   expect(failure.kind).toBe("usage")
