@@ -1,19 +1,16 @@
 import { openObject } from "../catalog/open-object.ts"
 import type { Context } from "../context.ts"
-import { startOf } from "../core/backup-id.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
-import { restoredName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { type LegacyKeys, openLegacy } from "../legacy/open-legacy.ts"
 import { recognise } from "../legacy/recognise.ts"
 import { findClients, newestClients } from "../postgres/clients.ts"
-import { openTarget } from "../postgres/target.ts"
-import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
+import { databaseExists } from "../postgres/target-database.ts"
 import { inspectTarget } from "../postgres/target-server.ts"
 import type { Storage } from "../storage/storage.ts"
 import { decompress } from "../streams/decompress.ts"
-import { chooseName, type Original } from "./choose-name.ts"
 import { foreseeNewDatabase, refusalOf } from "./foresee.ts"
+import { namedAfter, openNamedTarget } from "./open-named-target.ts"
 import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { restorePlain } from "./plain.ts"
 import type { Prospect } from "./prospect.ts"
@@ -44,7 +41,7 @@ export async function restoreImported(
     )
   const original = into === undefined ? manifest.source.database : undefined
   const end = await restorePlain(
-    { ...options, title, dump, totalBytes: object.rawBytes, made: originalOf(manifest), original },
+    { ...options, title, dump, totalBytes: object.rawBytes, after: namedAfter(manifest), original },
     context,
   )
   return {
@@ -57,10 +54,6 @@ export async function restoreImported(
     storedBytes: object.sizeBytes,
     seconds: (context.now().getTime() - startedAt.getTime()) / 1000,
   }
-}
-
-function originalOf({ source, id }: Manifest): Original {
-  return { database: source.database, startedAt: startOf(id) }
 }
 
 function refuseForImported({ id }: Manifest, options: RestoreChosenOptions): void {
@@ -81,14 +74,11 @@ export async function rehearseImported(
 ): Promise<Prospect> {
   refuseForImported(manifest, options)
   const { env, signal } = context
-  const original = originalOf(manifest)
-  const wanted = options.into ?? restoredName(original.database, original.startedAt)
-  checkDatabaseName(wanted)
   const clients = newestClients(await findClients(context, options.clientFolders))
-  const target = await openTarget(clients, options.connection, wanted, { env, signal })
+  const named = { into: options.into, after: namedAfter(manifest) }
+  const { target, name } = await openNamedTarget(clients, options.connection, named, { env, signal })
   try {
     const outside = await target.outside()
-    const name = options.into ?? (await chooseName(outside, original))
     const exists = await databaseExists(outside, name)
     const foreseen = exists ? [] : foreseeNewDatabase(await inspectTarget(outside))
     const refusal = refusalOf(foreseen)
@@ -151,9 +141,9 @@ export async function restoreFile(
   const dump = () => openLegacy(file, options.keys)
   // A file's name need not tell what the database was called.
   const original = undefined
-  const made = { database: file.title, startedAt: file.madeAt }
+  const after = { database: file.title, startedAt: file.madeAt }
   const end = await restorePlain(
-    { ...options, title: path, dump, totalBytes: undefined, made, original },
+    { ...options, title: path, dump, totalBytes: undefined, after, original },
     context,
   )
   return {

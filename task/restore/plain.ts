@@ -1,6 +1,6 @@
 import { formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import { incompleteName, restoredName } from "../core/restored-name.ts"
+import { incompleteName } from "../core/restored-name.ts"
 import { PgstowError } from "../errors.ts"
 import { unknownSource } from "../legacy/dump-facts.ts"
 import { type Clients, findClients, newestClients } from "../postgres/clients.ts"
@@ -9,9 +9,8 @@ import { gatherStatistics } from "../postgres/gather-statistics.ts"
 import { inTransaction } from "../postgres/in-transaction.ts"
 import { runPlainDump } from "../postgres/plain-dump.ts"
 import { detachSubscription, subscriptionsIn } from "../postgres/subscriptions.ts"
-import { openTarget, type Target } from "../postgres/target.ts"
+import type { Target } from "../postgres/target.ts"
 import {
-  checkDatabaseName,
   databaseExists,
   describeContents,
   type Made,
@@ -19,10 +18,10 @@ import {
   renameMade,
 } from "../postgres/target-database.ts"
 import { type TransactionControl, TransactionControlScanner } from "../postgres/transaction-control.ts"
-import { chooseName, type Original } from "./choose-name.ts"
 import { askFirst } from "./into-existing.ts"
 import { makeDatabase, removeLeftover, tryDropping } from "./into-new.ts"
 import { type Leaves, tellingLeft } from "./name-what-is-left.ts"
+import { type NamedAfter, openNamedTarget } from "./open-named-target.ts"
 import type { Questions } from "./options.ts"
 import { takePlace } from "./take-place.ts"
 
@@ -37,9 +36,9 @@ export type PlainRestoreOptions = Questions & {
   readonly connection: Connection
   /** Folders with client programs, searched first. */
   readonly clientFolders: readonly string[]
-  /** The database to restore into: a new one unless it exists. Undefined for a new one, named after `made`. */
+  /** The database to restore into: a new one unless it exists. Undefined for a new one, named after `after`. */
   readonly into: string | undefined
-  readonly made: Original
+  readonly after: NamedAfter
   /** What the original is called, where that is known and `into` not given. */
   readonly original: string | undefined
   /** Whether to ANALYZE what was restored. */
@@ -61,14 +60,10 @@ export type PlainRestoreEnd = {
  * as it was.
  */
 export async function restorePlain(options: PlainRestoreOptions, context: Context): Promise<PlainRestoreEnd> {
-  const { into, made } = options
   const { env, signal, progress } = context
-  const wanted = into ?? restoredName(made.database, made.startedAt)
-  checkDatabaseName(wanted)
   const clients = newestClients(await findClients(context, options.clientFolders))
-  const target = await openTarget(clients, options.connection, wanted, { env, signal })
+  const { target, name } = await openNamedTarget(clients, options.connection, options, { env, signal })
   try {
-    const name = into ?? (await chooseName(await target.outside(), made))
     return await tellingLeft(signal, (leaves) =>
       restoreThere({ ...options, name }, clients, target, context, leaves),
     )

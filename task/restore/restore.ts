@@ -2,7 +2,6 @@ import { describeBackup } from "../catalog/describe-backup.ts"
 import { findBackup, readCatalog, warnOfPassedOver } from "../catalog/find-backup.ts"
 import { formatBytes, formatName } from "../console/format.ts"
 import type { Context } from "../context.ts"
-import { startOf } from "../core/backup-id.ts"
 import type { Manifest, ManifestObject } from "../core/manifest.ts"
 import { defaultJobs } from "../core/plan.ts"
 import { restoredName } from "../core/restored-name.ts"
@@ -11,19 +10,19 @@ import { type Clients, chooseForRestore, findClients, newestClients } from "../p
 import { countFreeConnections } from "../postgres/server.ts"
 import { sizeOfTables } from "../postgres/size-of-tables.ts"
 import { takingSystemRoots } from "../postgres/system-roots.ts"
-import { openTarget, type Target } from "../postgres/target.ts"
-import { checkDatabaseName, databaseExists } from "../postgres/target-database.ts"
+import type { Target } from "../postgres/target.ts"
+import { databaseExists } from "../postgres/target-database.ts"
 import { machine } from "../processes/machine.ts"
 import { placeFile } from "../processes/place-file.ts"
 import type { Storage } from "../storage/storage.ts"
 import { findZstd } from "../streams/zstd.ts"
-import { chooseName } from "./choose-name.ts"
 import { createRoles } from "./create-roles.ts"
 import { rehearseImported, restoreImported } from "./from-sql.ts"
 import { restoreIntoExisting } from "./into-existing.ts"
 import { restoreIntoNew } from "./into-new.ts"
 import { type RestoreEnd, type RestoreJob, tablesOf } from "./job.ts"
 import { askOfForeseen, lookAhead } from "./look-ahead.ts"
+import { namedAfter, openNamedTarget } from "./open-named-target.ts"
 import type { RestoreChosenOptions, RestoreOptions } from "./options.ts"
 import { openPace, paceItems } from "./pace.ts"
 import { type Prospect, prospectOf } from "./prospect.ts"
@@ -200,16 +199,17 @@ async function withTarget<T>(
   use: (job: RestoreJob, exists: boolean) => Promise<T>,
 ): Promise<T> {
   const { env, log, progress, signal } = context
-  const original = { database: manifest.source.database, startedAt: startOf(manifest.id) }
-  const wanted = options.into ?? restoredName(original.database, original.startedAt)
-  checkDatabaseName(wanted)
+  const after = namedAfter(manifest)
+  // What is to be cleaned is there.
+  const into = options.into ?? (options.clean ? restoredName(after.database, after.startedAt) : undefined)
   const found = await findClients(context, options.clientFolders)
   const installed = takingSystemRoots(found, options.connection, env)
-  const target = await openTarget(newestClients(installed), options.connection, wanted, { env, signal })
+  const named = { into, after }
+  const { target, name } = await openNamedTarget(newestClients(installed), options.connection, named, {
+    env,
+    signal,
+  })
   try {
-    // What is to be cleaned is there.
-    const isGiven = options.into !== undefined || options.clean
-    const name = isGiven ? wanted : await chooseName(await target.outside(), original)
     const isThere = await databaseExists(await target.outside(), name)
     const exists = isThere && !options.replace
     if (options.replace) await refuseToReplace(await target.outside(), name)
